@@ -1,0 +1,41 @@
+# Set-up, demo, tests, lint and benchmarks. Everything runs in .venv, built from requirements.lock the first time.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test lint format bench lock clean
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python 3.11 to 3.13 is needed, not {v[0]}.{v[1]}: set PYTHON=") if not (3, 11) <= v <= (3, 13) else None'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: .venv/ready  ## Map the virtual region (made-up data): out/virtual/report.html
+	$(BIN)/gelisol demo --out out/virtual
+
+test: .venv/ready  ## Run the tests
+	$(BIN)/pytest
+
+lint: .venv/ready  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/ready  ## Put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/ready  ## Measure what the README states
+	$(BIN)/python benchmarks/virtual.py
+
+lock:  ## Pin the newest versions that fit pyproject.toml (needs uv on the PATH)
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+		--upgrade --group dev pyproject.toml -o requirements.lock
+
+clean:  ## Remove the environment and what the demo wrote
+	rm -rf .venv out build *.egg-info
