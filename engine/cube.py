@@ -1,0 +1,165 @@
+"""The covariate cube: every source aligned to the grid, written block by block, one task per whole chunk."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from distributed import Client
+
+from engine.errors import InputError
+from engine.grid import Block, Grid
+from engine.outputs.store import Layer, array, create, staged
+from engine.sources import MISSING_CLASS, Source
+from engine.tasks import Progress, run_each, silent
+
+DOMAIN = "domain"
+"""Cube variable: 1 in cells of the domain, 0 elsewhere."""
+
+
+@dataclass(frozen=True)
+class DomainMask:
+    """Cells of the domain are those where a covariate is in a range or of some classes."""
+
+    covariate: str
+    low: float = -np.inf
+    high: float = np.inf
+    classes: tuple[int, ...] = ()
+
+    def holds(self, values: np.ndarray) -> np.ndarray:
+        """Where the covariate's values keep the cell in the domain; a missing value does not."""
+        if self.classes:
+            return np.isin(values, self.classes)
+        return (values >= self.low) & (values <= self.high)
+
+
+@dataclass(frozen=True)
+class CubePlan:
+    """What goes into a cube.
+
+    Attributes
+    ----------
+    sources : dict
+        Variable name → source. Covariates, and what else is needed per cell, such as zones.
+    resampling : dict
+        Variable name → resampling, chosen once for the whole grid so that blocks agree.
+    """
+
+    grid: Grid
+    sources: Mapping[str, Source]
+    resampling: Mapping[str, str]
+    mask: DomainMask | None = None
+
+    @classmethod
+    def make(cls, grid: Grid, sources: Mapping[str, Source], mask: DomainMask | None = None) -> "CubePlan":
+        """Settle how each source is resampled on the grid."""
+        return cls(grid, sources, {n: s.choose_resampling(grid.geobox) for n, s in sources.items()}, mask)
+
+
+@dataclass
+class CubeCounts:
+    """How many cells the cube has, filled in from the blocks.
+
+    Attributes
+    ----------
+    inside : int
+        Cells of the domain.
+    complete : int
+        Cells of the domain in which no variable is missing.
+    known : dict
+        Variable name → cells of the domain in which it is known.
+    """
+
+    inside: int = 0
+    complete: int = 0
+    known: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: "CubeCounts") -> None:
+        """Take in the counts of a block."""
+        self.inside += other.inside
+        self.complete += other.complete
+        for name, count in other.known.items():
+            self.known[name] = self.known.get(name, 0) + count
+
+
+def is_known(values: np.ndarray) -> np.ndarray:
+    """Where a cube variable is not missing."""
+    return np.isfinite(values) if values.dtype.kind == "f" else values != MISSING_CLASS
+
+
+def build_cube(
+    client: Client, plan: CubePlan, path: Path, attrs: Mapping[str, str], progress: Progress = silent
+) -> CubeCounts:
+    """Write the cube to `path`, which appears once it is whole.
+
+    Raises
+    ------
+    InputError
+        If a source cannot be read, or no cell of the domain has every variable.
+    """
+    layers = {DOMAIN: Layer("uint8", {"long_name": "cells of the domain", "flag_values": [0, 1]})}
+    layers |= {name: _layer(source) for name, source in plan.sources.items()}
+    counts = CubeCounts()
+    with staged(path) as stage:
+        create(stage, plan.grid, layers, {}, attrs)
+        tasks = run_each(
+            client,
+            write_block,
+            plan.grid.blocks(),
+            plan,
+            stage,
+            total=plan.grid.n_blocks,
+            progress=progress,
+            name="cube",
+        )
+        for _, block_counts in tasks:
+            counts.add(block_counts)
+        _require_cells(counts)
+    return counts
+
+
+def write_block(block: Block, plan: CubePlan, path: Path) -> CubeCounts:
+    """Align every source to one block, blank what lies outside the domain, and write it."""
+    inside = plan.grid.inside(block)
+    if not inside.any():
+        return CubeCounts(known=dict.fromkeys(plan.sources, 0))
+    values = {name: s.on_grid(block.geobox, plan.resampling[name]) for name, s in plan.sources.items()}
+    if plan.mask:
+        inside &= plan.mask.holds(values[plan.mask.covariate])
+    complete = inside.copy()
+    counts = CubeCounts(inside=int(inside.sum()))
+    for name, block_values in values.items():
+        block_values[~inside] = np.nan if block_values.dtype.kind == "f" else MISSING_CLASS
+        known = is_known(block_values)
+        complete &= known
+        counts.known[name] = int(known.sum())
+        array(path, name, "r+")[block.roi] = block_values
+    array(path, DOMAIN, "r+")[block.roi] = inside.astype("uint8")
+    counts.complete = int(complete.sum())
+    return counts
+
+
+def _layer(source: Source) -> Layer:
+    spec = source.spec
+    attrs = {"long_name": spec.label or source.name, "group": spec.group}
+    if spec.is_categorical:
+        flags = list(range(1, len(spec.class_names) + 1))
+        meanings = " ".join(name.replace(" ", "_") for name in spec.class_names)
+        return Layer("uint8", {**attrs, "flag_values": flags, "flag_meanings": meanings, "comment": "0 is missing"})
+    return Layer("float32", {**attrs, "units": spec.units})
+
+
+def _require_cells(counts: CubeCounts) -> None:
+    """A cube without one complete cell cannot be mapped: say which covariate is to blame."""
+    if counts.inside == 0:
+        raise InputError("domain: no cell of the grid lies inside the outline and the mask; check `domain`")
+    nowhere = [name for name, known in counts.known.items() if known == 0]
+    if nowhere:
+        raise InputError(
+            f"covariates.{name}: covers none of the domain's {counts.inside} cells; check its CRS, extent, "
+            "`nodata`, `valid_range` and `classes`"
+            for name in nowhere
+        )
+    if counts.complete == 0:
+        shares = ", ".join(f"{name} {known / counts.inside:.1%}" for name, known in counts.known.items())
+        raise InputError(f"no cell of the domain has every covariate; the share of cells that each covers: {shares}")

@@ -1,0 +1,1 @@
+"""Cloud-optimised outputs: Zarr stores, COGs and a STAC collection."""

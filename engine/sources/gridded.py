@@ -1,0 +1,82 @@
+"""What raster files and NetCDF series share: a native grid that is read window by window and warped."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from odc.geo import Geometry
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import box
+
+from engine.errors import InputError
+from engine.grid import crs_of
+from engine.sources.align import Window, pixels_per_cell, warp
+from engine.sources.base import MISSING_CLASS
+from engine.sources.spec import SourceSpec
+
+FINER = 1.5
+"""A source with more pixels than this under a cell is averaged over the cell; others are interpolated."""
+
+
+_WHOLE = 0.05
+"""Share of a pixel by which the pixels around the globe may miss a whole number: rounding in float32."""
+
+
+@dataclass(frozen=True)
+class GriddedSource(ABC):
+    """A source on a regular native grid.
+
+    Attributes
+    ----------
+    name, spec
+        The covariate's entry in the run file.
+    geobox : GeoBox
+        The whole native grid, north up.
+    """
+
+    name: str
+    spec: SourceSpec
+    geobox: GeoBox
+
+    def __post_init__(self) -> None:
+        circle = 360 / self.geobox.resolution.x
+        if self._past_180 and abs(circle - round(circle)) > _WHOLE:
+            raise InputError(
+                f"covariates.{self.name}: its longitudes run past ±180° in steps of {self.geobox.resolution.x:g}°, "
+                "which do not divide the circle; warp it to longitudes within ±180°"
+            )
+
+    @property
+    def _past_180(self) -> bool:
+        bounds = self.geobox.boundingbox
+        return crs_of(self.geobox).geographic and (bounds.left < -180 or bounds.right > 180)
+
+    @property
+    def footprint(self) -> Geometry:
+        """The extent of the native grid; all longitudes where it runs past ±180°."""
+        if not self._past_180:
+            return self.geobox.extent
+        return box(-180.0, self.geobox.boundingbox.bottom, 180.0, self.geobox.boundingbox.top, crs_of(self.geobox))
+
+    @abstractmethod
+    def read(self, window: Window) -> np.ndarray:
+        """Decoded values of a window: float32 with NaN, or uint8 class codes with 0, where missing."""
+
+    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+        """Values on a part of the target grid, see `Source.on_grid`."""
+        missing = MISSING_CLASS if self.spec.is_categorical else np.nan
+        try:
+            return warp(self.read, self.geobox, geobox, resampling, missing)
+        except OSError as error:
+            raise InputError(
+                f"covariates.{self.name} ({self.spec.href}): cannot be read: {error}. Is the file whole?"
+            ) from error
+
+    def choose_resampling(self, geobox: GeoBox) -> str:
+        """Average or mode of a finer source, interpolation or the nearest class of a coarser one."""
+        if self.spec.resampling:
+            return self.spec.resampling
+        finer = pixels_per_cell(self.geobox, geobox) > FINER
+        if self.spec.is_categorical:
+            return "mode" if finer else "nearest"
+        return "average" if finer else "bilinear"

@@ -1,0 +1,161 @@
+"""Polygons with a class code, turned into the class that covers most of each cell."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
+from odc.geo.geom import box
+from pandas.api.types import is_float_dtype
+from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio.features import rasterize
+
+from engine.errors import InputError
+from engine.grid import crs_of, parse_crs
+from engine.sources.align import source_window
+from engine.sources.base import SourceSummary
+from engine.sources.files import find
+from engine.sources.spec import SourceSpec
+
+SUBCELLS = 5
+"""A cell's classes are counted on so many points a side; odd, so that no point lies on a cell's edge."""
+
+
+@dataclass(frozen=True)
+class VectorSource:
+    """Polygons of one layer; see `Source`."""
+
+    name: str
+    spec: SourceSpec
+    path: Path
+
+    @classmethod
+    def open(cls, name: str, spec: SourceSpec, base: Path) -> "VectorSource":
+        """Check that the file holds polygons with the attribute and at least one of the codes.
+
+        Raises
+        ------
+        InputError
+            If it does not, or declares no CRS.
+        """
+        if spec.attribute is None:
+            raise InputError(f"covariates.{name}: polygons need `attribute`, the column that holds the class code")
+        paths = list(find(name, spec, base))
+        if len(paths) != 1:
+            raise InputError(f"covariates.{name}: {len(paths)} vector files match {spec.href}; merge them into one")
+        source = cls(name, spec, paths[0])
+        polygons = source._polygons()
+        if not polygons.geom_type.isin(["Polygon", "MultiPolygon"]).all():
+            kinds = ", ".join(sorted(set(polygons.geom_type)))
+            raise InputError(f"covariates.{name}: {source.path} holds {kinds}; expected polygons")
+        if not (source._classes(polygons) > 0).any():
+            codes = ", ".join(map(str, sorted(set(polygons[spec.attribute]), key=str)[:10]))
+            raise InputError(
+                f"covariates.{name}.classes: none of the codes is in {source.path.name}, which has {codes}"
+            )
+        return source
+
+    def _polygons(self) -> gpd.GeoDataFrame:
+        return read_polygons(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, f"covariates.{self.name}")
+
+    def _classes(self, polygons: gpd.GeoDataFrame) -> np.ndarray:
+        """Class number of every polygon, 0 where its code is not listed; codes compare as text, so that 1 is "1"."""
+        numbers = {
+            str(code): number for number, codes in enumerate((self.spec.classes or {}).values(), 1) for code in codes
+        }
+        codes = polygons[self.spec.attribute]
+        if is_float_dtype(codes) and (codes.dropna() % 1 == 0).all():
+            codes = codes.astype("Int64")
+        return codes.astype(str).map(numbers).fillna(0).to_numpy("uint8")
+
+    def summary(self) -> SourceSummary:
+        """Describe the source."""
+        polygons = self._polygons()
+        crs = CRS(polygons.crs.to_wkt())
+        west, south, east, north = map(float, polygons.total_bounds)
+        return SourceSummary((self.path,), crs, footprint=box(west, south, east, north, crs))
+
+    def choose_resampling(self, geobox: GeoBox) -> str:
+        """Always the class with the largest share of the cell."""
+        return "mode"
+
+    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+        """Class with the largest share of each cell, counted on 5 × 5 points; 0 where most of it has no listed class.
+
+        Later polygons of the file lie on top of earlier ones. Of two classes with equal shares the first listed wins.
+        """
+        polygons = _near(
+            _dense(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, _stamp(self.path)), geobox
+        )
+        if len(polygons) == 0:
+            return np.zeros(geobox.shape.yx, "uint8")
+        fine = geobox.zoom_to((geobox.shape.y * SUBCELLS, geobox.shape.x * SUBCELLS))
+        burnt = rasterize(
+            zip(polygons.geometry, self._classes(polygons).tolist(), strict=True),
+            fine.shape.yx,
+            transform=fine.affine,
+            fill=0,
+            dtype="uint8",
+        ).reshape(geobox.shape.y, SUBCELLS, geobox.shape.x, SUBCELLS)
+        listed = range(1, len(self.spec.class_names) + 1)
+        shares = np.stack([(burnt == number).sum(axis=(1, 3)) for number in (*listed, 0)])
+        winner = shares.argmax(axis=0) + 1
+        winner[winner > len(listed)] = 0
+        return winner.astype("uint8")
+
+
+def read_polygons(path: Path, layer: str | None, attribute: str | None, crs: str | None, key: str) -> gpd.GeoDataFrame:
+    """Read a vector file with a CRS; `key` names it in errors."""
+    try:
+        polygons = gpd.read_file(path, layer=layer) if layer else gpd.read_file(path)
+    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        raise InputError(f"{key}: {path}: cannot be read as polygons ({error}). Is the file whole?") from error
+    if "geometry" not in polygons or polygons.empty:
+        raise InputError(f"{key}: {path}: holds no geometries")
+    if attribute is not None and attribute not in polygons:
+        columns = ", ".join(polygons.columns.drop("geometry"))
+        raise InputError(f"{key}.attribute: {path.name} has no column {attribute!r}; it has {columns}")
+    if crs is not None:
+        polygons = polygons.set_crs(parse_crs(crs, f"{key}.crs").proj, allow_override=True)
+    if polygons.crs is None:
+        raise InputError(f"{key}: {path}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
+    return polygons[polygons.geometry.notna() & ~polygons.geometry.is_empty]
+
+
+def _spacing(crs: CRS) -> float:
+    """Distance of points on an edge, so short that the edge stays in place when only its ends are projected."""
+    return 0.1 if crs.geographic else 10_000.0
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
+
+
+@lru_cache(maxsize=4)
+def _dense(
+    path: Path, layer: str | None, attribute: str | None, crs: str | None, stamp: tuple[int, int]
+) -> gpd.GeoDataFrame:
+    """The polygons with points along their edges, read once per worker and state (`stamp`) of the file."""
+    polygons = read_polygons(path, layer, attribute, crs, str(path))
+    return polygons.set_geometry(polygons.segmentize(_spacing(CRS(polygons.crs.to_wkt()))))
+
+
+def _near(polygons: gpd.GeoDataFrame, geobox: GeoBox) -> gpd.GeoDataFrame:
+    """The parts of polygons around a part of the grid, in its CRS; what is far away need not have a place in it."""
+    crs = CRS(polygons.crs.to_wkt())
+    west, south, east, north = map(float, polygons.total_bounds)
+    frame = GeoBox.from_bbox((west, south, east, north), crs=crs, resolution=_spacing(crs))
+    window = source_window(frame, geobox)
+    if window is None:
+        return polygons.iloc[:0]
+    box = frame[window].boundingbox
+    past_180 = crs.geographic and (west < -180 or east > 180)
+    clip = (west, box.bottom, east, box.top) if past_180 else box.bbox
+    near = polygons.iloc[np.sort(polygons.sindex.query(shapely.box(*clip)))]
+    near = near.set_geometry(near.clip_by_rect(*clip).segmentize(_spacing(crs)))
+    return near[~near.geometry.is_empty].to_crs(crs_of(geobox).to_wkt())

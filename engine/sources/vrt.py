@@ -1,0 +1,95 @@
+"""GDAL virtual rasters: a window of a source in the place of the whole, warped with exact coordinates."""
+
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from rasterio.io import MemoryFile
+
+from engine.grid import crs_of
+
+_BANDS = {"float32": "Float32", "uint8": "Byte"}
+_KERNELS = {"nearest": "NearestNeighbour", "bilinear": "Bilinear", "cubic": "Cubic"}
+
+
+def resample(
+    pixels: np.ndarray, corner: tuple[int, int], source: GeoBox, target: GeoBox, kernel: str, missing: float
+) -> np.ndarray:
+    """Values of the nearest pixels, or interpolated between them, at the cell centres of the target.
+
+    Every coordinate is transformed exactly and counted from the corner of the whole source, and the kernel has the
+    size of the source's pixels, so that a cell's value does not depend on the window or the target around it.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32 or uint8, dims (y, x)
+        A window of the source that holds all pixels which the kernel touches.
+    corner : (int, int)
+        Row and column of the window in the source.
+    source, target : GeoBox
+        The whole native grid; the part of the target grid.
+    kernel : {"nearest", "bilinear", "cubic"}
+    missing : float
+        Value of a missing pixel, NaN or a code. Missing pixels take no part in an interpolation.
+
+    Returns
+    -------
+    ndarray, dims (y, x) of `target`
+    """
+    height, width = pixels.shape
+    band = _BANDS[pixels.dtype.name]
+    with MemoryFile() as memory:
+        # The place is the virtual raster's affair; the transform only keeps GDAL from warning that it has none.
+        with memory.open(
+            driver="GTiff", height=height, width=width, count=1, dtype=pixels.dtype.name, transform=source.affine
+        ) as file:
+            file.write(pixels, 1)
+        whole = _placed(memory.name, pixels.shape, corner, source, band, missing)
+        with rasterio.open(_warped(whole, source, target, kernel, band, missing)) as warped:
+            return warped.read(1)
+
+
+def _placed(
+    file: str, shape: tuple[int, ...], corner: tuple[int, int], source: GeoBox, band: str, missing: float
+) -> str:
+    """The whole source, in which only the window holds values."""
+    size = f'xSize="{shape[1]}" ySize="{shape[0]}"'
+    return f"""<VRTDataset rasterXSize="{source.shape.x}" rasterYSize="{source.shape.y}">
+<VRTRasterBand dataType="{band}" band="1"><NoDataValue>{missing!r}</NoDataValue>
+<SimpleSource><SourceFilename relativeToVRT="0">{escape(file)}</SourceFilename><SourceBand>1</SourceBand>
+<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{corner[1]}" yOff="{corner[0]}" {size}/></SimpleSource>
+</VRTRasterBand></VRTDataset>"""
+
+
+def _warped(whole: str, source: GeoBox, target: GeoBox, kernel: str, band: str, missing: float) -> str:
+    """The target. The pixels to read are found from all points of it: a few along its edge miss those beside a pole.
+
+    GDAL's own tools put an approximation between it and the transformer, and rasterio insists on one.
+    """
+    return f"""<VRTDataset rasterXSize="{target.shape.x}" rasterYSize="{target.shape.y}" subClass="VRTWarpedDataset">
+<GeoTransform>{_numbers(target.affine)}</GeoTransform>
+<VRTRasterBand dataType="{band}" band="1" subClass="VRTWarpedRasterBand">
+<NoDataValue>{missing!r}</NoDataValue></VRTRasterBand>
+<GDALWarpOptions>
+<ResampleAlg>{_KERNELS[kernel]}</ResampleAlg><WorkingDataType>{band}</WorkingDataType>
+<Option name="INIT_DEST">NO_DATA</Option><Option name="XSCALE">1</Option><Option name="YSCALE">1</Option>
+<Option name="SAMPLE_GRID">YES</Option><Option name="SAMPLE_STEPS">ALL</Option><Option name="SOURCE_EXTRA">8</Option>
+<SourceDataset relativeToVRT="0">{escape(whole)}</SourceDataset>
+<Transformer><GenImgProjTransformer>
+<SrcGeoTransform>{_numbers(source.affine)}</SrcGeoTransform>
+<SrcInvGeoTransform>{_numbers(~source.affine)}</SrcInvGeoTransform>
+<DstGeoTransform>{_numbers(target.affine)}</DstGeoTransform>
+<DstInvGeoTransform>{_numbers(~target.affine)}</DstInvGeoTransform>
+<ReprojectTransformer><ReprojectionTransformer>
+<SourceSRS>{escape(crs_of(source).to_wkt())}</SourceSRS><TargetSRS>{escape(crs_of(target).to_wkt())}</TargetSRS>
+</ReprojectionTransformer></ReprojectTransformer>
+</GenImgProjTransformer></Transformer>
+<BandList><BandMapping src="1" dst="1">
+<SrcNoDataReal>{missing!r}</SrcNoDataReal><DstNoDataReal>{missing!r}</DstNoDataReal></BandMapping></BandList>
+</GDALWarpOptions></VRTDataset>"""
+
+
+def _numbers(affine: Affine) -> str:
+    return ", ".join(repr(float(v)) for v in affine.to_gdal())

@@ -1,0 +1,108 @@
+"""Many tasks, few in flight: the scheduler never holds more than it needs, and each result is used as it comes."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from itertools import count, islice
+from typing import Any, Protocol, TypeVar
+from uuid import uuid4
+
+from distributed import Client, as_completed, wait
+from distributed.scheduler import KilledWorker
+
+from engine.errors import GelisolError, RunError
+
+Item = TypeVar("Item")
+IN_FLIGHT_PER_THREAD = 2
+"""Tasks handed out per worker thread: one to run and one to be ready when it ends."""
+_PATIENCE = 10.0
+"""Seconds that running tasks get to end after an error."""
+
+
+class Progress(Protocol):
+    """Told of finished work; a display, a log or nothing."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """`done` of `total` tasks are finished."""
+        ...
+
+
+def silent(done: int, total: int) -> None:
+    """A `Progress` that shows nothing."""
+
+
+def run_each(
+    client: Client,
+    function: Callable[..., Any],
+    items: Iterable[Item],
+    *shared: Any,
+    total: int,
+    progress: Progress = silent,
+    name: str = "task",
+) -> Iterator[tuple[Item, Any]]:
+    """Run `function(item, *shared)` on the cluster for every item.
+
+    Parameters
+    ----------
+    items : iterable
+        Taken as needed; never held all at once.
+    shared : picklable
+        Small arguments that all tasks have in common. Data go by path.
+    total : int
+        Number of items, for the progress.
+    name : str
+        What a task does, for messages and the dashboard.
+
+    Yields
+    ------
+    (item, result), in the order in which tasks finish.
+
+    Raises
+    ------
+    RunError
+        If workers keep dying under a task. What a task raises itself is raised as it is.
+    """
+    remaining, numbers, run = iter(items), count(), uuid4().hex[:8]
+    waiting: dict[Any, Item] = {}
+
+    def submit(item: Item) -> Any:
+        future = client.submit(
+            _run, function, item, *shared, pure=False, key=f"{name}-{run}-{next(numbers)}", retries=0
+        )
+        waiting[future] = item
+        return future
+
+    threads = sum(client.nthreads().values())
+    if not threads:
+        raise RunError("the cluster has no workers; start some, or wait until they have joined, and run again")
+    completed = as_completed([submit(item) for item in islice(remaining, threads * IN_FLIGHT_PER_THREAD)])
+    done = 0
+    progress(done, total)
+    try:
+        for future in completed:
+            item = waiting.pop(future)
+            result = future.result()
+            future.release()
+            for following in islice(remaining, 1):
+                completed.add(submit(following))
+            done += 1
+            progress(done, total)
+            yield item, result
+    except KilledWorker as error:
+        raise RunError(
+            f"{name}: the workers that ran {error.task!r} died, most often for lack of memory. "
+            "Give workers more memory (cluster.memory), fewer threads, or the grid smaller blocks (domain.chunk)."
+        ) from error
+    finally:
+        # After an error: what runs already may still write, so let it end before the caller tidies up.
+        with suppress(TimeoutError):
+            wait(list(waiting), timeout=_PATIENCE)
+        client.cancel(list(waiting))
+
+
+def _run(function: Callable[..., Any], item: Any, *shared: Any) -> Any:
+    """One task. An error for people travels alone: GDAL's, behind it, cannot be pickled and would take it along."""
+    try:
+        return function(item, *shared)
+    except GelisolError as error:
+        error.__cause__ = error.__context__ = None
+        raise

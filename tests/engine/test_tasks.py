@@ -1,0 +1,128 @@
+"""Many tasks, few in flight."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.errors import InputError, RunError
+from engine.outputs.store import staged
+from engine.tasks import IN_FLIGHT_PER_THREAD, run_each
+
+
+def square(item: int, plus: int = 0) -> int:
+    return item * item + plus
+
+
+def slow_if_first(item: int) -> int:
+    time.sleep(0.3 if item == 0 else 0.01)
+    return item
+
+
+def fail_at_three(item: int) -> int:
+    if item == 3:
+        raise InputError(["block 3: bad", "block 3: worse"])
+    return item
+
+
+def fail_for_a_reason(item: int) -> None:
+    """As GDAL's errors do: one that cannot be pickled is behind the one that is raised."""
+    try:
+        raise Unpicklable
+    except Unpicklable as error:
+        raise InputError(f"block {item}: cannot be read") from error
+
+
+class Unpicklable(Exception):
+    def __reduce__(self):
+        raise TypeError("not this one")
+
+
+def die(item: int) -> None:
+    os._exit(1)
+
+
+def test_every_item_with_its_result(client):
+    found = dict(run_each(client, square, range(20), 5, total=20))
+    assert found == {i: i * i + 5 for i in range(20)}
+    assert dict(run_each(client, square, [], total=0)) == {}
+
+
+def test_few_are_in_flight(client):
+    """Items are taken as results come: a region of millions of blocks never lies in the scheduler."""
+    taken = []
+
+    def items():
+        for item in range(40):
+            taken.append(item)
+            yield item
+
+    limit = IN_FLIGHT_PER_THREAD * sum(client.nthreads().values())
+    ahead = []
+    for done, _ in enumerate(run_each(client, square, items(), total=40), start=1):
+        ahead.append(len(taken) - done)
+    assert len(taken) == 40
+    assert max(ahead) == limit
+
+
+def test_results_come_as_they_are_ready(client):
+    found = [item for item, _ in run_each(client, slow_if_first, range(10), total=10)]
+    assert sorted(found) == list(range(10))
+    assert found[0] != 0
+
+
+def test_progress_counts_up(client):
+    seen = []
+    list(run_each(client, square, range(5), total=5, progress=lambda done, total: seen.append((done, total))))
+    assert seen == [(n, 5) for n in range(6)]
+
+
+def test_an_error_arrives_as_it_was_raised(client):
+    with pytest.raises(InputError) as error:
+        list(run_each(client, fail_at_three, range(100), total=100))
+    assert error.value.problems == ["block 3: bad", "block 3: worse"]
+    assert dict(run_each(client, square, range(3), total=3)) == {0: 0, 1: 1, 2: 4}
+
+
+def test_an_error_arrives_whatever_is_behind_it(client):
+    with pytest.raises(InputError, match="block 1: cannot be read"):
+        list(run_each(client, fail_for_a_reason, [1], total=1))
+
+
+def test_who_stops_listening_stops_the_tasks(client):
+    taken, before = [], set(client.futures)
+    tasks = run_each(client, square, (taken.append(i) or i for i in range(1000)), total=1000)
+    next(tasks)
+    tasks.close()
+    assert len(taken) < 20
+    assert set(client.futures) <= before
+
+
+def write_until(item: int, folder: Path) -> None:
+    """Fails at once, or goes on writing for half a second."""
+    if item == 0:
+        raise InputError("block 0: bad")
+    end = time.time() + 0.5
+    while time.time() < end:
+        (folder / str(item)).mkdir(parents=True, exist_ok=True)
+        (folder / str(item) / f"{time.time()}").touch()
+
+
+def test_tasks_that_still_write_when_one_fails(client, tmp_path):
+    """The error that is shown is the task's, not that of tidying up behind it, and nothing is left."""
+    with pytest.raises(InputError, match="block 0: bad"), staged(tmp_path / "cube") as stage:
+        stage.mkdir()
+        list(run_each(client, write_until, range(4), stage, total=4))
+    time.sleep(0.6)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_workers_that_die_are_a_failed_run(client, monkeypatch):
+    scheduler = client.cluster.scheduler
+    monkeypatch.setattr(scheduler, "allowed_failures", 0)  # as after three tries
+    with pytest.raises(RunError, match=r"blocks: the workers that ran .* died, most often for lack of memory"):
+        list(run_each(client, die, [1], total=1, name="blocks"))
+    client.wait_for_workers(2, timeout=30)
+    assert dict(run_each(client, square, range(3), total=3)) == {0: 0, 1: 1, 2: 4}
