@@ -1,0 +1,266 @@
+"""The map: one task per block reads the covariates, predicts all replicates, keeps the statistics and writes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from distributed import Client
+
+from engine.applicability import Applicability
+from engine.cube import DOMAIN
+from engine.ensemble import Ensemble, load_ensemble
+from engine.grid import Block, Grid
+from engine.intervals import CellStatistics, Moments
+from engine.outputs.store import Layer, array, create, staged
+from engine.tasks import Progress, run_each, silent
+from engine.zonal import Precision, ZoneGroups, ZoneSums
+
+OF_MEAN = tuple(CellStatistics.__annotations__)
+"""Statistics over the replicates."""
+OF_OBSERVATION = ("pi_lower", "pi_upper")
+"""Prediction interval of a new observation."""
+STATISTICS = (*OF_MEAN, *OF_OBSERVATION)
+DISSIMILARITY, APPLICABLE = "dissimilarity", "applicable"
+SLAB = 16384
+"""Cells whose predictions by all replicates are held at a time."""
+_HEADROOM = 16.0
+"""Predictions beyond so many times the largest training value are refused."""
+
+
+@dataclass(frozen=True)
+class MapPlan:
+    """What a worker needs to map a block: places and names, no data.
+
+    Attributes
+    ----------
+    digest : str
+        Hash of the ensemble that the run started with.
+    applicability : Path
+        The fitted area of applicability.
+    zones : str or None
+        Cube variable with zone codes 1 … n_zones.
+    level : float
+        Nominal coverage of the prediction interval.
+    """
+
+    grid: Grid
+    cube: Path
+    ensemble: Path
+    digest: str
+    applicability: Path
+    zones: str | None
+    n_zones: int
+    level: float
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class MapTotals:
+    """Sums over the zones of a map, in floating point; the last zone is the whole region.
+
+    Attributes
+    ----------
+    cells : ndarray of int, shape (zones,)
+        Mapped cells.
+    area : ndarray, shape (zones,)
+        km².
+    predicted : ndarray, shape (replicates, zones)
+        Sum of area × prediction of the modelled output.
+    replicate : ndarray, shape (replicates, outputs, zones)
+        Sum of area × value, replicate by replicate.
+    mean, square : ndarray, shape (outputs, zones)
+        Sum of area × mean over the replicates, and × its square.
+    """
+
+    cells: np.ndarray
+    area: np.ndarray
+    predicted: np.ndarray
+    replicate: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray
+
+    @classmethod
+    def of(cls, sums: ZoneSums, precision: Precision, coefficients: np.ndarray) -> "MapTotals":
+        """Decode exact sums; the outputs that follow linearly from the modelled one do so in their sums, too."""
+
+        def with_region(values: np.ndarray) -> np.ndarray:
+            return np.concatenate([values[..., 1:], values.sum(axis=-1, keepdims=True)], axis=-1)
+
+        area = precision.area.decode(with_region(sums.area))
+        predicted = precision.predicted.decode(with_region(sums.predicted))
+        intercept, slope = coefficients[..., 0], coefficients[..., 1]
+        return cls(
+            cells=with_region(sums.cells),
+            area=area,
+            predicted=predicted,
+            replicate=intercept[:, :, None] * area + slope[:, :, None] * predicted[:, None, :],
+            mean=precision.mean.decode(with_region(sums.mean)),
+            square=precision.square.decode(with_region(sums.square)),
+        )
+
+
+def make_plan(
+    grid: Grid, cube: Path, ensemble: Ensemble, applicability: Path, zones: str | None, n_zones: int, level: float
+) -> MapPlan:
+    """Settle the precision of the sums from what the ensemble can predict."""
+    largest = _HEADROOM * ensemble.manifest.largest
+    intercepts, slopes = np.abs(ensemble.coefficients).max(axis=(0, 1))
+    height, width = grid.shape
+    # A cell's true area differs from the projected one by the areal scale, within 2^±4 wherever one would map.
+    largest_area = grid.nominal_cell_area * (1 if grid.is_equal_area else _HEADROOM)
+    precision = Precision.for_map(largest, intercepts + max(slopes, 1) * largest, largest_area, height * width)
+    return MapPlan(grid, cube, ensemble.path, ensemble.hash, applicability, zones, n_zones, level, precision)
+
+
+def map_region(
+    client: Client,
+    plan: MapPlan,
+    path: Path,
+    coords: Mapping[str, object],
+    attrs: Mapping[str, Mapping[str, str]],
+    progress: Progress = silent,
+) -> tuple[MapTotals, MapTotals]:
+    """Map every block into the store `path`, which appears once it is whole.
+
+    Parameters
+    ----------
+    coords : mapping
+        The one leading dimension of the maps, as xarray takes it, e.g. depth labels.
+    attrs : mapping
+        Statistic → CF attributes; "" → attributes of the store.
+
+    Returns
+    -------
+    everywhere, applicable : MapTotals
+        Over all mapped cells, and over those inside the area of applicability.
+    """
+    ensemble = load_ensemble(plan.ensemble, plan.digest)
+    replicates, outputs, _ = ensemble.coefficients.shape
+    layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in STATISTICS}
+    layers[DISSIMILARITY] = Layer("float32", attrs[DISSIMILARITY])
+    layers[APPLICABLE] = Layer("uint8", attrs[APPLICABLE])
+    groups = 2 * (plan.n_zones + 1)
+    sums = ZoneSums.zero(groups, replicates, outputs)
+    with staged(path) as stage:
+        create(stage, plan.grid, layers, coords, attrs[""])
+        blocks, total = plan.grid.blocks(), plan.grid.n_blocks
+        for _, block_sums in run_each(
+            client, map_block, blocks, plan, stage, total=total, progress=progress, name="map"
+        ):
+            if block_sums is not None:
+                sums += block_sums
+    inside, outside = sums.halves()
+    inside_totals = MapTotals.of(inside, plan.precision, ensemble.coefficients)
+    inside += outside
+    return MapTotals.of(inside, plan.precision, ensemble.coefficients), inside_totals
+
+
+def map_block(block: Block, plan: MapPlan, path: Path) -> ZoneSums | None:
+    """Map one block and write its statistics.
+
+    Returns
+    -------
+    ZoneSums or None
+        Groups are the zones (0: none) of applicable cells, then those of the others. None if the block has no cell
+        with every covariate.
+    """
+    ensemble = load_ensemble(plan.ensemble, plan.digest)
+    features = ensemble.features
+    if not np.any(array(plan.cube, DOMAIN)[block.roi]):
+        return None
+    values = {name: np.asarray(array(plan.cube, name)[block.roi]) for name in features.covariates}
+    cells = np.flatnonzero(features.complete(values))
+    if cells.size == 0:
+        return None
+    zone = np.zeros(cells.size, "int64")
+    if plan.zones:
+        zone = np.asarray(array(plan.cube, plan.zones)[block.roi]).ravel()[cells].astype("int64")
+    x = features.matrix({name: v.ravel()[cells] for name, v in values.items()})
+    area_of_model = _load_applicability(plan.applicability, plan.digest)
+    dissimilarity = area_of_model.dissimilarity(x)
+    applicable = area_of_model.applicable(dissimilarity)
+    order, groups = ZoneGroups.order(zone + (plan.n_zones + 1) * ~applicable, 2 * (plan.n_zones + 1))
+    area = plan.grid.cell_areas(block).ravel()[cells[order]]
+    statistics, sums = evaluate(ensemble, x[order], area, groups, plan.level, plan.precision)
+    writer = _Writer(path, block, cells)
+    writer.write(DISSIMILARITY, dissimilarity)
+    writer.write(APPLICABLE, applicable)
+    writer.cells = cells[order]
+    for output, of_output in enumerate(statistics):
+        for name, numbers in of_output.items():
+            writer.write(name, numbers, output)
+    return sums
+
+
+@lru_cache(maxsize=2)
+def _load_applicability(path: Path, digest: str) -> Applicability:
+    """What goes with the ensemble of this hash, read once per worker process."""
+    return Applicability.load(path)
+
+
+@dataclass
+class _Writer:
+    """Puts values of some of a block's cells into a store; the others are missing."""
+
+    path: Path
+    block: Block
+    cells: np.ndarray
+
+    def write(self, name: str, values: np.ndarray, *index: int) -> None:
+        target = array(self.path, name, "r+")
+        shape = self.block.geobox.shape.yx
+        flat = np.full(shape[0] * shape[1], target.fill_value, target.dtype)
+        flat[self.cells] = values
+        target[index + self.block.roi] = flat.reshape(shape)
+
+
+def evaluate(
+    ensemble: Ensemble, x: np.ndarray, area: np.ndarray, groups: ZoneGroups, level: float, precision: Precision
+) -> tuple[Sequence[dict[str, np.ndarray]], ZoneSums]:
+    """All replicates of some cells in one pass: statistics of every output, and the replicates' zone sums.
+
+    Predictions are held for a slab of cells at a time, never for all.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (cells, columns)
+        In the order of `groups`, without missing values.
+    area : ndarray, shape (cells,)
+        km².
+
+    Returns
+    -------
+    list of dict
+        Per output: statistic → values, float32, shape (cells,).
+    ZoneSums
+    """
+    replicates, outputs, _ = ensemble.coefficients.shape
+    sums = ZoneSums.zero(groups.zones, replicates, outputs)
+    statistics = [{name: np.empty(len(x), "float32") for name in STATISTICS} for _ in range(outputs)]
+    for start in range(0, len(x), SLAB):
+        part = slice(start, min(start + SLAB, len(x)))
+        here = groups.part(part.start, part.stop)
+        predicted = np.stack([ensemble.predict(r, x[part]) for r in range(replicates)]).astype("float64")
+        for replicate, values in enumerate(predicted):
+            sums.predicted[replicate] += here.sum(precision.predicted.encode(values * area[part]))
+        sums.area += here.sum(precision.area.encode(area[part]))
+        sums.cells += here.sum(np.ones(part.stop - part.start, "int64"))
+        for output in range(outputs):
+            of_mean = _moments(predicted, ensemble.coefficients[:, output])
+            sums.mean[output] += here.sum(precision.mean.encode(of_mean.mean * area[part]))
+            sums.square[output] += here.sum(precision.square.encode(of_mean.mean**2 * area[part]))
+            for name in OF_MEAN:
+                statistics[output][name][part] = getattr(of_mean, name)
+            ends = ensemble.jackknives[output].interval(predicted, (level,))
+            for name, end in zip(OF_OBSERVATION, ends, strict=True):
+                statistics[output][name][part] = end[0]
+    return statistics, sums
+
+
+def _moments(predicted: np.ndarray, lines: np.ndarray) -> CellStatistics:
+    moments = Moments(predicted.shape[1])
+    for values, (intercept, slope) in zip(predicted, lines, strict=True):
+        moments.add(intercept + slope * values)
+    return moments.statistics()

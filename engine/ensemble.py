@@ -1,0 +1,258 @@
+"""Bootstrap replicates, trained as tasks, and the trained ensemble as an artefact on disk."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from distributed import Client
+from pydantic import BaseModel, ConfigDict
+
+from engine.errors import InputError
+from engine.features import Feature, Features
+from engine.jackknife import Jackknife
+from engine.models import Member, fit_members, load_model, save_model
+from engine.outputs.store import staged
+from engine.seeds import Use, streams
+from engine.tasks import Progress, run_each, silent
+
+_TRAINING = "training.npz"
+_ARRAYS = ("bootstrap", "out_of_bag", "coefficients", "observed")
+
+
+class Manifest(BaseModel):
+    """What an ensemble folder holds, `manifest.json`.
+
+    Attributes
+    ----------
+    members : tuple of Member
+        Models of each replicate, with their weights in the replicate's prediction; most often one.
+    outputs : tuple of str
+        Labels of what is mapped: the modelled output and those that follow from it linearly.
+    largest : float
+        Largest absolute training value, in `units`: predictions far beyond it are refused.
+    files : dict
+        Model file → SHA-256, replicate by replicate, member by member.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gelisol: str
+    members: tuple[Member, ...]
+    features: tuple[Feature, ...]
+    outputs: tuple[str, ...]
+    units: str
+    sites: int
+    replicates: int
+    seed: int
+    largest: float
+    files: dict[str, str]
+
+    @property
+    def family(self) -> str:
+        """Names of the families, joined by +."""
+        return "+".join(member.family.name for member in self.members)
+
+
+class Ensemble:
+    """A trained ensemble, read from its folder.
+
+    Attributes
+    ----------
+    coefficients : ndarray, shape (replicates, outputs, 2)
+        Intercept and slope of every output on the modelled one.
+    bootstrap : ndarray of int32, shape (replicates, sites)
+    out_of_bag : ndarray of float32, shape (replicates, sites)
+        Predictions of the modelled output, NaN where the site is in the bag.
+    observed : ndarray, shape (sites, outputs)
+        NaN where a site lacks an output.
+
+    Raises
+    ------
+    InputError
+        If the folder is no ensemble, or a file is not the one that was trained.
+    """
+
+    coefficients: np.ndarray
+    bootstrap: np.ndarray
+    out_of_bag: np.ndarray
+    observed: np.ndarray
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            text = (path / "manifest.json").read_bytes()
+            self.manifest = Manifest.model_validate_json(text)
+            for name in _ARRAYS:
+                setattr(self, name, np.load(path / f"{name}.npy", allow_pickle=False))
+        except (OSError, EOFError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{path}: holds no trained ensemble ({reason}); run the stage `train`") from error
+        self.hash = hashlib.sha256(text).hexdigest()
+        self.features = Features(self.manifest.features)
+
+    @cached_property
+    def models(self) -> list[list[Any]]:
+        """The models, replicate by replicate and member by member, each predicting with one thread."""
+        manifest = self.manifest
+        return [
+            [load_model(self.path / name, manifest.files[name]) for name in model_files(manifest.members, replicate)]
+            for replicate in range(manifest.replicates)
+        ]
+
+    @cached_property
+    def jackknives(self) -> list[Jackknife]:
+        """What prediction intervals need, for every output."""
+        outputs = range(len(self.manifest.outputs))
+        return [Jackknife.of(self.observed[:, k], self.out_of_bag, self.coefficients[:, k]) for k in outputs]
+
+    def predict(self, replicate: int, x: np.ndarray) -> np.ndarray:
+        """Predictions of one replicate of the modelled output.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (n, columns)
+            Without missing values: a row of NaN would get a finite prediction.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+        """
+        return combine(self.manifest.members, [model.predict(x) for model in self.models[replicate]])
+
+
+def combine(members: Sequence[Member], predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """Weighted sum of the members' predictions, float32."""
+    if len(members) == 1:
+        return np.asarray(predictions[0], "float32")
+    weighted = [member.weight * np.asarray(p, "float64") for member, p in zip(members, predictions, strict=True)]
+    return np.sum(weighted, axis=0).astype("float32")
+
+
+@lru_cache(maxsize=2)
+def load_ensemble(path: Path, digest: str) -> Ensemble:
+    """The ensemble with this hash, read once per worker process."""
+    ensemble = Ensemble(path)
+    if ensemble.hash != digest:
+        raise InputError(f"{path}: has changed since the run began; run again")
+    return ensemble
+
+
+def bootstrap_indices(sites: int, replicates: int, seed: int) -> np.ndarray:
+    """Row numbers of each bootstrap sample, drawn with replacement, shape (replicates, sites), int32."""
+    return draw(sites, streams(seed, Use.ENSEMBLE, replicates))
+
+
+def draw(sites: int, samples: Sequence[np.random.SeedSequence]) -> np.ndarray:
+    """One bootstrap sample per stream, shape (samples, sites), int32."""
+    return np.stack([np.random.default_rng(s).integers(0, sites, sites) for s in samples]).astype("int32")
+
+
+def train_ensemble(
+    client: Client,
+    path: Path,
+    x: np.ndarray,
+    observed: np.ndarray,
+    features: Features,
+    coefficients: np.ndarray,
+    members: Sequence[Member],
+    *,
+    outputs: Sequence[str],
+    units: str,
+    seed: int,
+    version: str,
+    tables: Mapping[str, Any] | None = None,
+    progress: Progress = silent,
+) -> Ensemble:
+    """Fit the members to each bootstrap sample, one replicate a task and one thread each, and leave them in `path`.
+
+    Every replicate is stored as soon as it is fitted; the folder appears under its name once all are there.
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (sites, columns)
+    observed : ndarray, shape (sites, outputs)
+        The modelled output first, without missing values.
+    coefficients : ndarray, shape (replicates, outputs, 2)
+        Intercept and slope of every output on the modelled one (0, 1 for itself), replicate by replicate.
+    tables : mapping, optional
+        File name → DataFrame to store beside the replicates, as Parquet.
+    """
+    replicates, y = len(coefficients), observed[:, 0]
+    indices = bootstrap_indices(len(y), replicates, seed)
+    digests: dict[int, list[str]] = {}
+    out_of_bag = np.full((replicates, len(y)), np.nan, "float32")
+    with staged(path) as stage:
+        stage.mkdir(parents=True)
+        np.savez(stage / _TRAINING, x=x, y=y)
+        items = zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True)
+        tasks = run_each(
+            client,
+            _fit,
+            items,
+            stage,
+            tuple(members),
+            features.names,
+            total=replicates,
+            progress=progress,
+            name="train",
+        )
+        for (replicate, _, _), (digest, left_out, predictions) in tasks:
+            digests[replicate] = digest
+            out_of_bag[replicate, left_out] = predictions
+        (stage / _TRAINING).unlink()
+        for name, values in zip(_ARRAYS, (indices, out_of_bag, coefficients, observed), strict=True):
+            np.save(stage / f"{name}.npy", values)
+        for name, table in (tables or {}).items():
+            table.to_parquet(stage / name, index=False)
+        names = [(name, r, m) for r in range(replicates) for m, name in enumerate(model_files(members, r))]
+        manifest = Manifest(
+            gelisol=version,
+            members=tuple(members),
+            features=features.columns,
+            outputs=tuple(outputs),
+            units=units,
+            sites=len(y),
+            replicates=replicates,
+            seed=seed,
+            largest=float(np.abs(y).max()),
+            files={name: digests[r][m] for name, r, m in names},
+        )
+        (stage / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")
+    return Ensemble(path)
+
+
+def model_files(members: Sequence[Member], replicate: int) -> list[str]:
+    """File names of a replicate's models."""
+    if len(members) == 1:
+        return [f"replicate_{replicate:03d}{members[0].suffix}"]
+    return [f"replicate_{replicate:03d}_{member.family.name}{member.suffix}" for member in members]
+
+
+@lru_cache(maxsize=1)
+def _training(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The training data, read once per worker."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["x"], arrays["y"]
+
+
+def _fit(
+    item: tuple[int, np.ndarray, np.random.SeedSequence], stage: Path, members: tuple[Member, ...], names: list[str]
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Fit and store one replicate; returns its files' digests, the sites left out and their predictions."""
+    replicate, rows, stream = item
+    x, y = _training(stage / _TRAINING)
+    models = fit_members(members, x[rows], y[rows], stream)
+    digests = []
+    for name, model in zip(model_files(members, replicate), models, strict=True):
+        content = save_model(model, names)
+        digests.append(hashlib.sha256(content).hexdigest())
+        part = stage / f"{name}.partial"
+        part.write_bytes(content)
+        os.replace(part, stage / name)
+    left_out = np.setdiff1d(np.arange(len(y)), rows)
+    return digests, left_out, combine(members, [model.predict(x[left_out]) for model in models])

@@ -1,0 +1,17 @@
+"""Fold schemes: which sites are held out together, and so what a cross-validation says."""
+
+from engine.folds.knndm import KnndmFolds, knndm_folds
+from engine.folds.repeats import Places, repeated_folds
+from engine.folds.schemes import block_folds, default_block_size_km, random_folds
+from engine.folds.sphere import to_sphere
+
+__all__ = [
+    "KnndmFolds",
+    "Places",
+    "block_folds",
+    "default_block_size_km",
+    "knndm_folds",
+    "random_folds",
+    "repeated_folds",
+    "to_sphere",
+]

@@ -1,0 +1,76 @@
+"""Folds of all repeats of a scheme, each repeat with a stream of its own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from distributed import Client
+
+from engine.folds.knndm import knndm_folds
+from engine.folds.schemes import block_folds, random_folds
+from engine.seeds import Use, streams
+from engine.tasks import Progress, run_each, silent
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the sites and the cells to predict are, degrees.
+
+    Attributes
+    ----------
+    lon, lat : ndarray, shape (sites,)
+    domain_lon, domain_lat : ndarray, shape (cells,)
+        Random cells of the prediction area.
+    block_km : float
+        Side of a block of the scheme `block`.
+    """
+
+    lon: np.ndarray
+    lat: np.ndarray
+    domain_lon: np.ndarray
+    domain_lat: np.ndarray
+    block_km: float
+
+
+def repeated_folds(
+    client: Client,
+    schemes: tuple[str, ...],
+    places: Places,
+    *,
+    folds: int,
+    repeats: int,
+    seed: int,
+    progress: Progress = silent,
+) -> dict[str, np.ndarray]:
+    """Fold numbers of every scheme and repeat, one task each.
+
+    Returns
+    -------
+    dict
+        Scheme → ndarray of int, shape (repeats, sites).
+
+    Raises
+    ------
+    InputError
+        If the sites or their places are too few for the folds, naming the scheme's needs.
+    """
+    items = [
+        (scheme, repeat, stream)
+        for scheme in schemes
+        for repeat, stream in enumerate(streams(seed, Use.FOLDS, repeats))
+    ]
+    results = run_each(client, _folds, items, places, folds, total=len(items), progress=progress, name="folds")
+    found = {(scheme, repeat): numbers for (scheme, repeat, _), numbers in results}
+    return {scheme: np.stack([found[scheme, repeat] for repeat in range(repeats)]) for scheme in schemes}
+
+
+def _folds(item: tuple[str, int, np.random.SeedSequence], places: Places, k: int) -> np.ndarray:
+    scheme, _, stream = item
+    rng = np.random.default_rng(stream)
+    match scheme:
+        case "random":
+            return random_folds(len(places.lon), k, rng)
+        case "block":
+            return block_folds(places.lon, places.lat, k, rng, size_km=places.block_km)
+        case "knndm":
+            return knndm_folds(places.lon, places.lat, places.domain_lon, places.domain_lat, k, rng).folds
+    raise ValueError(f"no scheme {scheme!r}")

@@ -1,0 +1,105 @@
+"""Prediction intervals for a new observation: jackknife+-after-bootstrap (Kim, Xu & Barber 2020).
+
+The replicates that a site took no part in are models that never saw it. Their mean, set against what was measured
+there, says how far the ensemble is off at a new place; the same mean at a cell is one vote on where a new observation
+would fall. No model is fitted beyond those of the bootstrap.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+SLAB = 4096
+"""Cells that are evaluated together. Always so many, so that a cell's bits do not depend on its neighbours."""
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """Votes and residuals of the sites for one output.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (sites, replicates)
+        What each replicate's prediction of the modelled output counts in a site's vote.
+    offset : ndarray, shape (sites,)
+        Added to the vote: intercepts of the linear output.
+    residual : ndarray, shape (sites,)
+        |observed − vote| at the site itself.
+    """
+
+    weights: np.ndarray
+    offset: np.ndarray
+    residual: np.ndarray
+
+    @classmethod
+    def of(cls, observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray) -> "Jackknife":
+        """From an ensemble's out-of-bag predictions.
+
+        Parameters
+        ----------
+        observed : ndarray, shape (sites,)
+            Of this output; NaN where it was not measured.
+        out_of_bag : ndarray, shape (replicates, sites)
+            Predictions of the modelled output; NaN where the site is in the bag.
+        coefficients : ndarray, shape (replicates, 2)
+            Intercept and slope of this output on the modelled one. They were fitted on the same bootstrap samples, so
+            the residuals hold the scatter of that regression, too.
+        """
+        out = np.isfinite(out_of_bag).T
+        usable = np.isfinite(observed) & out.any(axis=1)
+        share = out[usable] / out[usable].sum(axis=1, keepdims=True)
+        intercept, slope = coefficients[:, 0], coefficients[:, 1]
+        weights, offset = share * slope, share @ intercept
+        votes = np.sum(weights * np.nan_to_num(out_of_bag).T[usable], axis=1) + offset
+        return cls(weights, offset, np.abs(observed[usable] - votes))
+
+    def ranks(self, level: float) -> tuple[int, int]:
+        """Positions, from 0, of the interval's ends among the sorted votes ∓ residuals; −1 and n where unbounded.
+
+        Raises
+        ------
+        ValueError
+            If the level is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"a level of confidence lies between 0 and 1, not at {level}")
+        n = len(self.residual)
+        upper = math.ceil(round(level * (n + 1), 9)) - 1
+        return n - 1 - upper, upper
+
+    def interval(self, predictions: np.ndarray, levels: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Prediction intervals of cells.
+
+        Parameters
+        ----------
+        predictions : ndarray, shape (replicates, cells)
+            Of the modelled output.
+        levels : tuple of float
+            Nominal coverages, e.g. 0.95.
+
+        Returns
+        -------
+        lower, upper : ndarray of float64, shape (levels, cells)
+            Infinite where the sites are too few for the level.
+        """
+        cells = predictions.shape[1]
+        lower = np.empty((len(levels), cells))
+        upper = np.empty((len(levels), cells))
+        for start in range(0, cells, SLAB):
+            part = slice(start, min(start + SLAB, cells))
+            padded = np.zeros((len(predictions), SLAB))
+            padded[:, : part.stop - start] = predictions[:, part]
+            votes = (self.weights @ padded)[:, : part.stop - start] + self.offset[:, None]
+            self._ends(votes, levels, lower[:, part], upper[:, part])
+        return lower, upper
+
+    def _ends(self, votes: np.ndarray, levels: tuple[float, ...], lower: np.ndarray, upper: np.ndarray) -> None:
+        n = len(self.residual)
+        ranks = [self.ranks(level) for level in levels]
+        low, high = votes - self.residual[:, None], votes + self.residual[:, None]
+        low.partition([r for r, _ in ranks if r >= 0] or [0], axis=0)
+        high.partition([r for _, r in ranks if r < n] or [n - 1], axis=0)
+        for i, (below, above) in enumerate(ranks):
+            lower[i] = low[below] if below >= 0 else -np.inf
+            upper[i] = high[above] if above < n else np.inf

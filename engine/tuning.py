@@ -1,0 +1,92 @@
+"""Hyperparameters by grid search: on the cluster over all sites, or inside one training fold."""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from dask_ml.model_selection import GridSearchCV as ClusterGridSearchCV
+from distributed import Client
+from sklearn.model_selection import GridSearchCV, KFold
+
+from engine.errors import RunError
+from engine.estimators import Family, Parameters, Value
+from engine.seeds import integer
+
+SCORING = "neg_root_mean_squared_error"
+INNER_FOLDS = 5
+"""Folds of a search inside a training fold."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The outcome of a search.
+
+    Attributes
+    ----------
+    parameters : mapping
+        Of the lowest RMSE; the first listed in the grid where several share it.
+    table : DataFrame
+        `family`, one column per hyperparameter, `rmse`, `rmse_sd` (over the folds), `chosen`.
+    """
+
+    parameters: Parameters
+    table: pd.DataFrame
+
+
+def tune(
+    client: Client, family: Family, x: np.ndarray, y: np.ndarray, folds: int, stream: np.random.SeedSequence
+) -> Tuned:
+    """Search a family's grid on all sites, one task per fit.
+
+    Raises
+    ------
+    RunError
+        If no combination can be fitted.
+    """
+    fold_stream, model_stream = stream.spawn(2)
+    splits = KFold(folds, shuffle=True, random_state=integer(fold_stream))
+    search = ClusterGridSearchCV(
+        family.build({}, integer(model_stream)),
+        _grid(family),
+        scoring=SCORING,
+        cv=splits,
+        refit=False,
+        scheduler=client,
+        error_score=np.nan,
+        return_train_score=False,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=FutureWarning)
+        search.fit(x, y)
+    return _outcome(family, search.cv_results_)
+
+
+def tune_within(family: Family, x: np.ndarray, y: np.ndarray, stream: np.random.SeedSequence) -> Parameters:
+    """The best of a family's grid on one training fold, in the task that calls it."""
+    fold_stream, model_stream = stream.spawn(2)
+    splits = KFold(min(INNER_FOLDS, len(y)), shuffle=True, random_state=integer(fold_stream))
+    model = family.build({}, integer(model_stream))
+    search = GridSearchCV(model, _grid(family), scoring=SCORING, cv=splits, refit=False, error_score=np.nan)
+    search.fit(x, y)
+    return _outcome(family, search.cv_results_).parameters
+
+
+def _grid(family: Family) -> dict[str, list[Value]]:
+    prefix = "model__" if family.scaled else ""
+    return {prefix + name: list(values) for name, values in family.grid.items()}
+
+
+def _outcome(family: Family, results: Mapping[str, np.ndarray]) -> Tuned:
+    table = pd.DataFrame([{name.removeprefix("model__"): v for name, v in p.items()} for p in results["params"]])
+    table = table.astype(object)
+    rmse = -np.asarray(results["mean_test_score"], float)
+    if not np.isfinite(rmse).any():
+        raise RunError(f"{family.name}: no combination of hyperparameters could be fitted; check its grid")
+    best = int(np.nanargmin(rmse))
+    parameters: dict[str, Value] = dict(table.iloc[best])
+    table.insert(0, "family", family.name)
+    table["rmse"], table["rmse_sd"] = rmse, np.asarray(results["std_test_score"], float)
+    table["chosen"] = np.arange(len(table)) == best
+    return Tuned(parameters, table)

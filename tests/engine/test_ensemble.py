@@ -1,0 +1,114 @@
+"""The trained ensemble against a plain loop over replicates, and its artefact."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+
+from engine.ensemble import Ensemble, bootstrap_indices, load_ensemble, train_ensemble
+from engine.errors import InputError
+from engine.estimators import REGISTRY
+from engine.features import Features
+from engine.models import Member
+from engine.seeds import Use, integer, streams
+from engine.sources.spec import SourceSpec
+
+REPLICATES, SITES, SEED = 6, 50, 11
+FEATURES = Features.of({name: SourceSpec(href="x.tif") for name in ("mat", "ai", "tn")})
+XGBOOST = Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 20})
+
+
+def training():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(SITES, 3)).astype("float32")
+    shallow = 4 + x[:, 0] + rng.normal(0, 0.5, SITES)
+    deep = np.where(rng.random(SITES) < 0.7, 2 * shallow + 1, np.nan)
+    return x, np.stack([shallow, deep], axis=1)
+
+
+def lines():
+    rng = np.random.default_rng(4)
+    deep = np.stack([rng.normal(1, 0.1, REPLICATES), rng.normal(2, 0.1, REPLICATES)], axis=1)
+    return np.stack([np.tile([0.0, 1.0], (REPLICATES, 1)), deep], axis=1)
+
+
+def trained(client, path, members=(XGBOOST,), **changes):
+    x, observed = training()
+    return train_ensemble(
+        client, path, x, observed, FEATURES, lines(), members,
+        outputs=("0-10", "0-30"), units="kg m-2", seed=SEED, version="test", **changes,
+    )  # fmt: skip
+
+
+def test_equals_a_plain_loop(client, tmp_path):
+    ensemble = trained(client, tmp_path / "ensemble")
+    x, observed = training()
+    for replicate, stream in enumerate(streams(SEED, Use.ENSEMBLE, REPLICATES)):
+        rows = np.random.default_rng(stream).integers(0, SITES, SITES)
+        seed = integer(stream.spawn(1)[0])
+        plain = xgboost.XGBRegressor(
+            n_estimators=20, learning_rate=0.03, max_depth=3, subsample=0.6, min_child_weight=3,
+            random_state=seed, n_jobs=1, tree_method="hist",
+        ).fit(x[rows], observed[rows, 0])  # fmt: skip
+        np.testing.assert_array_equal(ensemble.bootstrap[replicate], rows)
+        np.testing.assert_array_equal(ensemble.predict(replicate, x), plain.predict(x))
+        out = np.setdiff1d(np.arange(SITES), rows)
+        np.testing.assert_array_equal(np.flatnonzero(np.isfinite(ensemble.out_of_bag[replicate])), out)
+        np.testing.assert_array_equal(ensemble.out_of_bag[replicate, out], plain.predict(x[out]))
+
+
+def test_several_members_are_a_weighted_mean(client, tmp_path):
+    members = [
+        Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 10}, weight=0.7),
+        Member(family=REGISTRY["svm"], parameters={}, weight=0.3),
+    ]
+    ensemble = trained(client, tmp_path / "ensemble", members)
+    x, _ = training()
+    first, second = (model.predict(x).astype("float64") for model in ensemble.models[2])
+    np.testing.assert_allclose(ensemble.predict(2, x), 0.7 * first + 0.3 * second, rtol=1e-6)
+    assert (tmp_path / "ensemble" / "replicate_002_svm.skops").exists()
+
+
+def test_fewer_replicates_are_the_first_of_more():
+    np.testing.assert_array_equal(bootstrap_indices(40, 3, 1), bootstrap_indices(40, 9, 1)[:3])
+    assert not np.array_equal(bootstrap_indices(40, 3, 1), bootstrap_indices(40, 3, 2))
+
+
+def test_artefact_is_whole_and_names_everything(client, tmp_path):
+    table = pd.DataFrame({"site": ["a", "b"]})
+    ensemble = trained(client, tmp_path / "ensemble", tables={"training.parquet": table})
+    folder = tmp_path / "ensemble"
+    assert {p.name for p in folder.iterdir()} == {
+        *(f"replicate_{r:03d}.ubj" for r in range(REPLICATES)),
+        "manifest.json", "bootstrap.npy", "out_of_bag.npy", "coefficients.npy", "observed.npy", "training.parquet",
+    }  # fmt: skip
+    assert ensemble.features == FEATURES
+    assert ensemble.manifest.family == "xgboost"
+    booster = xgboost.Booster(model_file=folder / "replicate_000.ubj")
+    assert booster.feature_names == ["mat", "ai", "tn"]
+    assert json.loads((folder / "manifest.json").read_text())["replicates"] == REPLICATES
+
+
+def test_damage_is_noticed(client, tmp_path):
+    ensemble = trained(client, tmp_path / "ensemble")
+    x, _ = training()
+    file = tmp_path / "ensemble" / "replicate_001.ubj"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(InputError, match="replicate_001"):
+        Ensemble(tmp_path / "ensemble").predict(0, x)
+    (tmp_path / "ensemble" / "manifest.json").write_text("{}")
+    with pytest.raises(InputError, match="stage `train`"):
+        Ensemble(tmp_path / "ensemble")
+    with pytest.raises(InputError, match="stage `train`"):
+        load_ensemble(tmp_path / "none", ensemble.hash)
+
+
+def test_a_failed_fit_leaves_what_was_there(client, tmp_path):
+    before = trained(client, tmp_path / "ensemble").hash
+    hopeless = Member(family=REGISTRY["xgboost"], parameters={"objective": "reg:none_such"})
+    with pytest.raises(Exception, match="none_such"):
+        trained(client, tmp_path / "ensemble", [hopeless])
+    assert Ensemble(tmp_path / "ensemble").hash == before
+    assert [p.name for p in tmp_path.iterdir()] == ["ensemble"]
