@@ -1,0 +1,73 @@
+"""On the virtual region, with sites at random, prediction intervals hold new observations as often as they say."""
+
+import numpy as np
+import pytest
+from scipy.stats import lognorm
+
+from engine.coverage import LEVELS, hold_out, measure_coverage
+from engine.estimators import REGISTRY
+from engine.folds import random_folds
+from engine.models import Member
+from pipelines.soil_carbon.depth_regression import bootstrap_coefficients
+from pipelines.virtual.covariates import RANGES
+from pipelines.virtual.landscape import Landscape
+from pipelines.virtual.sites import LAYER_CV, MICROSITE_CV
+
+DEPTHS = ("0-10", "0-30", "0-50")
+SITES, NEW, REPLICATES = 147, 600, 40
+XGBOOST = Member(
+    family=REGISTRY["xgboost"],
+    parameters={"n_estimators": 150, "learning_rate": 0.02, "max_depth": 2, "subsample": 0.75},
+)
+
+
+def observations(landscape: Landscape, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Cores at places drawn at random from the region: their covariates and what they hold."""
+    nodes = np.argwhere(landscape.inside)[rng.integers(0, landscape.inside.sum(), n)]
+    x, y = landscape.plane.x[nodes[:, 1]], landscape.plane.y[nodes[:, 0]]
+    vegetation = landscape.vegetation_at(x, y)
+    covariates = np.column_stack([*landscape.at(list(RANGES), x, y), *(vegetation == k for k in range(3))])
+    truth = np.column_stack(landscape.at([f"socd_{d}" for d in DEPTHS], x, y)).astype("float64")
+
+    def noise(cv: float, shape: tuple[int, ...]) -> np.ndarray:
+        sigma = np.sqrt(np.log1p(cv**2))
+        return lognorm.rvs(sigma, scale=np.exp(-(sigma**2) / 2), size=shape, random_state=rng)
+
+    layers = np.diff(truth, axis=1, prepend=0.0) * noise(MICROSITE_CV, (n, 1)) * noise(LAYER_CV, (n, len(DEPTHS)))
+    return covariates.astype("float32"), np.cumsum(layers, axis=1)
+
+
+@pytest.mark.slow
+def test_coverage_of_new_observations_is_within_three_points(client, landscape):
+    """One fold holds all new observations; the ensemble is trained on the sites alone. Mean over eight draws."""
+    tables = []
+    for seed in range(8):
+        x, observed = observations(landscape, SITES + NEW, np.random.default_rng(seed))
+        # Cores differ in depth: some sites tell nothing of the deeper layers.
+        observed[:40, 2] = observed[:20, 1] = np.nan
+        new = np.arange(SITES + NEW) >= SITES
+        tables.append(_coverage_of(client, x, observed, new, seed))
+    measured = np.mean(tables, axis=0)
+    np.testing.assert_allclose(measured, np.tile(LEVELS, (len(DEPTHS), 1)), atol=0.03)
+
+
+def _coverage_of(client, x, observed, new, seed):
+    """Coverage of the observations that are `new`, shape (depths, levels), by an ensemble of the others."""
+    item = ("new", new, np.random.SeedSequence(seed))
+    shared = (x, observed, (XGBOOST,), bootstrap_coefficients, REPLICATES)
+    held, _ = client.submit(hold_out, item, *shared, pure=False).result()
+    return held.mean(axis=1).T
+
+
+def test_cross_validated_coverage_is_near_nominal(client, landscape):
+    """What `coverage.csv` says of one sample of 147 sites: within what so few can tell (3 SD of a share)."""
+    x, observed = observations(landscape, SITES, np.random.default_rng(3))
+    folds = {"random": random_folds(SITES, 10, np.random.default_rng(0))[None]}
+    table = measure_coverage(
+        client, x, observed, [XGBOOST], bootstrap_coefficients, folds, outputs=DEPTHS, replicates=REPLICATES, seed=1
+    )
+    assert table["n"].eq(SITES).all() and len(table) == len(DEPTHS) * len(LEVELS)
+    spread = 3 * np.sqrt(table["nominal"] * (1 - table["nominal"]) / SITES)
+    assert (np.abs(table["measured"] - table["nominal"]) < spread).all()
+    by_level = table.pivot(index="depth", columns="nominal", values="width")
+    assert (by_level.diff(axis=1).iloc[:, 1:] > 0).all().all()
