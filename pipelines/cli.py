@@ -1,0 +1,167 @@
+"""The command `gelisol`: its verbs, exit codes and messages."""
+
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import engine
+from engine.errors import GelisolError, InputError
+from pipelines import Stage
+
+EXIT_INPUT, EXIT_FAILED = 1, 3
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Map how much carbon permafrost soils hold, where, and how sure we are.\n\n"
+    "`gelisol demo` shows it on made-up data; `gelisol init DOMAIN` starts a run of your own.",
+)
+errors = Console(stderr=True)
+
+Size = StrEnum("Size", {"small": "small", "full": "full"})
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, e.g. model.replicates=20.")
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")]
+
+
+@contextmanager
+def _reported(log: Path | None = None) -> Iterator[None]:
+    """Turn errors into messages and exit codes: 1 the input is at fault, 3 the run failed."""
+    try:
+        yield
+    except InputError as error:
+        found = len(error.problems)
+        errors.print(f"[bold red]{found} problem{'s' if found > 1 else ''} with the input:[/]")
+        for problem in error.problems:
+            errors.print(f"• {problem}", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(EXIT_INPUT) from None
+    except (GelisolError, OSError) as error:
+        errors.print(f"The run failed: {error}", style="bold red", markup=False, soft_wrap=True)
+        errors.print("What is done is kept: the same command goes on from there.")
+        raise typer.Exit(EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        errors.print("Stopped. What is done is kept: the same command goes on from there.")
+        raise typer.Exit(EXIT_FAILED) from None
+    except Exception as error:
+        where = _write_traceback(log or Path.cwd())
+        errors.print(f"The run failed unexpectedly: {type(error).__name__}: {error}", style="bold red", markup=False)
+        errors.print(f"Details are in {where}; what is done is kept. Please report this.", markup=False)
+        raise typer.Exit(EXIT_FAILED) from None
+
+
+def _write_traceback(directory: Path) -> Path:
+    file = (directory if directory.is_dir() else Path.cwd()) / "gelisol-error.log"
+    file.write_text(traceback.format_exc(), encoding="utf-8")
+    return file
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        typer.echo(f"gelisol {engine.__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: `gelisol demo --out out/virtual --size small`")
+def demo(
+    out: Annotated[Path, typer.Option(help="Results folder; the made-up input goes to its subfolder `input`.")] = Path(
+        "out/virtual"
+    ),
+    size: Annotated[Size, typer.Option(help="small: 5 km cells; full: the study's 1 km.")] = Size["small"],
+    settings: Settings = None,
+) -> None:
+    """Make a virtual permafrost region whose truth is known, and map it."""
+    from pipelines.prepare import open_run
+    from pipelines.progress import Display
+    from pipelines.run import execute
+    from pipelines.virtual import make
+
+    display = Display()
+    with _reported(out):
+        display.say(f"virtual region ({size}): made-up data, no real place")
+        run_file = make(out / "input", size.value, on_step=display.say)
+        execute(open_run(run_file, tuple(settings or ()), out.resolve()), display=display)
+
+
+@app.command(epilog="Example: `gelisol init circumpolar north` writes `north/run.yaml`")
+def init(
+    domain: Annotated[str, typer.Argument(help="A domain of the catalogue, or `blank`.")],
+    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Default: a folder named like it.")] = None,
+) -> None:
+    """Write a commented run file, with what else the catalogue has of a domain, into a folder."""
+    with _reported():
+        catalogue = resources.files("catalogs")
+        domains = sorted(d.name for d in catalogue.iterdir() if d.joinpath("run.yaml").is_file())
+        wanted = domain.replace("-", "_")
+        if wanted not in domains:
+            raise InputError(
+                f"{domain!r} is not in the catalogue; it has {', '.join(d.replace('_', '-') for d in domains)}"
+            )
+        target = directory or Path(domain)
+        if (target / "run.yaml").exists():
+            raise InputError(f"{target / 'run.yaml'} is there already; it is not overwritten. Choose another folder.")
+        target.mkdir(parents=True, exist_ok=True)
+        with resources.as_file(catalogue / wanted) as source:
+            for file in sorted(source.iterdir()):
+                if file.is_file() and file.suffix != ".py":
+                    shutil.copyfile(file, target / file.name)
+        typer.echo(f"{target / 'run.yaml'} is ready to edit; then: gelisol check {target / 'run.yaml'}")
+
+
+@app.command(epilog="Example: `gelisol check run.yaml`")
+def check(run_file: RunPath, settings: Settings = None) -> None:
+    """Open everything, compute nothing: sources, grid, plan, memory and disk, or every problem found."""
+    from pipelines.check import show
+    from pipelines.prepare import open_run
+
+    with _reported():
+        show(open_run(run_file, tuple(settings or ())), Console(width=None if sys.stdout.isatty() else 140))
+
+
+@app.command(epilog="Examples: `gelisol run run.yaml`, `gelisol run run.yaml --until train --set model.replicates=20`")
+def run(
+    run_file: RunPath,
+    out: Annotated[Path | None, typer.Option(help="Results folder instead of the run file's.")] = None,
+    until: Annotated[Stage, typer.Option(help="Last stage to run.")] = Stage.REPORT,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Do every stage again.")] = False,
+    settings: Settings = None,
+) -> None:
+    """Run all stages that are not done yet, or have become stale."""
+    from pipelines.prepare import open_run
+    from pipelines.run import execute
+
+    with _reported(out):
+        execute(open_run(run_file, tuple(settings or ()), out and out.resolve()), until=until.value, fresh=fresh)
+
+
+@app.command(epilog="Example: `gelisol report out/virtual`")
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")],
+) -> None:
+    """Redo figures, page and catalogue from what is in a results folder."""
+    from pipelines.config import load
+    from pipelines.progress import Display
+    from pipelines.stages import redo_report
+
+    with _reported(directory):
+        if not (directory / "run.yaml").exists():
+            raise InputError(f"{directory}: holds no run.yaml, so it is no results folder of `gelisol run`")
+        config, _ = load(directory / "run.yaml")
+        redo_report(config, directory, Display())
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()

@@ -1,0 +1,269 @@
+"""Everything that can be known before computing: sources opened, grid laid, profiles read; all problems at once."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+import shapely
+from distributed.comm import get_address_host_port
+from odc.geo import Geometry
+from odc.geo.geom import box
+from pyproj import Transformer
+
+from engine.cube import CubePlan, DomainMask
+from engine.errors import InputError
+from engine.grid import Grid, crs_of
+from engine.sources import Source, SourceSpec, SourceSummary, open_source
+from engine.sources.vector import read_polygons
+from pipelines.config import Domain, Draft, Observations, RunFile, read
+from pipelines.soil_carbon.profiles import Profiles, read_profiles
+from pipelines.soil_carbon.tabulated import Depths, depth_label
+
+ZONES = "zone"
+"""Cube variable of zones that come from a source of their own rather than from a covariate."""
+_LATTICE = 64
+_CONNECT_S = 5.0
+"""How long a scheduler may take to accept a connection, s."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Shares of the domain and of the sites that lie within a source's extent."""
+
+    domain: float
+    sites: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose input has been found sound.
+
+    Attributes
+    ----------
+    base, directory : Path
+        Folder of the run file; where the results go.
+    """
+
+    config: RunFile
+    base: Path
+    directory: Path
+    grid: Grid
+    plan: CubePlan
+    summaries: dict[str, SourceSummary]
+    coverage: dict[str, Coverage]
+    profiles: Profiles
+
+    @property
+    def data(self) -> Path:
+        """Where relative paths of sources and observations start."""
+        return self.base / self.config.data
+
+    @property
+    def zones(self) -> tuple[str | None, tuple[str, ...]]:
+        """Cube variable that holds the zones, and their names."""
+        match self.config.zones:
+            case None:
+                return None, ()
+            case str() as covariate:
+                return covariate, self.config.covariates[covariate].class_names
+            case source:
+                return ZONES, source.class_names
+
+
+class _Problems:
+    """Collects what is wrong, so that all of it is reported together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self.found += error.problems
+
+    def attempt(self, function: Callable[..., T], *args: object) -> T | None:
+        with self.collect():
+            return function(*args)
+        return None
+
+
+def open_run(path: Path, overrides: tuple[str, ...] = (), directory: Path | None = None) -> Prepared:
+    """Read a run file and open everything that it names.
+
+    Parameters
+    ----------
+    overrides : tuple of str
+        `key.subkey=value` settings that replace the file's.
+    directory : Path, optional
+        Results folder instead of the run file's.
+
+    Raises
+    ------
+    InputError
+        With every problem found in the run file, the boundary, the sources and the profiles.
+    """
+    reading = read(path, overrides)
+    if isinstance(reading.run, Draft):
+        raise InputError([*reading.problems, *_survey(reading.run, reading.base).problems.found])
+    return prepare(reading.run, reading.base, directory)
+
+
+def prepare(config: RunFile, base: Path, directory: Path | None = None) -> Prepared:
+    """Open everything that a run reads and compute nothing; see `open_run`. `base` is the run file's folder."""
+    survey = _survey(config, base)
+    grid, sources, profiles = survey.grid, survey.sources, survey.profiles
+    if survey.problems.found or grid is None or profiles is None:
+        raise InputError(survey.problems.found)
+    return Prepared(
+        config,
+        base,
+        directory or (base / config.output.dir).resolve(),
+        grid,
+        CubePlan.make(grid, sources, _mask(config)),
+        {name: source.summary() for name, source in sources.items()},
+        survey.coverage,
+        profiles,
+    )
+
+
+@dataclass
+class _Survey:
+    """What could be opened of a run, and what is wrong with the rest."""
+
+    grid: Grid | None = None
+    sources: dict[str, Source] = field(default_factory=dict)
+    profiles: Profiles | None = None
+    coverage: dict[str, Coverage] = field(default_factory=dict)
+    problems: _Problems = field(default_factory=_Problems)
+
+
+def _survey(run: RunFile | Draft, base: Path) -> _Survey:
+    """Open what is named in the sound parts of a run file."""
+    found, data, outline = _Survey(), base / run.data, None
+    problems = found.problems
+    if domain := run.domain:
+        outline = problems.attempt(domain_outline, domain, base)
+        if outline is not None:
+            found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
+    for name, spec in _specs(run).items():
+        source = problems.attempt(open_source, name, spec, data)
+        if source is not None:
+            found.sources[name] = source
+    if run.observations and run.depths:
+        found.profiles = problems.attempt(_profiles, run.observations, run.depths, data, outline)
+    if run.model and run.depths and found.profiles:
+        problems.found += _too_few(run.model.validation.folds, run.depths[0], found.profiles)
+    if run.cluster and run.cluster.address:
+        problems.attempt(_require_scheduler, run.cluster.address)
+    if found.grid is not None:
+        sites = found.profiles.wide() if found.profiles else None
+        found.coverage = {name: _coverage(s.summary(), found.grid, sites) for name, s in found.sources.items()}
+        problems.found += _uncovered(run, found)
+    return found
+
+
+def domain_outline(domain: Domain, base: Path) -> Geometry:
+    """The domain's outline in the CRS it is given in."""
+    if domain.bounds:
+        return box(*domain.bounds, "EPSG:4326")
+    assert domain.boundary is not None
+    path = base / domain.boundary
+    if not path.exists():
+        raise InputError(f"domain.boundary: no such file: {path}")
+    polygons = read_polygons(path, None, None, None, "domain.boundary")
+    if not polygons.geom_type.isin(["Polygon", "MultiPolygon"]).all():
+        raise InputError(
+            f"domain.boundary: {path} holds {', '.join(sorted(set(polygons.geom_type)))}; expected polygons"
+        )
+    return Geometry(polygons.make_valid().union_all(), polygons.crs.to_wkt())
+
+
+def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
+    return dict(run.covariates) | ({ZONES: run.zones} if isinstance(run.zones, SourceSpec) else {})
+
+
+def _profiles(observations: Observations, depths: Depths, data: Path, outline: Geometry | None) -> Profiles:
+    bounds = None if outline is None else _degrees(outline)
+    table, columns, at_site = data / observations.table, observations.columns, observations.at_site
+    return read_profiles(table, depths, columns, at_site, bounds, observations.harmonise)
+
+
+def _require_scheduler(address: str) -> None:
+    """Fail now, with everything else, rather than after the first results are written."""
+    try:
+        socket.create_connection(get_address_host_port(address), timeout=_CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cluster.address: nobody answers at {address} ({error}). Start a scheduler there with `dask scheduler`, "
+            "or use `cluster: {kind: local}`."
+        ) from None
+
+
+def _degrees(outline: Geometry) -> tuple[float, float, float, float]:
+    bounds = outline.to_crs("EPSG:4326").boundingbox
+    return bounds.left, bounds.bottom, bounds.right, bounds.top
+
+
+def _mask(config: RunFile) -> DomainMask | None:
+    mask = config.domain.mask
+    if mask is None:
+        return None
+    names = config.covariates[mask.covariate].class_names
+    return DomainMask(
+        mask.covariate,
+        -np.inf if mask.min is None else mask.min,
+        np.inf if mask.max is None else mask.max,
+        tuple(names.index(name) + 1 for name in mask.classes or ()),
+    )
+
+
+def _too_few(folds: int, depth: tuple[float, float], profiles: Profiles) -> list[str]:
+    label = depth_label(depth)
+    usable = int(profiles.wide()[f"socd_{label}"].notna().sum())
+    if usable >= folds:
+        return []
+    return [
+        f"model.validation.folds: {folds} folds need at least {folds} sites with a {label} cm density; "
+        f"observations.table has {usable}. Use fewer folds or more sites."
+    ]
+
+
+def _coverage(summary: SourceSummary, grid: Grid, sites: pd.DataFrame | None) -> Coverage:
+    left, bottom, right, top = grid.geobox.boundingbox.bbox
+    x, y = np.meshgrid(np.linspace(left, right, _LATTICE), np.linspace(bottom, top, _LATTICE))
+    within = shapely.contains_xy(grid.outline.geom, x, y)
+    to_source = Transformer.from_crs(crs_of(grid.geobox).proj, summary.crs.proj, always_xy=True)
+    domain = _share_within(summary, *to_source.transform(x[within], y[within]))
+    if sites is None:
+        return Coverage(domain, float("nan"))
+    degrees = Transformer.from_crs("EPSG:4326", summary.crs.proj, always_xy=True)
+    return Coverage(
+        domain, _share_within(summary, *degrees.transform(sites["lon"].to_numpy(), sites["lat"].to_numpy()))
+    )
+
+
+def _share_within(summary: SourceSummary, x: np.ndarray, y: np.ndarray) -> float:
+    bounds = summary.footprint.boundingbox
+    return float(np.mean((x >= bounds.left) & (x <= bounds.right) & (y >= bounds.bottom) & (y <= bounds.top)))
+
+
+def _uncovered(run: RunFile | Draft, survey: _Survey) -> list[str]:
+    problems = []
+    measured = run.observations.at_site if run.observations else {}
+    for name, shares in survey.coverage.items():
+        summary = survey.sources[name].summary()
+        extent = ", ".join(f"{v:.6g}" for v in summary.footprint.boundingbox.bbox)
+        where = f"({summary.files[0].name}: {extent} in {summary.crs})"
+        if shares.domain == 0:
+            problems.append(f"covariates.{name}: covers none of the domain {where}; check its CRS and the boundary")
+        elif shares.sites == 0 and name in run.covariates and name not in measured:
+            problems.append(f"covariates.{name}: covers none of the sites {where}; check lon and lat of the sites")
+    return problems

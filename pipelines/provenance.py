@@ -1,0 +1,55 @@
+"""Where a result comes from: versions, seed, sources, grid, timings and memory, in `provenance.json`."""
+
+import json
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import engine
+from engine.outputs.store import staged
+
+_PACKAGES = (
+    "dask", "distributed", "geopandas", "numpy", "odc-geo", "pandas", "rasterio", "scikit-learn", "scipy", "xarray",
+    "xgboost-cpu", "xgboost", "zarr",
+)  # fmt: skip
+
+
+class Provenance:
+    """The record of one results folder, kept over its runs and written after every stage."""
+
+    def __init__(self, directory: Path):
+        self._file = directory / "provenance.json"
+        try:
+            self.record: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            self.record = {"stages": {}}
+        self.record |= {"gelisol": engine.__version__, "versions": _versions(), "started": _now()}
+
+    def add(self, **facts: Any) -> None:
+        """Set facts of the whole run."""
+        self.record |= facts
+
+    def stage(self, name: str, seconds: float, **facts: Any) -> None:
+        """Record a finished stage and write the file."""
+        self.record["stages"][name] = {"seconds": round(seconds, 3), "finished": _now(), **facts}
+        self.write()
+
+    def write(self) -> None:
+        """Write the file, whole."""
+        with staged(self._file) as stage:
+            stage.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

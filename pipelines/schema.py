@@ -1,0 +1,293 @@
+"""The types of the run file: its sections, keys and what they refer to."""
+
+import difflib
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from engine.sources.spec import SourceSpec
+from pipelines.model_spec import Model, Section, Selection
+
+PROFILE_COLUMNS = (
+    "site",
+    "lon",
+    "lat",
+    "top",
+    "bottom",
+    "soc",
+    "som",
+    "bulk_density",
+    "coarse_fragments",
+    "vegetation",
+    "soil_type",
+    "tn",
+    "source",
+)
+"""Default column names of a layer table; densities come as `socd_TOP-BOTTOM` instead."""
+
+
+class Mask(Section):
+    """Narrows the domain by a covariate: cells outside the range, or of other classes, are missing."""
+
+    covariate: str = Field(description="name of the covariate")
+    min: float | None = Field(None, description="lowest value that is mapped, in the covariate's units")
+    max: float | None = Field(None, description="highest value that is mapped")
+    classes: tuple[str, ...] | None = Field(None, description="classes that are mapped, of a category")
+
+    @model_validator(mode="after")
+    def _some_condition(self) -> Self:
+        if self.min is None and self.max is None and self.classes is None:
+            raise ValueError("give `min`, `max` or `classes`")
+        return self
+
+
+class Domain(Section):
+    """Where to map, and on which grid."""
+
+    boundary: str | None = Field(None, description="polygons in any CRS that declares itself")
+    bounds: tuple[float, float, float, float] | None = Field(None, description="west, south, east, north, degrees")
+    crs: str = Field("EPSG:6931", description="CRS of the grid, best equal-area")
+    resolution: float = Field(1000.0, gt=0, description="cell side, m")
+    chunk: int = Field(512, ge=16, le=8192, description="cells per block side")
+    mask: Mask | None = None
+
+    @model_validator(mode="after")
+    def _one_outline(self) -> Self:
+        if (self.boundary is None) == (self.bounds is None):
+            raise ValueError("give either `boundary` (a polygon file) or `bounds` ([west, south, east, north])")
+        if self.bounds:
+            west, south, east, north = self.bounds
+            if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
+                raise ValueError(
+                    f"`bounds` {list(self.bounds)} is not [west, south, east, north] in degrees, with west < east "
+                    "within ±180 and south < north within ±90"
+                )
+        return self
+
+
+class Observations(Section):
+    """The profile table."""
+
+    table: str = Field(description="csv, parquet, GeoPackage or GeoJSON file, see below")
+    columns: dict[str, str] = Field({}, description="default column name → the name in the table")
+    at_site: dict[str, str] = Field({}, description="covariate → column of measured values that replace the raster's")
+    harmonise: Literal["spline", "layers", "exact"] = Field(
+        "spline",
+        description="how a layer across a target depth is used: divided by a mass-preserving spline, in proportion to "
+        "thickness (layers), or not at all (exact, as in the study)",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _known(cls, columns: dict[str, str]) -> dict[str, str]:
+        for name in columns:
+            if name not in PROFILE_COLUMNS and not name.startswith("socd_"):
+                raise ValueError(f"{name!r} is no default column name{nearest(name, PROFILE_COLUMNS)}")
+        return columns
+
+
+class Cluster(Section):
+    """Where the tasks run."""
+
+    kind: Literal["local", "address"] = Field(
+        "local", description="local: workers of its own on this machine; address: join a scheduler that runs already"
+    )
+    address: str | None = Field(None, description="of a running scheduler, e.g. tcp://10.0.0.1:8786")
+    workers: int | None = Field(None, ge=1, description="worker processes; default: one per core")
+    threads: int = Field(1, ge=1, description="threads of each worker")
+    memory: str | None = Field(None, description="limit of each worker, e.g. 2GB; default: a fair share of 80 %")
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> Self:
+        if self.kind == "address" and not self.address:
+            raise ValueError("`kind: address` needs `address`, e.g. {kind: address, address: tcp://10.0.0.1:8786}")
+        if self.kind == "local" and self.address:
+            raise ValueError("`address` goes with `kind: address`; `kind: local` starts its own workers")
+        return self
+
+
+class Output(Section):
+    """Where the results go."""
+
+    dir: str = Field(description="results folder; made where it is not there")
+
+
+def _depth(interval: tuple[float, float]) -> tuple[float, float]:
+    top, bottom = interval
+    if not 0 <= top < bottom:
+        raise ValueError(f"[{top:g}, {bottom:g}] is no depth interval: give [top, bottom] in cm with 0 ≤ top < bottom")
+    return interval
+
+
+Depth = Annotated[tuple[float, float], AfterValidator(_depth)]
+
+
+class RunFile(Section):
+    """A whole run. Paths are relative to the folder of the run file (`base`)."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="short name, of letters, digits, dots, dashes, underscores"
+    )
+    title: str | None = Field(None, description="heading of the report; default: the name")
+    synthetic: bool = Field(False, description="made-up data: every output says so")
+    data: str = Field(".", description="folder that covariates and observations are in, from the run file's folder")
+    domain: Domain
+    covariates: dict[str, SourceSpec] = Field(min_length=1, description="name → where it comes from; all are needed")
+    observations: Observations
+    depths: tuple[Depth, ...] = Field(min_length=1, description="cm; the first is modelled, the others regressed on it")
+    selection: Selection = Selection()
+    model: Model = Model()
+    zones: str | SourceSpec | None = Field(None, description="a categorical covariate, or a source with classes")
+    cluster: Cluster = Cluster()
+    output: Output
+    truth: str | None = Field(None, description="a Zarr store with the true densities; only a virtual region has one")
+
+    @property
+    def depth_labels(self) -> tuple[str, ...]:
+        """Labels such as `0-30`."""
+        return tuple(f"{top:g}-{bottom:g}" for top, bottom in self.depths)
+
+    @field_validator("covariates")
+    @classmethod
+    def _plain_names(cls, covariates: dict[str, SourceSpec]) -> dict[str, SourceSpec]:
+        for name in covariates:
+            if not name.isidentifier() or name in ("x", "y", "spatial_ref", "domain", "zone"):
+                raise ValueError(
+                    f"{name!r} cannot name a covariate: use letters, digits and _; x, y, domain, zone are taken"
+                )
+        return covariates
+
+    @field_validator("depths")
+    @classmethod
+    def _once(cls, depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
+        if len(set(depths)) < len(depths):
+            raise ValueError(f"an interval is listed twice in {[list(d) for d in depths]}")
+        return depths
+
+    @field_validator("zones")
+    @classmethod
+    def _in_classes(cls, zones: str | SourceSpec | None) -> str | SourceSpec | None:
+        if isinstance(zones, SourceSpec) and not zones.is_categorical:
+            raise ValueError("a source of zones needs `classes` (zone name → codes)")
+        return zones
+
+    @field_validator("truth")
+    @classmethod
+    def _only_made_up(cls, truth: str | None, info: ValidationInfo) -> str | None:
+        if truth and not info.data.get("synthetic", True):
+            raise ValueError("only a virtual region (`synthetic: true`) has a known truth")
+        return truth
+
+    @model_validator(mode="after")
+    def _refers_to_what_exists(self) -> Self:
+        if dangling := dangling_references(self):
+            raise ValueError("\n".join(f"{'.'.join(location)}: {text}" for location, text in dangling))
+        return self
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The sound parts of a run file that has problems: enough to go on looking for others.
+
+    Attributes
+    ----------
+    domain, observations, depths, selection, model, zones, cluster
+        None where the part is missing or has problems.
+    covariates : dict
+        Those that have no problem.
+    unsound : frozenset of str
+        Names of the other covariates.
+    """
+
+    data: str
+    domain: Domain | None
+    covariates: dict[str, SourceSpec]
+    unsound: frozenset[str]
+    observations: Observations | None
+    depths: tuple[Depth, ...] | None
+    selection: Selection | None
+    model: Model | None
+    zones: str | SourceSpec | None
+    cluster: Cluster | None
+
+    @classmethod
+    def of(cls, entries: dict[str, Any]) -> "Draft":
+        """Keep what validates by itself."""
+        listed = entries.get("covariates")
+        specs = {name: _sound(SourceSpec, e) for name, e in listed.items()} if isinstance(listed, dict) else {}
+
+        def part(name: str) -> Any:
+            field = RunFile.model_fields[name]
+            if name in entries:
+                return _sound(field.annotation, entries[name])
+            return None if field.is_required() else field.default
+
+        return cls(
+            covariates={name: spec for name, spec in specs.items() if spec is not None},
+            unsound=frozenset(name for name, spec in specs.items() if spec is None),
+            data=part("data") or ".",
+            **{
+                key: part(key) for key in ("domain", "observations", "depths", "selection", "model", "zones", "cluster")
+            },
+        )
+
+
+def _sound(kind: Any, entry: Any) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(entry)
+    except ValidationError:
+        return None
+
+
+def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str]]:
+    """Keys that name a covariate which is not there or of the wrong kind, and what is wrong; unsound ones pass."""
+    unsound = run.unsound if isinstance(run, Draft) else frozenset()
+    names = (*run.covariates, *sorted(unsound))
+    wrong: list[tuple[tuple[str, ...], str]] = []
+
+    def check(location: tuple[str, ...], name: str, categorical: bool | None = None) -> None:
+        spec = run.covariates.get(name)
+        if name not in names:
+            wrong.append((location, f"{name!r} is not among the covariates{nearest(name, names)}"))
+        elif spec and categorical and not spec.is_categorical:
+            wrong.append((location, f"{name!r} is a number, not a category; a category has `classes`"))
+        elif spec and categorical is False and spec.is_categorical:
+            wrong.append((location, f"{name!r} is a category: give `classes`, not `min` or `max`"))
+
+    if not names:
+        return []
+    if run.domain and (mask := run.domain.mask):
+        check(("domain", "mask", "covariate"), mask.covariate, categorical=mask.classes is not None)
+        spec = run.covariates.get(mask.covariate)
+        have = spec.class_names if spec else ()
+        wrong += [
+            (("domain", "mask", "classes"), f"{name!r} is not a class of {mask.covariate}{nearest(name, have)}")
+            for name in mask.classes or ()
+            if have and name not in have
+        ]
+    if isinstance(run.zones, str):
+        check(("zones",), run.zones, categorical=True)
+    for covariate in run.observations.at_site if run.observations else ():
+        check(("observations", "at_site", covariate), covariate)
+    if run.selection:
+        for name in run.selection.keep:
+            check(("selection", "keep"), name)
+        for name in run.selection.drop:
+            check(("selection", "drop"), name)
+    return wrong
+
+
+def nearest(name: str, valid: Any) -> str:
+    """`; did you mean …?`, or the list of what is valid."""
+    options = [str(v) for v in valid]
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
+    return f"; did you mean `{close[0]}`?" if close else f"; valid here: {', '.join(options)}"

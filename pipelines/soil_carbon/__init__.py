@@ -1,0 +1,1 @@
+"""Soil organic carbon: profiles to densities, depths, stocks, figures and the report."""

@@ -1,0 +1,117 @@
+"""The study's Figure 4, and beyond: the ensemble's uncertainty, prediction intervals, their coverage, applicability."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipelines.soil_carbon.figures.backdrop import Backdrop
+from pipelines.soil_carbon.figures.canvas import FAINT, GROUPS, letter, marker_of, panels
+from pipelines.soil_carbon.figures.density import columns_of
+from pipelines.soil_carbon.figures.maps import Scale, draw_map
+from pipelines.soil_carbon.figures.raster import Picture, limits
+from pipelines.soil_carbon.wording import depth_text
+
+COLOURS = "magma_r"
+DISTANCE = "YlGnBu"
+Z95 = 1.96
+
+
+def uncertainty_size(backdrop: Backdrop, depths: int) -> tuple[float, float]:
+    """Width and height in inches of the figure."""
+    columns, width = columns_of(depths)
+    return columns * width, 2 * -(-depths // columns) * backdrop.size(width)[1]
+
+
+def draw_uncertainty(
+    figure: Figure, backdrop: Backdrop, relative: Mapping[str, Picture], widths: Mapping[str, Picture], level: str
+) -> None:
+    """Maps of the uncertainty of Eq. 8, and under them of the width of the prediction interval.
+
+    Parameters
+    ----------
+    figure : Figure
+        To fill, of `uncertainty_size`.
+    backdrop : Backdrop
+        Of the run.
+    relative : mapping
+        Depth → width of the interval of Eq. 7 over the mean, %.
+    widths : mapping
+        Depth → width of the prediction interval, kg C/m².
+    level : str
+        Of the prediction interval, e.g. `95 %`.
+    """
+    columns, _ = columns_of(len(relative))
+    kinds = ((relative, "uncertainty (Eq. 8), %"), (widths, f"width of the {level} PI, kg C/m²"))
+    number = 0
+    for half, (fields, label) in zip(figure.subfigures(2, 1, squeeze=False)[:, 0], kinds, strict=True):
+        places = half.subfigures(-(-len(fields) // columns), columns, squeeze=False).ravel()
+        for place, (depth, field) in zip(places, fields.items(), strict=False):
+            scale = Scale(*limits(field.values), COLOURS, label)
+            draw_map(place, backdrop, field, scale, f"{letter(number)}   {depth_text(depth)}")
+            number += 1
+
+
+def draw_coverage(figure: Figure, coverage: pd.DataFrame, repeats: int, colours: Mapping[str, str]) -> None:
+    """Measured against nominal coverage; the band is where chance alone would leave an honest interval.
+
+    Parameters
+    ----------
+    figure : Figure
+        To fill.
+    coverage : DataFrame
+        `scheme, depth, nominal, measured, n`.
+    repeats : int
+        Repeats that n counts the observations in.
+    colours : mapping
+        Scheme → colour.
+    """
+    depths = list(dict.fromkeys(coverage["depth"]))
+    for number, (axes, depth) in enumerate(zip(panels(figure, len(depths), sharey=True), depths, strict=True)):
+        rows = coverage[coverage["depth"] == depth]
+        level = np.linspace(0.4, 1, 100)
+        # Repeats hold out the same sites again: they add no observations.
+        chance = Z95 * np.sqrt(level * (1 - level) / (rows["n"].max() / repeats))
+        axes.fill_between(100 * level, 100 * (level - chance), 100 * (level + chance), color="#e4e4e4", linewidth=0)
+        axes.plot([40, 100], [40, 100], color=FAINT, linewidth=0.8, linestyle="--")
+        for scheme, marker in marker_of(list(colours)).items():
+            line = rows[rows["scheme"] == scheme].sort_values("nominal")
+            style: dict[str, Any] = {"color": colours[scheme], "marker": marker, "markersize": 4, "linewidth": 1}
+            axes.plot(100 * line["nominal"], 100 * line["measured"], label=scheme, **style)
+        axes.set(xlim=(45, 100), ylim=(max(0, min(45, 100 * coverage["measured"].min() - 5)), 101))
+        axes.set(xlabel="nominal coverage, %", box_aspect=1, xticks=100 * rows["nominal"].unique())
+        axes.set_title(f"{letter(number)}   {depth_text(depth)}")
+        if number == 0:
+            axes.set_ylabel("measured coverage, %")
+            axes.legend(loc="lower right", title="folds")
+
+
+def draw_applicability(
+    figure: Figure, backdrop: Backdrop, distance: Picture, outside: Picture, threshold: float
+) -> None:
+    """The dissimilarity from the training sites; what is outside the area of applicability is hatched.
+
+    Parameters
+    ----------
+    figure : Figure
+        To fill.
+    backdrop : Backdrop
+        Of the run.
+    distance : Picture
+        Dissimilarity.
+    outside : Picture
+        Share of each pixel's cells beyond the threshold.
+    threshold : float
+        Marked on the colour bar.
+    """
+    low, high = limits(distance.values)
+    scale = Scale(min(low, 0.0), max(high, 1.05 * threshold), DISTANCE, "dissimilarity; red: threshold")
+    place = figure.subfigures(1, 1, squeeze=False)[0, 0]
+    draw_map(place, backdrop, distance, scale, "Area of applicability", outside.values >= 0.5, threshold)
+
+
+def scheme_colours(schemes: list[str]) -> dict[str, str]:
+    """A colour per scheme of the validation, the same in all figures."""
+    return dict(zip(schemes, (GROUPS[3], GROUPS[4], GROUPS[1]), strict=False))

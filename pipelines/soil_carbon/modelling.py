@@ -1,0 +1,238 @@
+"""The stage `train`: tune, validate, choose, train the replicates, measure coverage, name the drivers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+
+import engine
+from engine.applicability import Applicability
+from engine.coverage import measure_coverage
+from engine.cube import DOMAIN
+from engine.ensemble import Ensemble, bootstrap_indices, train_ensemble
+from engine.errors import GelisolError
+from engine.folds import Places, default_block_size_km, repeated_folds
+from engine.ledger import Scratch
+from engine.models import Member
+from engine.outputs.store import staged
+from engine.sampling import random_cells
+from engine.seeds import Use, streams
+from engine.tasks import Progress
+from engine.tuning import tune
+from engine.validation import AVERAGE, STACK, Candidate, HeldOut, cross_validate, stack_weights
+from engine.variogram import fit_variogram
+from pipelines.model_spec import BEST, Model
+from pipelines.prepare import Prepared
+from pipelines.progress import Display
+from pipelines.soil_carbon.depth_regression import bootstrap_coefficients
+from pipelines.soil_carbon.drivers import find_drivers
+from pipelines.soil_carbon.training import TrainingTable
+
+UNITS = "kg m-2"
+DOMAIN_POINTS = 5000
+"""Random cells that stand for the prediction area in the fold scheme knndm."""
+
+
+@dataclass(frozen=True)
+class Modelling:
+    """What the steps of the stage share."""
+
+    prepared: Prepared
+    training: TrainingTable
+    client: Client
+    display: Display
+    scratch: Scratch
+
+    @property
+    def model(self) -> Model:
+        """The model section of the run file."""
+        return self.prepared.config.model
+
+    def path(self, name: str) -> Path:
+        """An artefact."""
+        return self.prepared.directory / name
+
+    def run(self) -> dict[str, object]:
+        """All steps; returns facts for the provenance."""
+        candidates, tuning = self.tune()
+        folds, places = self.folds()
+        held_out, failed = self.validate(candidates, folds)
+        members = self.choose([c for c in candidates if c.family.name not in failed], held_out)
+        self.write_scores(held_out, tuning)
+        ensemble = self.train(members)
+        if self.model.validation.coverage:
+            self.coverage(members, folds)
+        importance = self.drivers(ensemble)
+        self.applicability(folds, importance)
+        self.scratch.clear()
+        return {
+            "sites": len(self.training.y),
+            "mapped": ensemble.manifest.family,
+            "failed": failed,
+            "block_km": places.block_km,
+        }
+
+    def tune(self) -> tuple[list[Candidate], pd.DataFrame]:
+        """Search every family's grid once on all sites, or leave it to the training folds."""
+        validation, training = self.model.validation, self.training
+        families = [spec.family() for spec in self.model.families]
+        if validation.tuning == "nested":
+            # Those without a grid have nothing to search.
+            return [Candidate(f, None if f.grid else {}) for f in families], pd.DataFrame()
+        candidates, tables = [], []
+        with self.display.stage("tune", "families") as progress:
+            for done, (family, stream) in enumerate(
+                zip(families, streams(self.model.seed, Use.TUNING, len(families)), strict=True)
+            ):
+                progress(done, len(families))
+                if not family.grid:
+                    candidates.append(Candidate(family, {}))
+                    continue
+                tuned = tune(self.client, family, training.x, training.y, validation.folds, stream)
+                candidates.append(Candidate(family, tuned.parameters))
+                tables.append(tuned.table)
+            progress(len(families), len(families))
+        return candidates, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def folds(self) -> tuple[dict[str, np.ndarray], Places]:
+        """Folds of every scheme and repeat."""
+        validation, seed = self.model.validation, self.model.seed
+        lon, lat = self.training.column("lon"), self.training.column("lat")
+        (stream,) = streams(seed, Use.CELLS, 1)
+        rng = np.random.default_rng(stream)
+        cells = random_cells(self.path("cube.zarr"), DOMAIN, DOMAIN_POINTS, rng)
+        places = Places(lon, lat, *cells, self._block_km(lon, lat, rng))
+        with self.display.stage("folds", "repeats") as progress:
+            folds = repeated_folds(
+                self.client, validation.schemes, places, folds=validation.folds, repeats=validation.repeats, seed=seed,
+                progress=progress,
+            )  # fmt: skip
+        return folds, places
+
+    def _block_km(self, lon: np.ndarray, lat: np.ndarray, rng: np.random.Generator) -> float:
+        """Side of a block: as asked, else the range of spatial correlation, else by the size of the domain."""
+        validation, grid = self.model.validation, self.prepared.grid
+        if validation.block_km:
+            return validation.block_km
+        largest = default_block_size_km(float(grid.outline.area) / 1e6, validation.folds)
+        range_km = fit_variogram(lon, lat, self.training.y, rng).range_km
+        return min(range_km, largest) if range_km > 0 else largest
+
+    def validate(self, candidates: list[Candidate], folds: dict[str, np.ndarray]) -> tuple[HeldOut, list[str]]:
+        """Held-out predictions; a family that cannot be fitted is left out and named, unless it is the only one."""
+        training = self.training
+        failed: list[str] = []
+        results: list[HeldOut] = []
+        for candidate in candidates:
+            with self.display.stage(candidate.family.name, "repeats") as progress:
+                try:
+                    results.append(self._cross_validate(candidate, folds, progress))
+                except GelisolError:
+                    raise
+                except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+                    wanted = self.model.mapped in (candidate.family.name, AVERAGE, STACK)
+                    if wanted or len(candidates) == len(failed) + 1:
+                        raise GelisolError(f"{candidate.family.name} cannot be fitted: {error}") from error
+                    failed.append(candidate.family.name)
+                    self.display.say(f"validate: {candidate.family.name} cannot be fitted and is left out: {error}")
+        predicted = {key: rows for result in results for key, rows in result.predicted.items()}
+        held_out = HeldOut(training.y, folds, predicted)
+        if self.model.mapped in (AVERAGE, STACK):
+            held_out = held_out.combined([c.family.name for c in candidates], self.model.mapped)
+        return held_out, failed
+
+    def _cross_validate(self, candidate: Candidate, folds: dict[str, np.ndarray], progress: Progress) -> HeldOut:
+        x, y, seed = self.training.x, self.training.y, self.model.seed
+        return cross_validate(self.client, x, y, [candidate], folds, seed=seed, scratch=self.scratch, progress=progress)
+
+    def choose(self, candidates: list[Candidate], held_out: HeldOut) -> list[Member]:
+        """The models of each replicate. What was tuned inside the folds is tuned once more on all sites."""
+        mapped, scheme = self.model.mapped, self.model.validation.schemes[0]
+        name = held_out.best(scheme) if mapped == BEST else mapped
+        chosen = [c for c in candidates if name in (c.family.name, AVERAGE, STACK)]
+        weights = np.full(len(chosen), 1 / len(chosen))
+        if name == STACK:
+            rows = np.concatenate([held_out.predicted[c.family.name, scheme].T[..., None] for c in chosen], axis=-1)
+            repeats = rows.shape[1]
+            weights = stack_weights(rows.reshape(-1, len(chosen)), np.repeat(held_out.observed, repeats))
+        members = []
+        for candidate, weight, stream in zip(
+            chosen, weights, streams(self.model.seed, Use.TUNING, len(chosen)), strict=True
+        ):
+            parameters = candidate.parameters
+            if parameters is None:
+                folds = self.model.validation.folds
+                parameters = tune(
+                    self.client, candidate.family, self.training.x, self.training.y, folds, stream
+                ).parameters
+            members.append(Member(family=candidate.family, parameters=dict(parameters), weight=float(weight)))
+        self.display.say(f"mapped: {name} ({', '.join(f'{m.family.name} {m.parameters}' for m in members)})")
+        return members
+
+    def write_scores(self, held_out: HeldOut, tuning: pd.DataFrame) -> None:
+        """`validation.csv`, `validation_zones.csv`, `validation_predictions.parquet`, `tuning.csv`."""
+        with staged(self.path("validation.csv")) as stage:
+            held_out.scores().to_csv(stage, index=False)
+        with staged(self.path("validation_zones.csv")) as stage:
+            held_out.zone_scores(self.training.column("zone")).to_csv(stage, index=False)
+        with staged(self.path("tuning.csv")) as stage:
+            stage.write_text("family\n" if tuning.empty else tuning.to_csv(index=False), encoding="utf-8")
+        predictions = pd.concat(
+            pd.DataFrame(
+                {"site": self.training.column("site"), "family": family, "scheme": scheme,
+                 "observed": held_out.observed, "predicted": rows.mean(axis=0)}
+            )
+            for (family, scheme), rows in held_out.predicted.items()
+        )  # fmt: skip
+        with staged(self.path("validation_predictions.parquet")) as stage:
+            predictions.to_parquet(stage, index=False)
+
+    def train(self, members: list[Member]) -> Ensemble:
+        """The replicates."""
+        training, config, seed = self.training, self.prepared.config, self.model.seed
+        indices = bootstrap_indices(len(training.y), self.model.replicates, seed)
+        coefficients = bootstrap_coefficients(training.y, training.observed[:, 1:], indices, config.depth_labels)
+        with self.display.stage("train", "replicates") as progress:
+            return train_ensemble(
+                self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
+                members, outputs=config.depth_labels, units=UNITS, seed=seed, version=engine.__version__,
+                tables={"training.parquet": training.table}, progress=progress,
+            )  # fmt: skip
+
+    def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
+        """`coverage.csv`: what share of held-out observations the prediction intervals hold."""
+        repeats = self.model.validation.coverage
+        with self.display.stage("coverage", "folds") as progress:
+            table = measure_coverage(
+                self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
+                {scheme: rows[:repeats] for scheme, rows in folds.items()},
+                outputs=self.prepared.config.depth_labels, replicates=self.model.replicates, seed=self.model.seed,
+                progress=progress,
+            )  # fmt: skip
+        with staged(self.path("coverage.csv")) as stage:
+            table.to_csv(stage, index=False)
+
+    def drivers(self, ensemble: Ensemble) -> pd.DataFrame:
+        """`importance.csv` and `partial_dependence.csv`; returns the importance of the covariates."""
+        with self.display.stage("drivers", "replicates") as progress:
+            drivers = find_drivers(self.client, ensemble, self.training.table, progress)
+        for note in drivers.notes:
+            self.display.say(f"drivers: {note}")
+        for name, table in (("importance", drivers.importance), ("partial_dependence", drivers.partial_dependence)):
+            with staged(self.path(f"{name}.csv")) as stage:
+                table.to_csv(stage, index=False)
+        return drivers.importance[drivers.importance["kind"] == "covariate"].set_index("covariate")
+
+    def applicability(self, folds: dict[str, np.ndarray], importance: pd.DataFrame) -> None:
+        """`applicability.npz`: what the area of applicability is judged by, with the folds of the last scheme."""
+        scheme, features = self.model.validation.schemes[-1], self.training.features
+        # Families without gains are weighed by permutation.
+        weight = importance["gain_percent"].fillna(importance["permutation_rmse"])
+        columns = [column.covariate for column in features.columns]
+        per_column = np.array([weight[name] / columns.count(name) for name in columns])
+        fitted = Applicability.fit(self.training.x, features, per_column, list(folds[scheme]))
+        if fitted.constant:
+            self.display.say(f"applicability: {', '.join(fitted.constant)} left out, the same at all sites")
+        fitted.save(self.path("applicability.npz"))

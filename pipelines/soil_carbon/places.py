@@ -1,0 +1,105 @@
+"""Where the sites are: coordinates in range, not swapped, one place per site, some inside the domain."""
+
+import pandas as pd
+
+from pipelines.soil_carbon.checks import SHOWN, Problems
+
+SAME_PLACE = 1e-4
+"""Degrees, some 10 m: records of one site may differ by as much."""
+
+Bounds = tuple[float, float, float, float]
+WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
+
+
+def check_places(frame: pd.DataFrame, problems: Problems, bounds: Bounds | None) -> list[str]:
+    """Check the places of the sites.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Records with `site`, `lon`, `lat` (degrees).
+    problems : Problems
+        Takes what is wrong: out of range, swapped, one site at two places, none in the domain.
+    bounds : tuple of float, optional
+        West, south, east, north of the domain, degrees.
+
+    Returns
+    -------
+    list of str
+        Notes on sites outside the domain.
+    """
+    placed = frame["lon"].notna() & frame["lat"].notna()
+    located = frame[placed & frame["site"].notna()]
+    sites = located.drop_duplicates("site").sort_values("site")
+    if sites.empty:
+        return []
+    inside, swapped = _inside(sites["lon"], sites["lat"], bounds or WORLD), _swapped(sites, bounds)
+    if 2 * swapped.sum() > len(sites):
+        first = sites[swapped].iloc[0]
+        area = "the domain" if bounds else "the range of degrees"
+        problems.found.append(
+            f"{problems.table.path}: lon and lat look swapped: {swapped.sum()} of {len(sites)} sites lie outside "
+            f"{area} but inside it the other way round, e.g. site {first['site']} at lon {first['lon']:g}, lat "
+            f"{first['lat']:g}. Swap the two columns."
+        )
+        return []
+    on_globe = _inside(frame["lon"], frame["lat"], WORLD)
+    _check_range(frame[placed & ~on_globe], problems)
+    _check_one_place(located[on_globe[located.index]], problems)
+    if bounds is None:
+        return []
+    if not inside.any():
+        problems.found.append(
+            f"{problems.table.path}: none of the {len(sites)} sites lies in the domain, lon {bounds[0]:g} to "
+            f"{bounds[2]:g}, lat {bounds[1]:g} to {bounds[3]:g}; they span lon {sites['lon'].min():g} to "
+            f"{sites['lon'].max():g}, lat {sites['lat'].min():g} to {sites['lat'].max():g}."
+        )
+        return []
+    notes = []
+    if not inside.all():
+        notes.append(f"{(~inside).sum()} of {len(sites)} sites lie outside the domain's bounds.")
+    if swapped.any():
+        notes.append(
+            f"warning: {swapped.sum()} sites outside the domain would lie inside with lon and lat swapped: "
+            f"{', '.join(sites['site'][swapped].head(SHOWN))}"
+        )
+    return notes
+
+
+def _inside(lon: "pd.Series[float]", lat: "pd.Series[float]", bounds: Bounds) -> "pd.Series[bool]":
+    west, south, east, north = bounds
+    return lon.between(west, east) & lat.between(south, north)
+
+
+def _swapped(sites: pd.DataFrame, bounds: Bounds | None) -> "pd.Series[bool]":
+    """Sites outside the domain (without one: the range of degrees) that would be inside with lon and lat swapped."""
+    area = bounds or WORLD
+    return ~_inside(sites["lon"], sites["lat"], area) & _inside(sites["lat"], sites["lon"], area)
+
+
+def _check_range(outside: pd.DataFrame, problems: Problems) -> None:
+    def describe(row: "pd.Series") -> str:
+        lon, lat = row["lon"], row["lat"]
+        if max(abs(lon), abs(lat)) > 360:
+            hint = " Projected coordinates? Transform them to EPSG:4326."
+        elif abs(lat) > 90 and abs(lon) <= 90 and abs(lat) <= 180:
+            hint = " Swapped?"
+        else:
+            hint = " East of 180° is negative: subtract 360 from lon." if 180 < lon <= 360 else ""
+        return f"lon {lon:g}, lat {lat:g}; expected degrees, lon −180 to 180 and lat −90 to 90.{hint}"
+
+    problems.add_rows("lon or lat out of range", outside, describe)
+
+
+def _check_one_place(frame: pd.DataFrame, problems: Problems) -> None:
+    first = frame.groupby("site")[["lon", "lat"]].transform("first")
+    apart = ((frame[["lon", "lat"]] - first).abs() > SAME_PLACE).any(axis=1)
+    moved = frame.assign(first_lon=first["lon"], first_lat=first["lat"])[apart].drop_duplicates("site")
+    problems.add_rows(
+        "one site at two places",
+        moved,
+        lambda row: (
+            f"at lon {row['lon']:.5f}, lat {row['lat']:.5f}, but before at lon {row['first_lon']:.5f}, lat "
+            f"{row['first_lat']:.5f}; expected one place per site: correct it, or give the two sites two names"
+        ),
+    )

@@ -1,0 +1,198 @@
+"""From the observation table to carbon densities per site and target depth, every fill and exclusion flagged."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from engine.errors import InputError
+from pipelines.soil_carbon.checks import (
+    Problems,
+    check_carbon,
+    check_present,
+    check_ranges,
+    require_columns,
+    suspicions,
+    to_numbers,
+)
+from pipelines.soil_carbon.density import FLAGS, profile_densities
+from pipelines.soil_carbon.fills import fill_layers
+from pipelines.soil_carbon.harmonise import Harmonise
+from pipelines.soil_carbon.layers import check_layers
+from pipelines.soil_carbon.places import Bounds, check_places
+from pipelines.soil_carbon.sites import disagreements, site_attributes
+from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable, misspelt, read_table
+from pipelines.soil_carbon.tabulated import Depths, check_densities, depth_label, given_densities
+
+TEXT = pd.StringDtype(na_value=np.nan)
+LAYER_QUANTITIES = ("soc", "som", "bulk_density", "coarse_fragments")
+RESULTS = ("depth", "socd", *FLAGS, "layers_split", "rule", "gap_bridged", "excluded")
+"""Columns of the long table that follow those of the site."""
+
+RULES = {"exact": "exact", "spline": "by spline", "split": "split in proportion"}
+"""How a density came from layers, and what to call it."""
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Carbon densities of all sites.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per site and target depth, sorted by site: `site, lon, lat` (degrees)`, vegetation, soil_type`, the
+        columns of `at_site`, `source`, `depth` (label), `socd` (kg C/m², NaN if excluded), the number of layers used
+        whose bulk density or coarse fragments were filled, whose SOC came from SOM, that were split at a boundary
+        (`bulk_density_filled, coarse_fragments_filled, soc_from_som, layers_split`), the `rule` that gave the density
+        (`exact, spline, split`, or `given` by the table; empty if excluded), the thickness of gaps that the spline
+        bridged (`gap_bridged`, cm), and `excluded`: why, or empty.
+    notes : tuple of str
+        What was filled, left out or looks odd, in sentences; those that ask for a look start with `warning:`.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+    def wide(self) -> pd.DataFrame:
+        """One row per site, sorted by site: its columns but `source`, and `socd_LABEL` (kg C/m²) for every depth."""
+        columns = list(self.table.columns)
+        sites = self.table[columns[: columns.index("source")]].drop_duplicates("site").reset_index(drop=True)
+        for label, rows in self.table.groupby("depth", sort=False):
+            sites[f"socd_{label}"] = sites["site"].map(rows.set_index("site")["socd"])
+        return sites
+
+    def rules(self) -> pd.DataFrame:
+        """Sites by depth (rows) and rule (columns `exact, spline, split, given, excluded`)."""
+        counts = self.table.groupby(["depth", "rule"], sort=False).size().unstack(fill_value=0)
+        return counts.rename(columns={"": "excluded"}).reindex(columns=[*RULES, "given", "excluded"], fill_value=0)
+
+
+def read_profiles(
+    path: Path,
+    depths: Depths,
+    columns: dict[str, str],
+    at_site: dict[str, str],
+    bounds: Bounds | None = None,
+    harmonise: Harmonise = "spline",
+) -> Profiles:
+    """Read, check and fill the observation table, and sum its carbon over the target depths.
+
+    The table holds layers (`site, lon, lat, top, bottom, soc` or `som`, …) or densities (`socd_0-30`, …, one row per
+    site). The order of its rows does not matter.
+
+    Parameters
+    ----------
+    path : Path
+        csv, parquet, GeoPackage or GeoJSON.
+    depths : tuple of (top, bottom)
+        Target depths, cm.
+    columns : dict
+        Default column name → name in the table.
+    at_site : dict
+        Covariate → column of measured values, by its default name or the table's own.
+    bounds : tuple of float, optional
+        West, south, east, north of the domain in degrees, to recognise swapped or misplaced sites.
+    harmonise : {"spline", "layers", "exact"}
+        What becomes of layers that cross a boundary of a target depth: divided by an equal-area spline, divided in
+        proportion to thickness, or their site left out, as in the study. A table of densities knows no layers.
+
+    Returns
+    -------
+    Profiles
+
+    Raises
+    ------
+    InputError
+        With everything that is wrong with the table, or if no site has a density for the first depth.
+    """
+    table = read_table(path, columns)
+    in_layers = _holds_layers(table)
+    records, notes = _checked(table, depths, at_site, bounds, in_layers)
+    records = records.sort_values(["site", "top"] if in_layers else ["site"]).reset_index(drop=True)
+    notes += disagreements(records)
+    if in_layers:
+        filled = fill_layers(records)
+        notes += [*suspicions(records), *filled.notes]
+        densities = [profile_densities(filled.layers, *depth, filled.unfilled, harmonise) for depth in depths]
+    else:
+        densities = [_given(records, depth) for depth in depths]
+    summaries = [_summary(depth, result, harmonise) for depth, result in zip(depths, densities, strict=True)]
+    if densities[0]["socd"].isna().all():
+        raise InputError(f"{path}: no profile gives a density for the first depth. {summaries[0]}")
+    sites = site_attributes(records, at_site.values(), depths[0])
+    count = f"{len(sites)} sites, " + (f"{len(records)} layers." if in_layers else "densities given.")
+    labelled = [result.assign(depth=depth_label(d)) for d, result in zip(depths, densities, strict=True)]
+    long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable")
+    return Profiles(long[[*sites.columns, *RESULTS]].reset_index(drop=True), (count, *notes, *summaries))
+
+
+def _holds_layers(table: ObservationTable) -> bool:
+    """Whether the records are layers; a table that is neither kind is held to be a layer table with gaps."""
+    layers = {"top", "bottom"} <= set(table.frame) and ({"soc", "som"} & set(table.frame))
+    return bool(layers) or not any(str(c).startswith("socd_") for c in table.frame)
+
+
+def _checked(
+    table: ObservationTable, depths: Depths, at_site: dict[str, str], bounds: Bounds | None, in_layers: bool
+) -> tuple[pd.DataFrame, list[str]]:
+    """The records as text and numbers, sound, with notes on what looks odd; raises with everything that is wrong."""
+    records = _records(table, depths, at_site, in_layers)
+    problems = Problems(table)
+    present = ["site", "lon", "lat", *(["top", "bottom"] if in_layers else [])]
+    quantities = [*(LAYER_QUANTITIES if in_layers else ()), "tn", *at_site.values()]
+    quantities = [c for c in dict.fromkeys(quantities) if c in records and c not in (*present, *TEXT_COLUMNS)]
+    check_present(records, present, problems)
+    labels = [] if in_layers else [f"socd_{depth_label(depth)}" for depth in depths]
+    records = to_numbers(records, [*present[1:], *quantities, *labels], problems)
+    check_ranges(records, quantities, problems)
+    notes = misspelt(table) + check_places(records, problems, bounds)
+    if in_layers:
+        check_carbon(records, problems)
+        check_layers(records, problems)
+        if given := [str(c) for c in table.frame if str(c).startswith("socd_")]:
+            notes.append(f"warning: {', '.join(given)} not read: densities are computed from the table's layers.")
+    else:
+        check_densities(records, depths, problems)
+    problems.raise_if_any()
+    return records, notes
+
+
+def _records(table: ObservationTable, depths: Depths, at_site: dict[str, str], in_layers: bool) -> pd.DataFrame:
+    """The records with every column the pipeline reads; optional ones that the table lacks are empty."""
+    if taken := sorted(set(RESULTS) & set(at_site.values())):
+        raise InputError(f"observations.at_site: the column {', '.join(taken)} has the name of a result; rename it.")
+    labels = [f"socd_{depth_label(depth)}" for depth in depths]
+    if in_layers:
+        content = ["top", "bottom", *([] if "som" in table.frame else ["soc"])]
+        hint = f"{table.path}: a table without layers gives densities instead, one row per site: {', '.join(labels)}."
+    else:
+        content, hint = labels, "Every depth of `depths:` needs its column of densities (kg C/m²)."
+    require_columns(table, ["site", "lon", "lat", *content], at_site, hint)
+    optional = [*TEXT_COLUMNS, *(LAYER_QUANTITIES if in_layers else ())]
+    records = table.frame.assign(**{c: np.nan for c in optional if c not in table.frame})
+    for column in TEXT_COLUMNS:
+        text = records[column].map(str, na_action="ignore").astype(TEXT).str.strip()
+        records[column] = text.mask(text == "")
+    return records if in_layers else records.drop(columns=["top", "bottom"], errors="ignore")
+
+
+def _given(records: pd.DataFrame, depth: tuple[float, float]) -> pd.DataFrame:
+    """Densities that the table gives, in the form of those that are computed."""
+    given = given_densities(records, depth)
+    return given.assign(rule=np.where(given["socd"].notna(), "given", ""), gap_bridged=0.0)
+
+
+def _summary(depth: tuple[float, float], densities: pd.DataFrame, harmonise: Harmonise) -> str:
+    """How many profiles give a density for a depth by which rule, and why the others do not."""
+    used = densities["socd"].notna()
+    text = f"{depth_label(depth)} cm: {used.sum()} of {len(densities)} profiles used"
+    by_rule = densities["rule"].value_counts()
+    if shown := [f"{by_rule[rule]} {name}" for rule, name in RULES.items() if rule in by_rule]:
+        text += f": {', '.join(shown)}"
+    if harmonise == "spline" and "split" in by_rule:
+        text += " (one layer, or a spline below zero)"
+    if bridged := int((densities["gap_bridged"] > 0).sum()):
+        text += f", {bridged} with a gap bridged"
+    kinds = densities["kind"][~used].value_counts().sort_index()
+    return text + "".join(f"; {count} {kind}" for kind, count in kinds.items()) + "."

@@ -1,0 +1,69 @@
+"""The page's tables as files within the page: CSV in data URIs, every digit of the artefacts."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from pipelines.soil_carbon.report import inputs, tables
+from pipelines.soil_carbon.results import Results
+from pipelines.soil_carbon.truth import Agreement
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file in the page: its name, and its content as a data URI."""
+
+    name: str
+    uri: str
+
+
+def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.DataFrame) -> dict[str, Download]:
+    """Key of a table on the page → the file.
+
+    Parameters
+    ----------
+    agreements : sequence of Agreement
+        With the truth, if there is one.
+    regions : DataFrame
+        The run beside the published regions.
+    """
+    inside = results.stocks_applicable.set_index(["zone", "depth"]).add_prefix("applicable_").reset_index()
+    content = {
+        "covariates": pd.DataFrame(inputs.covariates(results)),
+        "scores": _scores(results),
+        "hyperparameters": results.tuning,
+        "screening": results.selection,
+        "stocks": results.stocks.merge(inside, on=["zone", "depth"], how="left"),
+        "stock_uncertainty": results.stock_uncertainty,
+        "profiles": pd.DataFrame(inputs.observations(results)),
+        "harmonisation": pd.DataFrame(inputs.harmonisation(results.profiles)),
+        "exclusions": pd.DataFrame(inputs.exclusions(results.profiles)),
+        "zone_scores": results.zone_scores,
+        "depth_regression": results.depth_regression,
+        "zone_differences": results.zone_differences,
+        "coverage": results.coverage,
+        "importance": results.importance,
+        "partial_dependence": results.partial_dependence,
+        "regions": regions,
+        "truth": pd.DataFrame([asdict(agreement) for agreement in agreements]),
+    }
+    return {
+        key: _download(f"{results.run.name}_{key}.csv", table) for key, table in content.items() if table is not None
+    }
+
+
+def _scores(results: Results) -> pd.DataFrame:
+    """Mean and SD over the repeats, and what was chosen."""
+    grouped = results.validation.groupby(["scheme", "family"], sort=False)[list(tables.SCORES)]
+    moments = pd.concat([grouped.mean().add_suffix("_mean"), grouped.std().add_suffix("_sd")], axis=1)
+    wide = moments.assign(repeats=grouped.size())
+    chosen = {row["family"]: str(row["chosen"]) for row in tables.hyperparameters(results)}
+    flat = wide.reset_index()
+    return flat.assign(hyperparameters=flat["family"].map(chosen), mapped=flat["family"] == results.mapped)
+
+
+def _download(name: str, table: pd.DataFrame) -> Download:
+    text = table.to_csv(index=False).encode("utf-8")
+    return Download(name, "data:text/csv;charset=utf-8;base64," + base64.b64encode(text).decode("ascii"))

@@ -1,0 +1,117 @@
+"""Tables of what goes into a run: covariates, profiles, and what was left out of them."""
+
+import pandas as pd
+
+from engine.sources.spec import SourceSpec
+from pipelines.soil_carbon.profiles import RULES
+from pipelines.soil_carbon.report.tables import Row, records
+from pipelines.soil_carbon.results import Results
+from pipelines.soil_carbon.training import LEFT_OUT
+from pipelines.soil_carbon.wording import number, unit
+
+CHANGES = ("bulk_density_filled", "coarse_fragments_filled", "soc_from_som", "layers_split")
+"""Columns that count the layers of a profile that were filled, converted or split."""
+
+KM_PER_DEGREE = 111.2
+"""Along a meridian."""
+
+
+def covariates(results: Results) -> list[Row]:
+    """Table 1: every covariate, grouped.
+
+    Returns
+    -------
+    list of dict
+        `group, name, label, native` (its grid)`, period, units` (or classes)`, kept` (by the screening)`, href, files,
+        bytes, fingerprint`.
+    """
+    run, sources = results.run, results.provenance.get("sources", {})
+    kept = results.selection.set_index("covariate")["kept"]
+    groups = list(dict.fromkeys(spec.group for spec in run.covariates.values()))
+    rows = []
+    for name, spec in sorted(run.covariates.items(), key=lambda item: groups.index(item[1].group)):
+        source = sources.get(name, {})
+        rows.append(
+            {
+                "group": spec.group,
+                "name": name,
+                "label": spec.label or name,
+                "native": native_grid(source),
+                "period": "–".join(map(str, spec.period)) if spec.period else source.get("period") or "–",
+                "units": ", ".join(spec.class_names) if spec.is_categorical else unit(spec.units) or "–",
+                "kept": bool(kept[name]),
+                "href": _href(spec),
+                "files": source.get("files"),
+                "bytes": source.get("bytes"),
+                "fingerprint": source.get("fingerprint", ""),
+            }
+        )
+    return rows
+
+
+def native_grid(source: Row) -> str:
+    """The grid that a source comes on: its pixels' side, for one in degrees with about how many kilometres that is."""
+    if "resolution" not in source:
+        return "–"
+    side = source["resolution"]
+    if side is None:
+        return "polygons"
+    if str(source.get("crs_unit", "")).startswith("deg"):
+        return f"{number(float(side), 2)}° (≈ {number(side * KM_PER_DEGREE, 2)} km)"
+    return f"{side / 1000:.3g} km" if side >= 1000 else f"{side:.3g} m"
+
+
+def _href(spec: SourceSpec) -> str:
+    return spec.href if isinstance(spec.href, str) else ", ".join(spec.href)
+
+
+def observations(results: Results) -> list[Row]:
+    """Per depth: how many profiles are used, their densities, and what was filled in them.
+
+    Returns
+    -------
+    list of dict
+        `depth, profiles, used, mean, sd, min, max` (kg C/m²) and per change the layers and profiles
+        concerned.
+    """
+    rows = []
+    for depth in results.run.depth_labels:
+        profiles = results.profiles[results.profiles["depth"] == depth]
+        used = profiles[profiles["socd"].notna()]
+        density = used["socd"].agg(["mean", "std", "min", "max"])
+        rows.append(
+            {"depth": depth, "profiles": len(profiles), "used": len(used)}
+            | dict(zip(("mean", "sd", "min", "max"), density, strict=True))
+            | {flag: (int(used[flag].sum()), int((used[flag] > 0).sum())) for flag in CHANGES}
+        )
+    return rows
+
+
+def harmonisation(profiles: pd.DataFrame) -> list[Row]:
+    """By which rule the profiles give their density, depth by depth: `depth, exact, spline, split, given, excluded`."""
+    rules = profiles.assign(rule=profiles["rule"].replace("", "excluded"))
+    counts = rules.groupby(["depth", "rule"], sort=False).size().unstack(fill_value=0)
+    return records(counts.reindex(columns=[*RULES, "given", "excluded"], fill_value=0).reset_index())
+
+
+def left_out(sites: pd.DataFrame) -> list[Row]:
+    """Why sites do not train the model: `reason, sites`, the most frequent first."""
+    reasons = sites.loc[sites[LEFT_OUT] != "", LEFT_OUT].value_counts()
+    return [{"reason": str(reason), "sites": int(count)} for reason, count in reasons.items()]
+
+
+def exclusions(profiles: pd.DataFrame) -> list[Row]:
+    """Why profiles are left out: the first reason of each without its numbers, so that like reasons count together.
+
+    Returns
+    -------
+    list of dict
+        `depth, reason, profiles`, the most frequent first at each depth.
+    """
+    out = profiles[profiles["excluded"] != ""]
+    first = out["excluded"].str.split("; ").str[0]
+    reasons = first.str.replace(r"\d[\d.]*(?:[–-]\d[\d.]*)?", "…", regex=True).rename("reason")
+    counts = reasons.groupby([out["depth"], reasons], sort=False).size().rename("profiles").reset_index()
+    order = {depth: i for i, depth in enumerate(profiles["depth"].unique())}
+    counts = counts.assign(order=counts["depth"].map(order)).sort_values(["order", "profiles"], ascending=[True, False])
+    return records(counts[["depth", "reason", "profiles"]])

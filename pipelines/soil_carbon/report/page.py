@@ -1,0 +1,185 @@
+"""The page: what its templates are given, and how it reaches the disk."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from PIL import Image
+
+from engine.outputs.store import staged
+from pipelines.soil_carbon import wording
+from pipelines.soil_carbon.figures import draw_figures
+from pipelines.soil_carbon.figures.canvas import DPI
+from pipelines.soil_carbon.figures.drivers import LEADING
+from pipelines.soil_carbon.figures.sites import recorded_zones
+from pipelines.soil_carbon.regions import compare_regions
+from pipelines.soil_carbon.report import inputs, tables
+from pipelines.soil_carbon.report.downloads import csv_links
+from pipelines.soil_carbon.results import Results, read_results
+from pipelines.soil_carbon.truth import Agreement, compare_with_truth
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+REDUCTION = 2
+"""The page shows every second pixel of the printed figure."""
+CSS_PIXELS_PER_INCH = 130
+"""How large a figure is shown where the page is wide enough."""
+
+LINKS = {
+    "maps.zarr": "all maps",
+    "cog": "the maps as GeoTIFFs",
+    "stac/collection.json": "STAC collection of the maps",
+    "figures": "all figures, as PNG of 300 dpi and as PDF",
+    "stocks.csv": "stocks by zone and depth",
+    "stocks_applicable.csv": "stocks inside the area of applicability",
+    "replicate_totals.csv": "stocks of every replicate",
+    "stock_uncertainty.csv": "what the uncertainty of the stocks is made of",
+    "zone_differences.csv": "tests between zones",
+    "selection.csv": "screening of the covariates",
+    "tuning.csv": "every combination of hyperparameters that was tried",
+    "validation.csv": "cross-validation scores, every repeat",
+    "validation_zones.csv": "cross-validation scores by zone",
+    "validation_predictions.parquet": "held-out predictions of every site",
+    "coverage.csv": "coverage of the prediction intervals",
+    "importance.csv": "importance of covariates and groups",
+    "partial_dependence.csv": "partial dependence",
+    "depth_regression.csv": "depth regressions",
+    "profiles.parquet": "densities of the profiles with every fill and exclusion",
+    "ensemble/manifest.json": "the trained ensemble",
+    "applicability.npz": "what the area of applicability is judged by",
+    "cube.zarr": "covariates on the grid",
+    "run.yaml": "the run file",
+    "provenance.json": "versions, sources, timings",
+}
+"""File or folder of a run → what it holds."""
+
+
+@dataclass
+class Numbers:
+    """Numbers of the figures and tables beyond the study's, in the order of the page."""
+
+    last: dict[str, int] = field(default_factory=dict)
+
+    def next(self, kind: str) -> str:
+        """`S1`, `S2`, … of a kind."""
+        self.last[kind] = self.last.get(kind, 0) + 1
+        return f"S{self.last[kind]}"
+
+
+def write_report(directory: Path) -> Path:
+    """Draw the figures of a run and write its page, `report.html`.
+
+    Parameters
+    ----------
+    directory : Path
+        The run's folder.
+
+    Returns
+    -------
+    Path
+        The page: it needs no other file, but links to those beside it.
+
+    Raises
+    ------
+    InputError
+        Names every artefact that is missing, or of an earlier version, and the stage that makes it.
+    """
+    results = read_results(directory)
+    agreements = compare_with_truth(results) if results.truth is not None else []
+    figures = {name: _embedded(path) for name, path in draw_figures(results, agreements).items()}
+    page = _environment().get_template("page.html.j2").render(_content(results, agreements), figures=figures)
+    path = directory / "report.html"
+    with staged(path) as stage:
+        stage.write_text(page, encoding="utf-8")
+    return path
+
+
+def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any]:
+    """What the templates speak of."""
+    provenance, (unit, factor) = results.provenance, results.stock_unit
+    regions = compare_regions(results.totals, results.title)
+    sources, contributions = tables.sources_of_uncertainty(results)
+    stages = provenance.get("stages", {})
+    zone_tests = tables.zone_tests(results)
+    return {
+        "results": results,
+        "run": results.run,
+        "model": results.run.model,
+        "provenance": provenance,
+        "manifest": results.manifest,
+        "numbers": Numbers(),
+        "agreements": {agreement.depth: agreement for agreement in agreements},
+        "unit": unit.replace(" ", NO_BREAK),
+        "factor": factor,
+        "depths": results.run.depth_labels,
+        "totals": results.totals.to_dict("index"),
+        "totals_applicable": tables.totals(results.stocks_applicable).to_dict("index"),
+        "stocks": tables.stocks_by_zone(results),
+        "sources": sources,
+        "contributions": contributions,
+        "covariates": inputs.covariates(results),
+        "selection": tables.records(results.selection),
+        "sites": results.sites,
+        "by_record": recorded_zones(results.sites, results.zones[1]) is not None,
+        "left_out": inputs.left_out(results.sites),
+        "observed": inputs.observations(results),
+        "changes": inputs.CHANGES,
+        "harmonisation": inputs.harmonisation(results.profiles),
+        "excluded": inputs.exclusions(results.profiles),
+        "schemes": tables.family_scores(results),
+        "hyperparameters": tables.hyperparameters(results),
+        "zone_scores": tables.zone_scores(results),
+        "regressions": tables.records(results.depth_regression),
+        "zone_tests": zone_tests,
+        "coverage": tables.coverage(results),
+        "importance": tables.importance(results),
+        "leading": results.importance.query("kind == 'covariate'")["label"][:LEADING].tolist(),
+        "regions": tables.regions(regions),
+        "notes": {stage: facts.get("notes", []) for stage, facts in stages.items()},
+        # This page is part of the stage that the record does not have yet, or has from another time.
+        "stages": {name: facts for name, facts in stages.items() if name != "report"},
+        "links": {name: what for name, what in LINKS.items() if name != "coverage.csv" or results.coverage is not None},
+        "downloads": csv_links(results, agreements, regions),
+    }
+
+
+def _breakable(path: str) -> Markup:
+    """A path that may be broken after its slashes."""
+    return Markup("/<wbr>").join(path.split("/"))
+
+
+def _embedded(path: Path) -> dict[str, Any]:
+    """A figure as a lighter data URI, and its width in CSS pixels that shows its inches alike in all figures."""
+    with Image.open(path) as image:
+        light = image.convert("RGB").reduce(REDUCTION)
+        inches = image.width / DPI
+    buffer = BytesIO()
+    light.save(buffer, format="PNG", compress_level=4)
+    return {
+        "uri": "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii"),
+        "width": round(inches * CSS_PIXELS_PER_INCH),
+        "png": f"figures/{path.name}",
+        "pdf": f"figures/{path.stem}.pdf",
+    }
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": wording.number, "fixed": wording.fixed, "span": wording.span, "plus_minus": wording.plus_minus,
+        "depth": wording.depth_text, "duration": wording.duration, "size": wording.size, "p_value": wording.p_value,
+        "p_text": wording.p_text, "listed": wording.listed, "plain": "{:g}".format,
+        "breakable": _breakable, "grouped": tables.grouped,
+    }  # fmt: skip
+    return environment

@@ -1,0 +1,96 @@
+"""Numbers and labels as people write them."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+
+def depth_text(label: str) -> str:
+    """A depth label with its unit, e.g. `0–30 cm`."""
+    return f"{label.replace('-', '–')} cm"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number to at least so many significant digits, a count in full, with a true minus; a dash for none."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}".replace("-", "−")
+    return f"{value:,.{_decimals(value, digits)}f}".replace("-", "−")
+
+
+def span(lower: float, upper: float) -> str:
+    """Two numbers to the same decimals, e.g. `9.4–10.2`."""
+    if not np.isfinite([lower, upper]).all():
+        return "–"
+    decimals = _decimals(max(abs(lower), abs(upper)), 3)
+    return f"{lower:,.{decimals}f}–{upper:,.{decimals}f}".replace("-", "−")
+
+
+def plus_minus(mean: float, sd: float, decimals: int | None = None) -> str:
+    """A mean and its SD to the same decimals, e.g. `9.80 ± 2.51`; the mean alone where there is no SD."""
+    if not np.isfinite(mean):
+        return "–"
+    decimals = _decimals(mean, 3) if decimals is None else decimals
+    spread = f" ± {sd:,.{decimals}f}" if np.isfinite(sd) else ""
+    # Adding 0 takes the sign off what rounds to it.
+    return f"{round(mean, decimals) + 0.0:,.{decimals}f}".replace("-", "−") + spread
+
+
+def signed(value: float, space: str = "") -> str:
+    """A number with its sign, two decimals, and a true minus."""
+    return f"{'−' if round(value, 2) < 0 else '+'}{space}{abs(value):.2f}"
+
+
+def fixed(value: float, decimals: int = 2) -> str:
+    """A number to so many decimals, with a true minus."""
+    return plus_minus(value, np.nan, decimals)
+
+
+def p_value(value: float) -> str:
+    """A p value as tables give it."""
+    return "–" if np.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def p_text(value: float) -> str:
+    """A p value as text gives it."""
+    return f"p {p_value(value)}" if value < 0.001 else f"p = {p_value(value)}"
+
+
+def listed(names: Iterable[object], last: str = "and") -> str:
+    """Names as a sentence lists them: `a, b and c`."""
+    *others, final = [str(name) for name in names] or ["none"]
+    return f"{', '.join(others)} {last} {final}" if others else final
+
+
+def unit(units: str) -> str:
+    """Units as people write them; empty for a plain number."""
+    return {"1": "", "degC": "°C"}.get(units, units.replace("m2", "m²").replace("m3", "m³"))
+
+
+def with_unit(label: str, units: str) -> str:
+    """A quantity and its units, as axes give them."""
+    return f"{label}, {unit(units)}" if unit(units) else label
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("B", "kB", "MB"):
+        if n_bytes < 1000:
+            return f"{number(n_bytes)} {unit}"
+        n_bytes /= 1000
+    return f"{number(n_bytes)} GB"
+
+
+def _decimals(value: float, digits: int) -> int:
+    return max(0, digits - 1 - int(np.floor(np.log10(abs(value))))) if value else 0

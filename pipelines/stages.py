@@ -1,0 +1,195 @@
+"""What each stage of a run does: it reads the artefacts before it and leaves its own in the results folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+
+from engine.blockwise import make_plan, map_region
+from engine.cube import build_cube
+from engine.ensemble import Ensemble
+from engine.ledger import Scratch
+from engine.outputs.store import staged
+from pipelines.config import RunFile
+from pipelines.prepare import Prepared
+from pipelines.progress import Display
+from pipelines.provenance import Provenance
+from pipelines.soil_carbon.depth_regression import fit_depth_regressions
+from pipelines.soil_carbon.modelling import Modelling
+from pipelines.soil_carbon.products import map_attrs, write_catalog, write_cogs
+from pipelines.soil_carbon.report import write_report
+from pipelines.soil_carbon.screening import screen
+from pipelines.soil_carbon.stocks import replicate_table, stock_table
+from pipelines.soil_carbon.training import TrainingTable
+from pipelines.soil_carbon.zonal_tables import write_zone_tables
+
+ARTEFACTS: dict[str, tuple[str, ...]] = {
+    "profiles": ("profiles.parquet", "depth_regression.csv"),
+    "cube": ("cube.zarr",),
+    "select": ("selection.csv",),
+    "train": ("ensemble", "applicability.npz", "validation.csv", "importance.csv"),
+    "map": (
+        "maps.zarr",
+        "stocks.csv",
+        "stocks_applicable.csv",
+        "replicate_totals.csv",
+        "zone_differences.csv",
+        "stock_uncertainty.csv",
+        "cog",
+    ),
+    "report": ("report.html", "stac"),
+}
+"""What is there once a stage is done."""
+NEED_CLUSTER = {"cube", "train", "map"}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every stage is given.
+
+    Attributes
+    ----------
+    key : str
+        Of all that the stage depends on.
+    """
+
+    prepared: Prepared
+    client: Client | None
+    display: Display
+    provenance: Provenance
+    key: str
+
+    @property
+    def config(self) -> RunFile:
+        """The run file."""
+        return self.prepared.config
+
+    @property
+    def cluster(self) -> Client:
+        """The client; stages that compute are only started with one."""
+        assert self.client is not None
+        return self.client
+
+    def path(self, name: str) -> Path:
+        """An artefact."""
+        return self.prepared.directory / name
+
+
+def _profiles(context: Context) -> dict[str, Any]:
+    profiles, labels = context.prepared.profiles, context.config.depth_labels
+    for note in profiles.notes:
+        context.display.say(f"profiles: {note}")
+    with staged(context.path("profiles.parquet")) as stage:
+        profiles.table.to_parquet(stage, index=False)
+    with staged(context.path("depth_regression.csv")) as stage:
+        fit_depth_regressions(profiles.wide(), labels).to_csv(stage, index=False)
+    return {"notes": list(profiles.notes)}
+
+
+def _cube(context: Context) -> dict[str, Any]:
+    config = context.config
+    attrs = {"title": f"{config.title or config.name}: covariates"} | _made_up(config)
+    with context.display.stage("cube", "blocks") as progress:
+        counts = build_cube(context.cluster, context.prepared.plan, context.path("cube.zarr"), attrs, progress)
+    context.display.say(f"cube: {counts.complete:,} of {counts.inside:,} cells of the domain have every covariate")
+    facts = {
+        "cells_inside": counts.inside,
+        "cells_mapped": counts.complete,
+        "known": counts.known,
+    }
+    context.provenance.record["grid"] |= facts
+    return facts
+
+
+def _select(context: Context) -> dict[str, Any]:
+    config, selection = context.config, context.config.selection
+    training = TrainingTable.assemble(context.prepared, tuple(config.covariates))
+    training.update_profiles(context.path("profiles.parquet"))
+    keep = selection.keep if selection.screen else [n for n in config.covariates if n not in selection.drop]
+    table = screen(
+        training.table[list(config.covariates)], training.y, config.covariates,
+        alpha=selection.alpha, vif_max=selection.vif, keep=keep, drop=selection.drop,
+    )  # fmt: skip
+    with staged(context.path("selection.csv")) as stage:
+        table.to_csv(stage, index=False)
+    kept = table.loc[table["kept"], "covariate"].tolist()
+    context.display.say(f"select: {len(kept)} of {len(table)} covariates kept: {', '.join(kept)}")
+    return {"kept": kept}
+
+
+def _train(context: Context) -> dict[str, Any]:
+    selection = pd.read_csv(context.path("selection.csv"))
+    training = TrainingTable.assemble(context.prepared, tuple(selection.loc[selection["kept"], "covariate"]))
+    for note in training.notes:
+        context.display.say(f"train: {note}")
+    training.update_profiles(context.path("profiles.parquet"))
+    scratch = Scratch(context.path(".scratch") / context.key)
+    facts = Modelling(context.prepared, training, context.cluster, context.display, scratch).run()
+    return {**facts, "notes": list(training.notes)}
+
+
+def _map(context: Context) -> dict[str, Any]:
+    config, prepared = context.config, context.prepared
+    labels = config.depth_labels
+    variable, zones = prepared.zones
+    ensemble = Ensemble(context.path("ensemble"))
+    plan = make_plan(
+        prepared.grid, context.path("cube.zarr"), ensemble, context.path("applicability.npz"), variable, len(zones),
+        config.model.interval,
+    )  # fmt: skip
+    coords = {"depth": ("depth", np.array(labels), {"long_name": "depth interval", "units": "cm"})}
+    store_attrs = {"title": f"{config.title or config.name}: soil organic carbon density"} | _made_up(config)
+    with context.display.stage("map", "blocks") as progress:
+        everywhere, applicable = map_region(
+            context.cluster, plan, context.path("maps.zarr"), coords, map_attrs(config) | {"": store_attrs}, progress
+        )
+    tables = {
+        "replicate_totals.csv": replicate_table(everywhere, zones, labels),
+        "stocks.csv": stock_table(everywhere, zones, labels),
+        "stocks_applicable.csv": stock_table(applicable, zones, labels),
+    }
+    for name, table in tables.items():
+        with staged(context.path(name)) as stage:
+            table.to_csv(stage, index=False)
+    with context.display.stage("zones", "tests"):
+        notes = write_zone_tables(prepared, ensemble, everywhere)
+    with context.display.stage("cog", "files") as progress:
+        write_cogs(context.cluster, config, prepared.directory, progress)
+    context.provenance.record["grid"]["area_km2"] = float(everywhere.area[-1])
+    return {
+        "cells": int(everywhere.cells[-1]),
+        "cells_applicable": int(applicable.cells[-1]),
+        "notes": list(notes),
+    }
+
+
+def _report(context: Context) -> dict[str, Any]:
+    redo_report(context.config, context.prepared.directory, context.display)
+    return {}
+
+
+def redo_report(config: RunFile, directory: Path, display: Display) -> None:
+    """Draw figures and page, and the catalogue of all results, from what is in the results folder."""
+    with display.stage("report", "pages"):
+        page = write_report(directory)
+        write_catalog(config, directory)
+    display.say(f"report: {page}")
+
+
+FUNCTIONS: dict[str, Callable[[Context], dict[str, Any]]] = {
+    "profiles": _profiles,
+    "cube": _cube,
+    "select": _select,
+    "train": _train,
+    "map": _map,
+    "report": _report,
+}
+"""What each stage does; it returns facts for the provenance."""
+
+
+def _made_up(config: RunFile) -> dict[str, str]:
+    return {"comment": "Made-up data of a virtual region; not a map of any real place."} if config.synthetic else {}

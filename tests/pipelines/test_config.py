@@ -1,0 +1,129 @@
+"""The run file: values and their types, settings from the command line, and what is kept of a faulty one."""
+
+from pathlib import Path
+
+import pytest
+import small_run
+from small_run import SmallRun
+
+from engine.errors import InputError
+from engine.sources.spec import SourceSpec
+from pipelines.config import Draft, RunFile, load, read
+from pipelines.reference import _models, reference
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def test_small_run_is_typed(run: SmallRun):
+    config, base = load(run.path)
+    assert base == run.directory
+    assert config.depths == ((0.0, 10.0), (0.0, 30.0))
+    assert config.depth_labels == ("0-10", "0-30")
+    assert config.covariates["vegetation"].class_names == ("forest", "grassland")
+    assert config.covariates["mat"].period == (2001, 2002)
+    assert config.model.replicates == 8
+
+
+def test_what_is_not_given_has_its_default(run: SmallRun):
+    config, _ = load(run.path)
+    assert config.domain.mask is None
+    assert config.covariates["ai"].resampling is None
+    assert config.cluster.threads == 1
+    assert config.synthetic is False
+
+
+def test_depth_labels_keep_fractions(run: SmallRun):
+    config, _ = load(run.path, ("depths=[[0, 7.5], [7.5, 30]]",))
+    assert config.depth_labels == ("0-7.5", "7.5-30")
+
+
+@pytest.mark.parametrize(
+    ("setting", "of", "expected"),
+    [
+        ("model.replicates=20", lambda c: c.model.replicates, 20),
+        ("domain.resolution=2.5e3", lambda c: c.domain.resolution, 2500.0),
+        ("title=Somewhere: else", None, None),
+        ("title='Somewhere: else'", lambda c: c.title, "Somewhere: else"),
+        ("zones=null", lambda c: c.zones, None),
+        ("data=/elsewhere", lambda c: c.data, "/elsewhere"),
+        ("domain.mask={covariate: mat, max: 0}", lambda c: c.domain.mask.max, 0.0),
+        ("domain.mask.covariate=mat", None, None),
+        ("covariates.tn.nodata=[-1, -2]", lambda c: c.covariates["tn"].nodata, (-1.0, -2.0)),
+        ("cluster.memory=2GB", lambda c: c.cluster.memory, "2GB"),
+    ],
+)
+def test_settings_replace_values(run: SmallRun, setting, of, expected):
+    """A setting's value is YAML; a section that is not there is made."""
+    if of is None:
+        with pytest.raises(InputError):
+            load(run.path, (setting,))
+    else:
+        assert of(load(run.path, (setting,))[0]) == expected
+
+
+def test_later_setting_wins(run: SmallRun):
+    config, _ = load(run.path, ("model.replicates=20", "model.replicates=30"))
+    assert config.model.replicates == 30
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("replicates", "expected key.subkey=value"),
+        ("=5", "expected key.subkey=value"),
+        ("name.first=5", "'name' holds a single value, it has no 'first'"),
+        ("model.replicates=[1", "is not valid YAML"),
+    ],
+)
+def test_malformed_settings(run: SmallRun, setting, says):
+    with pytest.raises(InputError, match="--set") as caught:
+        load(run.path, (setting,))
+    assert says in str(caught.value)
+
+
+def test_a_setting_that_is_wrong_has_no_line(run: SmallRun):
+    with pytest.raises(InputError) as caught:
+        load(run.path, ("modle={replicates: 3}",))
+    assert caught.value.problems == [f"{run.path}: unknown key `modle`; did you mean `model`?"]
+
+
+def test_a_draft_keeps_what_is_sound(run: SmallRun):
+    run.set("covariates.ai.clases", {"dry": [1]})
+    run.set("domain.resolution", -1)
+    reading = read(run.path)
+    assert isinstance(reading.run, Draft)
+    assert reading.run.domain is None
+    assert set(reading.run.covariates) == {"mat", "tn", "vegetation"}
+    assert reading.run.unsound == {"ai"}
+    assert reading.run.observations is not None
+    assert len(reading.problems) == 2
+
+
+def test_run_files_cannot_be_changed(run: SmallRun):
+    config, _ = load(run.path)
+    with pytest.raises(ValueError, match="frozen"):
+        config.name = "other"
+
+
+def test_sources_are_the_same_whether_read_or_made():
+    entry = small_run.settings()["covariates"]["vegetation"]
+    assert SourceSpec(**entry) == SourceSpec.model_validate(entry)
+
+
+@pytest.mark.parametrize("domain", ["blank", "circumpolar"])
+def test_catalogue_loads(domain: str):
+    config, _ = load(REPOSITORY / "catalogs" / domain / "run.yaml")
+    assert config.zones in config.covariates
+
+
+def test_reference_is_up_to_date():
+    page = (REPOSITORY / "docs" / "run-file.md").read_text(encoding="utf-8")
+    assert page == reference(), "write it anew: python -m pipelines.reference > docs/run-file.md"
+
+
+def test_reference_explains_every_key():
+    rows = {line.split(" | ")[0].strip("| `"): line for line in reference().splitlines() if line.startswith("| `")}
+    keys = [(path, key) for path, model in _models("", RunFile) for key in model.model_fields]
+    assert len(keys) > 50
+    for path, key in keys:
+        assert rows[key].rstrip(" |").count("|") == 4, f"{path}.{key} has no meaning: give its Field a description"
