@@ -38,6 +38,9 @@ def resample(
     -------
     ndarray, dims (y, x) of `target`
     """
+    if target.shape.yx == (1, 1):  # GDAL finds no source window under a single cell
+        pair = GeoBox((1, 2), target.affine, target.crs)
+        return resample(pixels, corner, source, pair, kernel, missing)[:, :1]
     height, width = pixels.shape
     band = _BANDS[pixels.dtype.name]
     with MemoryFile() as memory:

@@ -66,6 +66,8 @@ def test_blocks_equal_the_whole_to_the_bit(case, kernel):
     centre=st.sampled_from([(123, 50), (179.5, 66), (0, 88.5)]),
 )
 @example(step=0.031, kernel="nearest", rows=(0, 29), cols=(11, 40), centre=(0, 88.5))
+@example(step=0.031, kernel="nearest", rows=(0, 1), cols=(0, 1), centre=(123, 50))  # a single cell
+@example(step=0.1, kernel="bilinear", rows=(99, 1), cols=(99, 1), centre=(179.5, 66))
 def test_any_part_equals_the_whole(step, kernel, rows, cols, centre):
     source = north_up(-180, 90, step, round(360 / step), round(50 / step))
     target = north_up(-400_000, 400_000, 8000, 100, 100, f"+proj=laea +lat_0={centre[1]} +lon_0={centre[0]}")
