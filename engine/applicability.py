@@ -7,7 +7,6 @@ prediction models. Methods in Ecology and Evolution 12:1620–1633, doi 10.1111/
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from scipy.spatial.distance import cdist
 
 from engine.errors import InputError
 from engine.features import Features
+from engine.forest import native
 from engine.outputs.store import staged
 
 NEIGHBOURS = 64
@@ -94,10 +94,6 @@ class Applicability:
         # As a float32, like the dissimilarities, so that rounding never decides on a cell at the threshold.
         return cls(tuple(columns.names), scale, constant, points, mean, training, float(np.float32(threshold)))
 
-    @cached_property
-    def _tree(self) -> cKDTree:
-        return cKDTree(self.points[:, self.scale > 0])
-
     def dissimilarity(self, x: np.ndarray) -> np.ndarray:
         """Dissimilarity of cells from the training sites.
 
@@ -119,10 +115,9 @@ class Applicability:
             raise ValueError(f"expected cells × {len(self.names)} columns ({', '.join(self.names)}), got {x.shape}")
         known = np.isfinite(x).all(axis=1)
         used = self.scale > 0
-        scaled = x[np.ix_(known, used)].astype("float64")
-        scaled *= self.scale[used]
         result = np.full(len(x), np.nan, "float32")
-        result[known] = self._tree.query(scaled)[0] / self.mean_distance
+        squared = _nearest(x if known.all() else x[known], np.flatnonzero(used), self.scale[used], self.points[:, used])
+        result[known] = np.sqrt(squared) / self.mean_distance
         return result
 
     def applicable(self, dissimilarity: np.ndarray) -> np.ndarray:
@@ -165,6 +160,25 @@ class Applicability:
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: holds no area of applicability ({error}); run the stage `train`") from error
+
+
+def _nearest(
+    x: np.ndarray, columns: np.ndarray, scale: np.ndarray, points: np.ndarray, *, compiled: bool | None = None
+) -> np.ndarray:
+    """Squared distance of cells from the nearest point, in some columns of `x`, each multiplied by its scale.
+
+    Float32 by compiled code where this installation has it, else by NumPy; the same to the bit.
+    """
+    if native.is_built() and x.dtype == np.float32 if compiled is None else compiled:
+        return native.module().nearest(x, columns, scale, points, "")
+    scaled = (x[:, columns].astype("float64") * scale).T
+    nearest = np.full(len(x), np.inf)
+    for point in points:
+        distance = np.zeros(len(x))
+        for values, place in zip(scaled, point, strict=True):
+            distance += (values - place) * (values - place)
+        np.minimum(nearest, distance, out=nearest)
+    return nearest
 
 
 def upper_whisker(values: np.ndarray) -> float:

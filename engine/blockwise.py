@@ -1,6 +1,6 @@
 """The map: one task per block reads the covariates, predicts all replicates, keeps the statistics and writes them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,19 +12,12 @@ from engine.applicability import Applicability
 from engine.cube import DOMAIN
 from engine.ensemble import Ensemble, load_ensemble
 from engine.grid import Block, Grid
-from engine.intervals import CellStatistics, Moments
+from engine.onepass import STATISTICS, OnePass
 from engine.outputs.store import Layer, array, create, staged
 from engine.tasks import Progress, run_each, silent
-from engine.zonal import Precision, ZoneGroups, ZoneSums
+from engine.zonal import Precision, ZoneSums
 
-OF_MEAN = tuple(CellStatistics.__annotations__)
-"""Statistics over the replicates."""
-OF_OBSERVATION = ("pi_lower", "pi_upper")
-"""Prediction interval of a new observation."""
-STATISTICS = (*OF_MEAN, *OF_OBSERVATION)
 DISSIMILARITY, APPLICABLE = "dissimilarity", "applicable"
-SLAB = 16384
-"""Cells whose predictions by all replicates are held at a time."""
 _HEADROOM = 16.0
 """Predictions beyond so many times the largest training value are refused."""
 
@@ -181,17 +174,28 @@ def map_block(block: Block, plan: MapPlan, path: Path) -> ZoneSums | None:
     area_of_model = _load_applicability(plan.applicability, plan.digest)
     dissimilarity = area_of_model.dissimilarity(x)
     applicable = area_of_model.applicable(dissimilarity)
-    order, groups = ZoneGroups.order(zone + (plan.n_zones + 1) * ~applicable, 2 * (plan.n_zones + 1))
+    group = zone + (plan.n_zones + 1) * ~applicable
+    order = np.argsort(group, kind="stable")
     area = plan.grid.cell_areas(block).ravel()[cells[order]]
-    statistics, sums = evaluate(ensemble, x[order], area, groups, plan.level, plan.precision)
+    statistics, sums = _one_pass(plan).run(x[order], area, group[order], 2 * (plan.n_zones + 1))
     writer = _Writer(path, block, cells)
     writer.write(DISSIMILARITY, dissimilarity)
     writer.write(APPLICABLE, applicable)
     writer.cells = cells[order]
     for output, of_output in enumerate(statistics):
-        for name, numbers in of_output.items():
+        for name, numbers in zip(STATISTICS, of_output, strict=True):
             writer.write(name, numbers, output)
     return sums
+
+
+def _one_pass(plan: MapPlan) -> OnePass:
+    """What the map takes of the ensemble, made ready once per worker process."""
+    return _make_one_pass(plan.ensemble, plan.digest, plan.level, plan.precision)
+
+
+@lru_cache(maxsize=2)
+def _make_one_pass(path: Path, digest: str, level: float, precision: Precision) -> OnePass:
+    return OnePass(load_ensemble(path, digest), level, precision)
 
 
 @lru_cache(maxsize=2)
@@ -214,53 +218,3 @@ class _Writer:
         flat = np.full(shape[0] * shape[1], target.fill_value, target.dtype)
         flat[self.cells] = values
         target[index + self.block.roi] = flat.reshape(shape)
-
-
-def evaluate(
-    ensemble: Ensemble, x: np.ndarray, area: np.ndarray, groups: ZoneGroups, level: float, precision: Precision
-) -> tuple[Sequence[dict[str, np.ndarray]], ZoneSums]:
-    """All replicates of some cells in one pass: statistics of every output, and the replicates' zone sums.
-
-    Predictions are held for a slab of cells at a time, never for all.
-
-    Parameters
-    ----------
-    x : ndarray of float32, shape (cells, columns)
-        In the order of `groups`, without missing values.
-    area : ndarray, shape (cells,)
-        km².
-
-    Returns
-    -------
-    list of dict
-        Per output: statistic → values, float32, shape (cells,).
-    ZoneSums
-    """
-    replicates, outputs, _ = ensemble.coefficients.shape
-    sums = ZoneSums.zero(groups.zones, replicates, outputs)
-    statistics = [{name: np.empty(len(x), "float32") for name in STATISTICS} for _ in range(outputs)]
-    for start in range(0, len(x), SLAB):
-        part = slice(start, min(start + SLAB, len(x)))
-        here = groups.part(part.start, part.stop)
-        predicted = np.stack([ensemble.predict(r, x[part]) for r in range(replicates)]).astype("float64")
-        for replicate, values in enumerate(predicted):
-            sums.predicted[replicate] += here.sum(precision.predicted.encode(values * area[part]))
-        sums.area += here.sum(precision.area.encode(area[part]))
-        sums.cells += here.sum(np.ones(part.stop - part.start, "int64"))
-        for output in range(outputs):
-            of_mean = _moments(predicted, ensemble.coefficients[:, output])
-            sums.mean[output] += here.sum(precision.mean.encode(of_mean.mean * area[part]))
-            sums.square[output] += here.sum(precision.square.encode(of_mean.mean**2 * area[part]))
-            for name in OF_MEAN:
-                statistics[output][name][part] = getattr(of_mean, name)
-            ends = ensemble.jackknives[output].interval(predicted, (level,))
-            for name, end in zip(OF_OBSERVATION, ends, strict=True):
-                statistics[output][name][part] = end[0]
-    return statistics, sums
-
-
-def _moments(predicted: np.ndarray, lines: np.ndarray) -> CellStatistics:
-    moments = Moments(predicted.shape[1])
-    for values, (intercept, slope) in zip(predicted, lines, strict=True):
-        moments.add(intercept + slope * values)
-    return moments.statistics()

@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.errors import InputError
 from engine.features import Feature, Features
+from engine.forest import Forest, Unsupported, is_built
 from engine.jackknife import Jackknife
-from engine.models import Member, fit_members, load_model, save_model
+from engine.models import BoostedTrees, Member, fit_members, load_model, save_model
 from engine.outputs.store import staged
 from engine.seeds import Use, streams
 from engine.tasks import Progress, run_each, silent
@@ -110,6 +111,28 @@ class Ensemble:
         outputs = range(len(self.manifest.outputs))
         return [Jackknife.of(self.observed[:, k], self.out_of_bag, self.coefficients[:, k]) for k in outputs]
 
+    @cached_property
+    def forests(self) -> list[Forest | None]:
+        """Every member's replicates, compiled; None for a member that is no tree ensemble, or without the kernel."""
+        return [
+            _compiled(member, [models[place] for models in self.models])
+            for place, member in enumerate(self.manifest.members)
+        ]
+
+    @property
+    def forest(self) -> Forest | None:
+        """The whole ensemble, compiled, where it is a single family of trees."""
+        return self.forests[0] if len(self.forests) == 1 else None
+
+    def predict_all(self, x: np.ndarray) -> np.ndarray:
+        """Predictions of every replicate, float32, shape (replicates, n); parameters as for `predict`."""
+        members = self.manifest.members
+        predictions = [
+            forest.predict(x).T if forest else np.stack([models[place].predict(x) for models in self.models])
+            for place, forest in enumerate(self.forests)
+        ]
+        return combine(members, predictions)
+
     def predict(self, replicate: int, x: np.ndarray) -> np.ndarray:
         """Predictions of one replicate of the modelled output.
 
@@ -131,6 +154,18 @@ def combine(members: Sequence[Member], predictions: Sequence[np.ndarray]) -> np.
         return np.asarray(predictions[0], "float32")
     weighted = [member.weight * np.asarray(p, "float64") for member, p in zip(members, predictions, strict=True)]
     return np.sum(weighted, axis=0).astype("float32")
+
+
+def _compiled(member: Member, models: Sequence[Any]) -> Forest | None:
+    """The models of a member as a forest; None where they are no trees, or this installation has no compiled code."""
+    if not is_built():
+        return None
+    try:
+        if member.family.is_xgboost:
+            return Forest.from_xgboost([model.booster for model in models if isinstance(model, BoostedTrees)])
+        return Forest.from_sklearn(models)
+    except Unsupported:
+        return None
 
 
 @lru_cache(maxsize=2)

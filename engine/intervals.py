@@ -30,29 +30,28 @@ class CellStatistics:
     uncertainty: np.ndarray
 
 
-class Moments:
-    """Mean and variance of cells over replicates that come one by one (Welford 1962), in float64.
+def over_replicates(values: np.ndarray) -> CellStatistics:
+    """Statistics of cells over replicates, in float64.
 
-    The cells × replicates matrix is never held. Each cell's numbers depend on its own values only, so that they are
-    the same whichever block the cell is in.
+    Each cell's numbers depend on its own values only, and are added up replicate by replicate, so that they are the
+    same whichever block the cell is in, and the same as those of the compiled code (`engine/forest/statistics.hpp`).
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (replicates, cells)
+        Two replicates or more.
     """
-
-    def __init__(self, cells: int):
-        self.n = 0
-        self._mean = np.zeros(cells)
-        self._squares = np.zeros(cells)
-
-    def add(self, values: np.ndarray) -> None:
-        """Take in one replicate, shape (cells,)."""
-        self.n += 1
-        delta = values - self._mean
-        self._mean += delta / self.n
-        self._squares += delta * (values - self._mean)
-
-    def statistics(self) -> CellStatistics:
-        """The statistics over all replicates; at least two."""
-        sd = np.sqrt(self._squares / (self.n - 1))
-        half = Z_95 * sd / np.sqrt(self.n)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            uncertainty = np.where(self._mean != 0, 2 * half / self._mean, np.nan)
-        return CellStatistics(self._mean, sd, self._mean - half, self._mean + half, uncertainty)
+    n = len(values)
+    # From the first replicate on, so that a large mean does not drown a small spread.
+    total = np.zeros(values.shape[1])
+    for replicate in values:
+        total += replicate - values[0]
+    mean = values[0] + total / n
+    squares = np.zeros(values.shape[1])
+    for replicate in values:
+        squares += (replicate - mean) * (replicate - mean)
+    sd = np.sqrt(squares / (n - 1))
+    half = Z_95 * sd / np.sqrt(n)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        uncertainty = np.where(mean != 0, 2 * half / mean, np.nan)
+    return CellStatistics(mean, sd, mean - half, mean + half, uncertainty)

@@ -11,26 +11,31 @@ from dataclasses import dataclass
 import numpy as np
 
 SLAB = 4096
-"""Cells that are evaluated together. Always so many, so that a cell's bits do not depend on its neighbours."""
+"""Cells that are evaluated together."""
+_CHUNK = 4
+"""Replicates whose sums over every subset are taken once for all sites."""
 
 
 @dataclass(frozen=True)
 class Jackknife:
-    """Votes and residuals of the sites for one output.
+    """Votes and residuals of the sites for one output, in descending order of the residual.
 
     Attributes
     ----------
-    weights : ndarray, shape (sites, replicates)
-        What each replicate's prediction of the modelled output counts in a site's vote.
-    offset : ndarray, shape (sites,)
-        Added to the vote: intercepts of the linear output.
     residual : ndarray, shape (sites,)
         |observed − vote| at the site itself.
+    codes : ndarray of uint8, shape (sites, chunks)
+        Which of four consecutive replicates the site took no part in, one bit each: these vote.
+    share : ndarray, shape (sites,)
+        1 / number of replicates that vote.
+    lines : ndarray, shape (replicates, 2)
+        Intercept and slope of this output on the modelled one.
     """
 
-    weights: np.ndarray
-    offset: np.ndarray
     residual: np.ndarray
+    codes: np.ndarray
+    share: np.ndarray
+    lines: np.ndarray
 
     @classmethod
     def of(cls, observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray) -> "Jackknife":
@@ -48,11 +53,13 @@ class Jackknife:
         """
         out = np.isfinite(out_of_bag).T
         usable = np.isfinite(observed) & out.any(axis=1)
-        share = out[usable] / out[usable].sum(axis=1, keepdims=True)
-        intercept, slope = coefficients[:, 0], coefficients[:, 1]
-        weights, offset = share * slope, share @ intercept
-        votes = np.sum(weights * np.nan_to_num(out_of_bag).T[usable], axis=1) + offset
-        return cls(weights, offset, np.abs(observed[usable] - votes))
+        out, count = out[usable], out[usable].sum(axis=1)
+        values = coefficients[:, 0] + coefficients[:, 1] * np.nan_to_num(out_of_bag).T[usable]
+        residual = np.abs(observed[usable] - np.where(out, values, 0).sum(axis=1) / count)
+        order = np.argsort(-residual, kind="stable")
+        padded = np.pad(out[order], ((0, 0), (0, -out.shape[1] % _CHUNK))).reshape(len(order), -1, _CHUNK)
+        codes = (padded << np.arange(_CHUNK)).sum(axis=2).astype("uint8")
+        return cls(residual[order], codes, 1 / count[order], np.asarray(coefficients, "float64"))
 
     def ranks(self, level: float) -> tuple[int, int]:
         """Positions, from 0, of the interval's ends among the sorted votes ∓ residuals; −1 and n where unbounded.
@@ -88,11 +95,21 @@ class Jackknife:
         upper = np.empty((len(levels), cells))
         for start in range(0, cells, SLAB):
             part = slice(start, min(start + SLAB, cells))
-            padded = np.zeros((len(predictions), SLAB))
-            padded[:, : part.stop - start] = predictions[:, part]
-            votes = (self.weights @ padded)[:, : part.stop - start] + self.offset[:, None]
+            votes = self._votes(predictions[:, part])
             self._ends(votes, levels, lower[:, part], upper[:, part])
         return lower, upper
+
+    def _votes(self, predictions: np.ndarray) -> np.ndarray:
+        """Mean over the replicates that each site took no part in, shape (sites, cells); added up in a fixed order."""
+        intercept, slope = self.lines[:, :1], self.lines[:, 1:]
+        values = intercept + slope * predictions
+        votes = np.zeros((len(self.residual), values.shape[1]))
+        for chunk, codes in enumerate(self.codes.T):
+            sums = np.zeros((2**_CHUNK, values.shape[1]))
+            for bit, replicate in enumerate(values[_CHUNK * chunk : _CHUNK * (chunk + 1)]):
+                sums[2**bit : 2 ** (bit + 1)] = sums[: 2**bit] + replicate
+            votes += sums[codes]
+        return votes * self.share[:, None]
 
     def _ends(self, votes: np.ndarray, levels: tuple[float, ...], lower: np.ndarray, upper: np.ndarray) -> None:
         n = len(self.residual)

@@ -14,7 +14,10 @@ from engine.errors import RunError
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Numbers up to `bound` in absolute value, as integers of 2^-bits, with room for sums of so many of them."""
+    """Numbers up to `bound` in absolute value, as integers of 2^-bits, with room for sums of so many of them.
+
+    A number takes 50 bits at most, so that it is a whole number of float64, too.
+    """
 
     bound: float
     bits: int
@@ -23,7 +26,7 @@ class FixedPoint:
     def for_sums(cls, bound: float, count: int) -> "FixedPoint":
         """As fine as 64 bits allow for sums of up to `count` terms of up to `bound`."""
         bound = max(bound, 1e-12)
-        return cls(bound, 62 - math.ceil(math.log2(bound)) - math.ceil(math.log2(max(count, 2))))
+        return cls(bound, min(62 - math.ceil(math.log2(max(count, 2))), 50) - math.ceil(math.log2(bound)))
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Values to int64.
@@ -34,15 +37,20 @@ class FixedPoint:
             If a value is beyond the bound or not finite.
         """
         if values.size and not np.abs(values).max() <= self.bound:
-            raise RunError(
-                f"a value of {values[np.abs(values).argmax()]:g} is far outside what the training data allow "
-                f"(±{self.bound:g}); is the ensemble of another data set?"
-            )
+            raise beyond(values[np.abs(values).argmax()], self.bound)
         return np.rint(values * 2.0**self.bits).astype("int64")
 
     def decode(self, sums: np.ndarray) -> np.ndarray:
         """Sums to float64."""
         return sums.astype("float64") * 2.0**-self.bits
+
+
+def beyond(value: float, bound: float) -> RunError:
+    """The error for a value that no sum has room for."""
+    return RunError(
+        f"a value of {value:g} is far outside what the training data allow (±{bound:g}); "
+        "is the ensemble of another data set?"
+    )
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class ZoneSums:
 
 @dataclass(frozen=True)
 class ZoneGroups:
-    """The cells of a block in the order of their zones, so that a sum per zone is one pass.
+    """Cells in the order of their zones, so that a sum per zone is one pass.
 
     Attributes
     ----------
@@ -119,17 +127,10 @@ class ZoneGroups:
     zones: int
 
     @classmethod
-    def order(cls, zone: np.ndarray, zones: int) -> tuple[np.ndarray, "ZoneGroups"]:
-        """The permutation that puts cells in the order of their zones (0 … zones − 1), and the groups."""
-        permutation = np.argsort(zone, kind="stable")
-        present, starts = np.unique(zone[permutation], return_index=True)
-        return permutation, cls(present, starts, zones)
-
-    def part(self, start: int, stop: int) -> "ZoneGroups":
-        """The groups of ordered cells `start` … `stop` − 1."""
-        ends = np.append(self.starts[1:], np.iinfo("int64").max)
-        here = (self.starts < stop) & (ends > start)
-        return ZoneGroups(self.present[here], np.maximum(self.starts[here] - start, 0), self.zones)
+    def of_sorted(cls, zone: np.ndarray, zones: int) -> "ZoneGroups":
+        """The groups of cells whose zones (0 … zones − 1) ascend."""
+        present, starts = np.unique(zone, return_index=True)
+        return cls(present, starts, zones)
 
     def sum(self, terms: np.ndarray) -> np.ndarray:
         """Sum of ordered integer terms per zone, shape (zones,)."""

@@ -6,14 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.intervals import Moments
-
-
-def statistics(stack: np.ndarray):
-    moments = Moments(stack.shape[1])
-    for replicate in stack:
-        moments.add(replicate)
-    return moments.statistics()
+from engine.intervals import over_replicates as statistics
 
 
 @given(
@@ -21,7 +14,7 @@ def statistics(stack: np.ndarray):
         lambda n: arrays("float64", (n, 5), elements=st.floats(-50, 50).map(lambda v: round(v, 4)))
     )
 )
-def test_moments_equal_numpy(stack):
+def test_equal_those_of_numpy(stack):
     found = statistics(stack)
     np.testing.assert_allclose(found.mean, stack.mean(axis=0), rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(found.sd, stack.std(axis=0, ddof=1), rtol=1e-9, atol=1e-9)

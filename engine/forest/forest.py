@@ -1,0 +1,90 @@
+"""The compiled forest: all replicates of a block of cells at once."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from engine.forest.native import module
+from engine.forest.trees import Replicate, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
+
+__all__ = ["Forest", "Unsupported"]
+
+
+class Forest:
+    """Replicates of tree ensembles, compiled.
+
+    Every distinct comparison of the whole forest is made once per cell, and kept as a bit; a tree is then a few bitwise
+    operations on 256 cells at a time. Leaves are added up in the order and precision of the library that fitted the
+    trees (float32 for XGBoost, float64 for scikit-learn), so that predictions are its own, to the bit.
+
+    Raises
+    ------
+    Unsupported
+        If the trees are malformed: a child that is not there, a loop, a column that the data lack.
+    RuntimeError
+        If this installation has no compiled code, see `engine.forest.is_built`.
+    """
+
+    def __init__(self, replicates: Sequence[Replicate], *, double: bool):
+        self.replicates = len(replicates)
+        try:
+            self._native = module().Forest(tables_of(replicates), double)
+        except ValueError as error:
+            raise Unsupported(f"the model is damaged: {error}") from error
+
+    @classmethod
+    def from_xgboost(cls, boosters: Sequence[xgboost.Booster]) -> "Forest":
+        """Compile XGBoost models, one a replicate."""
+        return cls([xgboost_replicate(booster) for booster in boosters], double=False)
+
+    @classmethod
+    def from_sklearn(cls, estimators: Sequence[Any]) -> "Forest":
+        """Compile fitted regressors of scikit-learn, one a replicate: forests, extra trees, boosting, single trees."""
+        return cls([sklearn_replicate(estimator) for estimator in estimators], double=True)
+
+    def predict(self, x: np.ndarray, *, instruction_set: str = "") -> np.ndarray:
+        """Predictions of every replicate, on one thread; other threads may run meanwhile.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (cells, columns), any strides
+            NaN is missing.
+        instruction_set : str, optional
+            One of `INSTRUCTION_SETS`; by default the best.
+
+        Returns
+        -------
+        ndarray of float32, shape (cells, replicates), Fortran order
+        """
+        x = np.asarray(x, "float32")
+        out = np.empty((self.replicates, len(x)), "float32")
+        self._native.predict(x, out, bool(np.isnan(x).any()), instruction_set)
+        return out.T
+
+    def summarise(
+        self,
+        x: np.ndarray,
+        summary: Any,
+        area: np.ndarray,
+        zone: np.ndarray,
+        statistics: np.ndarray,
+        totals: Mapping[str, np.ndarray],
+        *,
+        instruction_set: str = "",
+    ) -> tuple[float, float] | None:
+        """All replicates, statistics and zone sums of cells in one pass; see `engine.onepass`.
+
+        Returns
+        -------
+        (float, float) or None
+            A value that was beyond its bound, and the bound.
+        """
+        if np.isnan(x).any():
+            raise ValueError("cells with a missing value are not mapped: leave them out")
+        return self._native.summarise(x, summary, area, zone, statistics, dict(totals), instruction_set)
+
+    def describe(self) -> dict[str, Any]:
+        """How the forest is laid out: layout, depth, largest tree, distinct comparisons."""
+        return self._native.describe()

@@ -1,0 +1,385 @@
+// The extension module: arrays checked and turned into tables, dispatch over instruction sets, bindings.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+
+#include "summary.hpp"
+#include "tables.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace gelisol {
+
+namespace plain {
+#include "kernel.hpp"
+#include "statistics.hpp"
+}  // namespace plain
+
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2")
+#endif
+#define GELISOL_AVX2
+namespace avx2 {
+#include "kernel.hpp"
+#include "statistics.hpp"
+}  // namespace avx2
+#undef GELISOL_AVX2
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#elif defined(__aarch64__)
+#define GELISOL_NEON
+namespace neon {
+#include "kernel.hpp"
+#include "statistics.hpp"
+}  // namespace neon
+#undef GELISOL_NEON
+#endif
+
+namespace py = pybind11;
+
+namespace {
+
+// Instruction sets that this build and machine have, best first.
+std::vector<std::string> instruction_sets() {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
+        return {"avx2", "plain"};
+#elif defined(__aarch64__)
+    return {"neon", "plain"};
+#endif
+    return {"plain"};
+}
+
+std::string choose(const std::string& wanted) {
+    const auto names = instruction_sets();
+    if (wanted.empty()) return names.front();
+    if (std::find(names.begin(), names.end(), wanted) == names.end())
+        throw std::invalid_argument("instruction set '" + wanted + "' is not to be had here");
+    return wanted;
+}
+
+// Calls `function` with the code of an instruction set: a generic lambda whose argument names the namespace.
+struct Plain {
+    using Scratch = plain::Scratch;
+    using Room = plain::Room;
+    static constexpr auto predict = plain::predict_groups;
+    static constexpr auto summarise = plain::summarise;
+    static constexpr auto nearest = plain::nearest;
+};
+#if defined(__x86_64__)
+struct Avx2 {
+    using Scratch = avx2::Scratch;
+    using Room = avx2::Room;
+    static constexpr auto predict = avx2::predict_groups;
+    static constexpr auto summarise = avx2::summarise;
+    static constexpr auto nearest = avx2::nearest;
+};
+#elif defined(__aarch64__)
+struct Neon {
+    using Scratch = neon::Scratch;
+    using Room = neon::Room;
+    static constexpr auto predict = neon::predict_groups;
+    static constexpr auto summarise = neon::summarise;
+    static constexpr auto nearest = neon::nearest;
+};
+#endif
+
+template <class Function>
+void with_code(const std::string& name, Function function) {
+#if defined(__x86_64__)
+    if (name == "avx2") return function(Avx2{});
+#elif defined(__aarch64__)
+    if (name == "neon") return function(Neon{});
+#endif
+    function(Plain{});
+}
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
+
+template <class T>
+std::vector<T> vector_of(const py::handle& values, const char* name, int64_t size = -1) {
+    const auto array = py::cast<Array<T>>(values);
+    if (size >= 0 && array.size() != size) throw std::invalid_argument(std::string(name) + ": is not of the size that the others ask for");
+    return std::vector<T>(array.data(), array.data() + array.size());
+}
+
+template <class T>
+std::vector<T> vector_of(const py::dict& arrays, const char* name, int64_t size = -1) {
+    if (!arrays.contains(name)) throw std::invalid_argument(std::string(name) + ": is missing");
+    return vector_of<T>(py::handle(arrays[name]), name, size);
+}
+
+Matrix matrix_of(const py::array_t<float>& x, int64_t columns) {
+    if (x.ndim() != 2 || x.shape(1) != columns)
+        throw std::invalid_argument("x: expected cells x " + std::to_string(columns) + " columns");
+    if (x.strides(0) % 4 || x.strides(1) % 4) throw std::invalid_argument("x: is not aligned");
+    return {x.data(), x.strides(0) / 4, x.strides(1) / 4};
+}
+
+template <class T>
+T* writable(py::array_t<T>& array, std::vector<int64_t> shape, const char* name) {
+    bool fits = array.ndim() == int64_t(shape.size()) && (array.flags() & py::array::c_style);
+    for (size_t i = 0; fits && i < shape.size(); ++i) fits = array.shape(i) == shape[i];
+    if (!fits) throw std::invalid_argument(std::string(name) + ": is not of the expected shape, in C order");
+    return array.mutable_data();
+}
+
+// Groups of cells that are taken together: more where the trees do not stay in a cache and are read once for all.
+int groups_of(const Tables& t) {
+    const size_t bytes = 4 * t.perfect.size() + sizeof(Node) * t.nodes.size() + t.planes.size() + 4 * t.values.size() +
+                         8 * t.doubles.size();
+    return bytes > (size_t(8) << 20) ? 4 : 1;
+}
+
+class Summary {
+  public:
+    explicit Summary(const py::dict& a) {
+        s_.replicates = py::cast<int64_t>(a["replicates"]);
+        s_.outputs = py::cast<int64_t>(a["outputs"]);
+        if (s_.replicates < 2 || s_.outputs < 1) throw std::invalid_argument("expected two replicates or more, one output or more");
+        s_.intercept = vector_of<double>(a, "intercept", s_.replicates * s_.outputs);
+        s_.slope = vector_of<double>(a, "slope", s_.replicates * s_.outputs);
+        s_.z = py::cast<double>(a["z"]);
+        for (const py::handle& each : py::cast<py::list>(a["votes"])) {
+            const auto v = py::reinterpret_borrow<py::dict>(each);
+            Votes votes;
+            votes.residual = vector_of<double>(v, "residual");
+            const int64_t sites = int64_t(votes.residual.size());
+            votes.share = vector_of<double>(v, "share", sites);
+            votes.codes = vector_of<uint8_t>(v, "codes", sites * s_.chunks());
+            votes.kth = py::cast<int64_t>(v["kth"]);
+            if (votes.kth < 0 || votes.kth > sites) throw std::invalid_argument("kth: is beyond the number of sites");
+            // The mean of m of n numbers is within sqrt((n - m) / m) standard deviations of the mean of all.
+            double most = 0;
+            for (const double share : votes.share) most = std::max(most, share);
+            votes.reach = std::sqrt(std::max(0.0, double(s_.replicates) * most - 1));
+            for (const uint8_t code : votes.codes)
+                if (code > 15) throw std::invalid_argument("codes: are beyond four bits");
+            if (!std::is_sorted(votes.residual.rbegin(), votes.residual.rend())) throw std::invalid_argument("residual: does not descend");
+            s_.votes.push_back(std::move(votes));
+        }
+        if (int64_t(s_.votes.size()) != s_.outputs) throw std::invalid_argument("votes: expected one entry an output");
+        const auto formats = vector_of<double>(a, "formats", 8);
+        FixedPoint* format[] = {&s_.area, &s_.predicted, &s_.mean, &s_.square};
+        for (int i = 0; i < 4; ++i) *format[i] = {formats[2 * i], formats[2 * i + 1]};
+    }
+
+    const Statistics& get() const { return s_; }
+
+  private:
+    Statistics s_;
+};
+
+// Where the results of a pass go, checked against what is asked for.
+struct Results {
+    const double* area;
+    const int64_t* zone;
+    float* out;
+    int64_t cells;
+    Sums sums;
+
+    Results(const Statistics& s, int64_t n, const Array<double>& areas, const Array<int64_t>& zones, py::array_t<float>& statistics,
+            py::dict totals)
+        : cells(n) {
+        if (areas.size() != n || zones.size() != n) throw std::invalid_argument("area, zone: expected one value a cell");
+        area = areas.data();
+        zone = zones.data();
+        out = writable(statistics, {s.outputs, kStatistics, n}, "statistics");
+        auto cells_of = py::cast<py::array_t<int64_t>>(totals["cells"]);
+        sums.zones = cells_of.size();
+        sums.cells = writable(cells_of, {sums.zones}, "cells");
+        sums.area = of(totals, "area", {sums.zones});
+        sums.predicted = of(totals, "predicted", {s.replicates, sums.zones});
+        sums.mean = of(totals, "mean", {s.outputs, sums.zones});
+        sums.square = of(totals, "square", {s.outputs, sums.zones});
+        for (int64_t i = 0; i < n; ++i)
+            if (zone[i] < 0 || zone[i] >= sums.zones) throw std::invalid_argument("zone: is beyond the number of zones");
+    }
+
+    static int64_t* of(py::dict& totals, const char* name, std::vector<int64_t> shape) {
+        auto array = py::cast<py::array_t<int64_t>>(totals[name]);
+        return writable(array, std::move(shape), name);
+    }
+
+    // The value that was refused and its bound, or None.
+    py::object refused() const {
+        if (!sums.overflow) return py::none();
+        return py::make_tuple(sums.refused, sums.bound);
+    }
+};
+
+class Forest {
+  public:
+    Forest(const py::dict& a, bool is_double) : is_double_(is_double) {
+        trees_.replicate_start = vector_of<int64_t>(a, "replicate_start");
+        trees_.tree_start = vector_of<int64_t>(a, "tree_start");
+        trees_.left = vector_of<int32_t>(a, "left");
+        trees_.right = vector_of<int32_t>(a, "right");
+        trees_.feature = vector_of<int32_t>(a, "feature");
+        trees_.threshold = vector_of<float>(a, "threshold");
+        trees_.missing_left = vector_of<uint8_t>(a, "missing_left");
+        trees_.value = vector_of<double>(a, "value");
+        trees_.category_start = vector_of<int64_t>(a, "category_start");
+        trees_.categories = vector_of<int32_t>(a, "categories");
+        trees_.base = vector_of<double>(a, "base");
+        trees_.divisor = vector_of<double>(a, "divisor");
+        trees_.features = py::cast<int64_t>(a["features"]);
+        py::gil_scoped_release release;
+        check(trees_);
+        complete_ = compile(trees_, is_double, false);
+    }
+
+    // All replicates of all cells, into `out`, replicates x cells.
+    void predict(const py::array_t<float>& x, py::array_t<float>& out, bool missing, const std::string& wanted) {
+        const Matrix matrix = matrix_of(x, trees_.features);
+        const int64_t cells = x.shape(0);
+        float* to = writable(out, {trees_.replicates(), cells}, "out");
+        const std::string name = choose(wanted);
+        py::gil_scoped_release release;
+        const Tables& t = tables(missing);
+        with_code(name, [&](auto code) {
+            const int step = groups_of(t) * 256;
+            typename decltype(code)::Scratch scratch(t, groups_of(t));
+            for (int64_t first = 0; first < cells; first += step)
+                code.predict(t, matrix, first, int(std::min<int64_t>(step, cells - first)), scratch, to + first, cells);
+        });
+    }
+
+    // Statistics and sums of all cells in one pass; the replicates of some hundred cells are held at a time.
+    py::object summarise(const py::array_t<float>& x, const Summary& summary, const Array<double>& area, const Array<int64_t>& zone,
+                         py::array_t<float>& statistics, py::dict totals, const std::string& wanted) {
+        const Statistics& s = summary.get();
+        if (s.replicates != trees_.replicates()) throw std::invalid_argument("the statistics are of another number of replicates");
+        const Matrix matrix = matrix_of(x, trees_.features);
+        Results results(s, x.shape(0), area, zone, statistics, totals);
+        const std::string name = choose(wanted);
+        {
+            py::gil_scoped_release release;
+            const Tables& t = tables(false);
+            with_code(name, [&](auto code) {
+                const int64_t step = groups_of(t) * 256;
+                typename decltype(code)::Scratch scratch(t, groups_of(t));
+                typename decltype(code)::Room room(s);
+                std::vector<float> predicted(size_t(s.replicates * step));
+                for (int64_t first = 0; first < results.cells; first += step) {
+                    const int n = int(std::min<int64_t>(step, results.cells - first));
+                    code.predict(t, matrix, first, n, scratch, predicted.data(), step);
+                    for (int64_t group = 0; group < n; group += 256) {
+                        const int64_t at = first + group;
+                        code.summarise(s, predicted.data() + group, step, int(std::min<int64_t>(256, n - group)), results.area + at,
+                                       results.zone + at, results.out + at, results.cells, room, results.sums);
+                    }
+                }
+            });
+        }
+        return results.refused();
+    }
+
+    py::dict describe() const {
+        static const char* const layouts[] = {"perfect", "pairs", "narrow", "wide"};
+        py::dict facts;
+        std::vector<uint32_t> slots;
+        for (const Scope& scope : complete_->scopes) slots.push_back(scope.slots);
+        facts["layout"] = layouts[int(complete_->layout)];
+        facts["depth"] = complete_->depth;
+        facts["largest_tree"] = complete_->largest_tree;
+        facts["comparisons"] = slots;
+        facts["trees"] = int64_t(trees_.tree_start.size()) - 1;
+        return facts;
+    }
+
+  private:
+    const Tables& tables(bool missing) {
+        if (!missing) return *complete_;
+        std::call_once(once_, [&] { missing_ = compile(trees_, is_double_, true); });
+        return *missing_;
+    }
+
+    const bool is_double_;
+    Trees trees_;
+    std::unique_ptr<Tables> complete_, missing_;
+    std::once_flag once_;
+};
+
+// The same statistics of predictions that come from elsewhere, replicates x cells.
+py::object summarise(const Array<float>& predicted, const Summary& summary, const Array<double>& area, const Array<int64_t>& zone,
+                     py::array_t<float>& statistics, py::dict totals, const std::string& wanted) {
+    const Statistics& s = summary.get();
+    if (predicted.ndim() != 2 || predicted.shape(0) != s.replicates) throw std::invalid_argument("predicted: expected replicates x cells");
+    Results results(s, predicted.shape(1), area, zone, statistics, totals);
+    const float* from = predicted.data();
+    const std::string name = choose(wanted);
+    {
+        py::gil_scoped_release release;
+        with_code(name, [&](auto code) {
+            typename decltype(code)::Room room(s);
+            std::vector<float> group(size_t(s.replicates * 256));
+            for (int64_t first = 0; first < results.cells; first += 256) {
+                const int n = int(std::min<int64_t>(256, results.cells - first));
+                for (int64_t r = 0; r < s.replicates; ++r)
+                    std::memcpy(group.data() + r * 256, from + r * results.cells + first, size_t(n) * sizeof(float));
+                code.summarise(s, group.data(), 256, n, results.area + first, results.zone + first, results.out + first,
+                               results.cells, room, results.sums);
+            }
+        });
+    }
+    return results.refused();
+}
+
+// Squared distance of each cell from the nearest of some scaled points.
+py::array_t<double> nearest(const py::array_t<float>& x, const Array<int64_t>& columns, const Array<double>& scale,
+                            const Array<double>& places, const std::string& wanted) {
+    if (x.ndim() != 2) throw std::invalid_argument("x: expected cells x columns");
+    const Matrix matrix = matrix_of(x, x.shape(1));
+    Points points{vector_of<int64_t>(columns, "columns"), vector_of<double>(scale, "scale", columns.size()),
+                  vector_of<double>(places, "places")};
+    if (points.columns.empty() || points.places.empty() || points.places.size() % points.columns.size())
+        throw std::invalid_argument("places: expected points x columns");
+    for (const int64_t column : points.columns)
+        if (column < 0 || column >= x.shape(1)) throw std::invalid_argument("columns: are beyond those of x");
+    py::array_t<double> out(x.shape(0));
+    double* to = out.mutable_data();
+    const int64_t cells = x.shape(0);
+    const std::string name = choose(wanted);
+    {
+        py::gil_scoped_release release;
+        with_code(name, [&](auto code) { code.nearest(points, matrix, cells, to); });
+    }
+    return out;
+}
+
+}  // namespace
+
+}  // namespace gelisol
+
+PYBIND11_MODULE(_native, module) {
+    module.doc() = "Forests and statistics of cells, compiled; see `engine.forest`.";
+    module.def("instruction_sets", &gelisol::instruction_sets);
+    module.def("summarise", &gelisol::summarise);
+    module.def("nearest", &gelisol::nearest, gelisol::py::arg("x").noconvert(), gelisol::py::arg(), gelisol::py::arg(), gelisol::py::arg(), gelisol::py::arg());
+    gelisol::py::class_<gelisol::Summary>(module, "Summary").def(gelisol::py::init<const gelisol::py::dict&>());
+    gelisol::py::class_<gelisol::Forest>(module, "Forest")
+        .def(gelisol::py::init<const gelisol::py::dict&, bool>())
+        .def("predict", &gelisol::Forest::predict, gelisol::py::arg("x").noconvert(), gelisol::py::arg("out").noconvert(), gelisol::py::arg(), gelisol::py::arg())
+        .def("summarise", &gelisol::Forest::summarise)
+        .def("describe", &gelisol::Forest::describe);
+}

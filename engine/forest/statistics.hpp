@@ -1,0 +1,229 @@
+// What is taken of a cell's replicates, and its distance from the training sites. Included once per instruction set,
+// after kernel.hpp, inside the same namespace. Each cell's numbers depend on its own values only, and are added up in
+// the order in which `engine/onepass.py` and `engine/jackknife.py` do: the same to the bit.
+
+typedef double Doubles __attribute__((vector_size(32)));  // four cells
+typedef int64_t Longs __attribute__((vector_size(32)));
+typedef float Four __attribute__((vector_size(16)));
+
+constexpr int kLanes = 4;
+constexpr int64_t kInserted = 24;  // the largest so many are kept in order; of more, all are looked at
+
+inline Doubles all_of(double value) { return Doubles{value, value, value, value}; }
+inline Doubles larger(Doubles a, Doubles b) { return a > b ? a : b; }
+inline Doubles smaller(Doubles a, Doubles b) { return a < b ? a : b; }
+
+inline bool any(Longs mask) {
+#if defined(GELISOL_AVX2)
+    return _mm256_movemask_epi8(__m256i(mask)) != 0;
+#else
+    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+#endif
+}
+
+// To integers of 2^-bits, rounded to even: below 2^51 the mantissa of 1.5 * 2^52 + x is the integer x.
+inline int64_t fixed_point(double scaled) {
+    constexpr double magic = 6755399441055744.0;
+    const double shifted = scaled + magic;
+    int64_t bits, zero;
+    std::memcpy(&bits, &shifted, 8);
+    std::memcpy(&zero, &magic, 8);
+    return bits - zero;
+}
+
+// Consecutive cells of one zone.
+struct Run {
+    int first, last;
+    int64_t zone;
+};
+
+// Adds terms to the sums of their zones; one beyond the bound, or not a number, is refused.
+static void add(const FixedPoint& format, const double* terms, int n, const std::vector<Run>& runs, int64_t* to, Sums& sums) {
+    int beyond = 0;
+    for (int i = 0; i < n; ++i) beyond |= !(std::fabs(terms[i]) <= format.bound);
+    if (beyond) {
+        for (int i = 0; i < n; ++i)
+            if (!(std::fabs(terms[i]) <= format.bound)) sums.refused = terms[i];
+        sums.bound = format.bound;
+        sums.overflow = true;
+        return;
+    }
+    for (const Run& run : runs) {
+        int64_t sum = 0;
+        for (int i = run.first; i < run.last; ++i) sum += fixed_point(terms[i] * format.scale);
+        to[run.zone] += sum;
+    }
+}
+
+// The largest values seen so far, in descending order, cell by cell.
+struct Largest {
+    Doubles kept[kInserted];
+    int64_t k;
+
+    explicit Largest(int64_t count) : k(count) {
+        for (int64_t i = 0; i < k; ++i) kept[i] = all_of(-HUGE_VAL);
+    }
+    Doubles last() const { return kept[k - 1]; }
+    void take(Doubles value) {
+        if (!any(value > last())) return;
+        for (int64_t i = 0; i < k; ++i) {
+            const Doubles above = larger(kept[i], value);
+            value = smaller(kept[i], value);
+            kept[i] = above;
+        }
+    }
+};
+
+struct Room {
+    Aligned<Doubles> values, subsets, low, high;
+    std::vector<double> selected;
+    std::vector<Run> runs;
+
+    explicit Room(const Statistics& s)
+        : values(s.replicates), subsets(16 * s.chunks()), low(s.most_sites()), high(s.most_sites()), selected(s.most_sites()) {}
+
+    // The k-th largest of the first `count` values, cell by cell.
+    Doubles kth_largest(const Doubles* of, int64_t count, int64_t k) {
+        Doubles result;
+        for (int lane = 0; lane < kLanes; ++lane) {
+            for (int64_t i = 0; i < count; ++i) selected[i] = -of[i][lane];
+            std::nth_element(selected.begin(), selected.begin() + (k - 1), selected.begin() + count);
+            result[lane] = -selected[k - 1];
+        }
+        return result;
+    }
+};
+
+// Both ends of the prediction interval of four cells from the values of one output, whose mean is `mean` and whose
+// squared deviations add up to `squared`.
+static void interval(const Votes& votes, int64_t replicates, const Doubles* values, Doubles mean, Doubles squared, Room& room,
+                     Doubles& lower, Doubles& upper) {
+    const int64_t sites = int64_t(votes.residual.size()), k = votes.kth, chunks = (replicates + 3) / 4;
+    if (k < 1) {
+        lower = all_of(-HUGE_VAL), upper = all_of(HUGE_VAL);
+        return;
+    }
+    // Sums over every subset of four replicates: a site's vote then takes a quarter of the additions.
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+        Doubles* sums = room.subsets.get() + 16 * chunk;
+        sums[0] = all_of(0.0);
+        for (int bit = 0; bit < 4; ++bit) {
+            const int64_t r = 4 * chunk + bit;
+            const Doubles value = r < replicates ? values[r] : all_of(0.0);
+            for (int code = 0; code < 1 << bit; ++code) sums[code | 1 << bit] = sums[code] + value;
+        }
+    }
+    const auto vote_of = [&](int64_t site) {
+        const uint8_t* code = votes.codes.data() + site * chunks;
+        Doubles vote = room.subsets.get()[code[0]];
+        for (int64_t chunk = 1; chunk < chunks; ++chunk) vote += room.subsets.get()[16 * chunk + code[chunk]];
+        return vote * votes.share[site];
+    };
+    if (k > kInserted) {
+        for (int64_t i = 0; i < sites; ++i) {
+            const Doubles vote = vote_of(i);
+            room.low.get()[i] = votes.residual[i] - vote;
+            room.high.get()[i] = votes.residual[i] + vote;
+        }
+        lower = -room.kth_largest(room.low.get(), sites, k);
+        upper = room.kth_largest(room.high.get(), sites, k);
+        return;
+    }
+    // The mean of some of the values is no further from that of all than `reach` standard deviations. Sites come in
+    // descending order of their residuals: once these are too small to matter, all that follow are.
+    Doubles reach;
+    for (int lane = 0; lane < kLanes; ++lane)
+        reach[lane] = votes.reach * std::sqrt(squared[lane] / double(replicates)) + 1e-9 * std::fabs(mean[lane]);
+    Largest low(k), high(k);
+    for (int64_t i = 0; i < sites; ++i) {
+        const Doubles residual = all_of(votes.residual[i]);
+        if (i >= k && !any((residual + mean + reach > high.last()) | (residual - mean + reach > low.last()))) break;
+        const Doubles vote = vote_of(i);
+        low.take(residual - vote);
+        high.take(residual + vote);
+    }
+    lower = -low.last();
+    upper = high.last();
+}
+
+// Statistics of up to 256 cells, and what they add to the sums of their zones.
+// `predicted`: replicates x stride, with room for a multiple of four cells; `out`: outputs x kStatistics x cells.
+static void summarise(const Statistics& s, const float* predicted, int64_t stride, int n, const double* area, const int64_t* zone,
+                      float* out, int64_t cells, Room& room, Sums& sums) {
+    const int64_t replicates = s.replicates;
+    std::vector<Run>& runs = room.runs;
+    runs.clear();
+    for (int cell = 0; cell < n; ++cell) {
+        if (runs.empty() || runs.back().zone != zone[cell]) runs.push_back({cell, cell, zone[cell]});
+        ++runs.back().last;
+    }
+    double centre[kCells], spread[kCells];
+    for (int64_t output = 0; output < s.outputs; ++output) {
+        const double* intercept = s.intercept.data() + output * replicates;
+        const double* slope = s.slope.data() + output * replicates;
+        float* to = out + output * kStatistics * cells;
+        for (int cell = 0; cell < n; cell += kLanes) {
+            Doubles* values = room.values.get();
+            Doubles total = all_of(0.0);
+            for (int64_t r = 0; r < replicates; ++r) {
+                Four four;
+                std::memcpy(&four, predicted + r * stride + cell, sizeof four);
+                values[r] = intercept[r] + slope[r] * __builtin_convertvector(four, Doubles);
+                total += values[r] - values[0];
+            }
+            const Doubles mean = values[0] + total / double(replicates);
+            Doubles squared = all_of(0.0);
+            for (int64_t r = 0; r < replicates; ++r) squared += (values[r] - mean) * (values[r] - mean);
+            Doubles lower, upper;
+            interval(s.votes[output], replicates, values, mean, squared, room, lower, upper);
+            for (int lane = 0; lane < kLanes && cell + lane < n; ++lane) {
+                centre[cell + lane] = mean[lane], spread[cell + lane] = squared[lane];
+                to[5 * cells + cell + lane] = float(lower[lane]), to[6 * cells + cell + lane] = float(upper[lane]);
+            }
+        }
+        const double root = std::sqrt(double(replicates));
+        for (int cell = 0; cell < n; ++cell) {
+            const double mean = centre[cell], sd = std::sqrt(spread[cell] / double(replicates - 1)), half = s.z * sd / root;
+            to[0 * cells + cell] = float(mean);
+            to[1 * cells + cell] = float(sd);
+            to[2 * cells + cell] = float(mean - half);
+            to[3 * cells + cell] = float(mean + half);
+            to[4 * cells + cell] = mean != 0 ? float(2 * half / mean) : NAN;
+            spread[cell] = mean * mean * area[cell];
+            centre[cell] = mean * area[cell];
+        }
+        add(s.mean, centre, n, runs, sums.mean + output * sums.zones, sums);
+        add(s.square, spread, n, runs, sums.square + output * sums.zones, sums);
+    }
+    double terms[kCells];
+    for (int64_t r = 0; r < replicates; ++r) {
+        for (int cell = 0; cell < n; ++cell) terms[cell] = double(predicted[r * stride + cell]) * area[cell];
+        add(s.predicted, terms, n, runs, sums.predicted + r * sums.zones, sums);
+    }
+    add(s.area, area, n, runs, sums.area, sums);
+    for (const Run& run : runs) sums.cells[run.zone] += run.last - run.first;
+}
+
+// Squared distance of each cell from the nearest point, both scaled.
+static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out) {
+    const int64_t dimensions = int64_t(p.columns.size()), points = int64_t(p.places.size()) / dimensions;
+    Aligned<Doubles> at(dimensions);
+    for (int64_t cell = 0; cell < cells; cell += kLanes) {
+        for (int64_t d = 0; d < dimensions; ++d)
+            for (int lane = 0; lane < kLanes; ++lane)
+                at.get()[d][lane] =
+                    double(x.x[std::min(cell + lane, cells - 1) * x.row + p.columns[d] * x.column]) * p.scale[d];
+        Doubles best = all_of(HUGE_VAL);
+        for (int64_t point = 0; point < points; ++point) {
+            const double* place = p.places.data() + point * dimensions;
+            Doubles distance = all_of(0.0);
+            for (int64_t d = 0; d < dimensions; ++d) {
+                const Doubles apart = at.get()[d] - place[d];
+                distance += apart * apart;
+                if (d % 4 == 3 && !any(distance < best)) break;  // it only grows
+            }
+            best = smaller(best, distance);
+        }
+        for (int lane = 0; lane < kLanes && cell + lane < cells; ++lane) out[cell + lane] = best[lane];
+    }
+}

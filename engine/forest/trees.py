@@ -1,0 +1,174 @@
+"""The trees of fitted models as plain arrays, whichever library fitted them."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import xgboost
+from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor, RandomForestRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+from engine.errors import InputError
+
+_IDENTITY = {"reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"}
+"""Objectives whose prediction is the sum of the leaves."""
+
+
+class Unsupported(InputError):
+    """A model that is no sum of regression trees, or one of a kind that is not compiled."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One tree: nodes from the root on.
+
+    Attributes
+    ----------
+    left, right : ndarray of int32, shape (nodes,)
+        Numbers of the children; −1 for a leaf.
+    feature : ndarray of int32
+        Column that a node compares.
+    threshold : ndarray of float32
+        A cell goes right if its value is not below it.
+    missing_left : ndarray of bool
+        Whether a missing value goes left.
+    value : ndarray of float64
+        Of leaves.
+    categories : dict of int to list of int
+        Categorical node → categories that go right.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    feature: np.ndarray
+    threshold: np.ndarray
+    missing_left: np.ndarray
+    value: np.ndarray
+    categories: dict[int, list[int]]
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """A model: (base + the sum of its trees' leaves) / divisor."""
+
+    trees: Sequence[Tree]
+    base: float
+    divisor: float
+    columns: int
+
+
+def tables_of(replicates: Sequence[Replicate]) -> dict[str, Any]:
+    """The arrays that the compiled code takes.
+
+    Raises
+    ------
+    Unsupported
+        If there is nothing to compile, or the replicates differ in their columns.
+    """
+    trees = [tree for replicate in replicates for tree in replicate.trees]
+    columns = {replicate.columns for replicate in replicates}
+    if not trees or len(columns) != 1:
+        raise Unsupported(f"a forest needs trees, and replicates of the same columns; got {sorted(columns)} columns")
+    names = [f.name for f in fields(Tree) if f.name != "categories"]
+    arrays: dict[str, Any] = {name: np.concatenate([getattr(tree, name) for tree in trees]) for name in names}
+    listed = [tree.categories.get(node, []) for tree in trees for node in range(len(tree.left))] if any(
+        tree.categories for tree in trees
+    ) else []  # fmt: skip
+    return arrays | {
+        "replicate_start": _starts(len(r.trees) for r in replicates),
+        "tree_start": _starts(len(tree.left) for tree in trees),
+        "category_start": _starts(map(len, listed)) if listed else np.zeros(len(arrays["left"]) + 1, "int64"),
+        "categories": np.array([c for categories in listed for c in categories], "int32"),
+        "base": np.array([r.base for r in replicates]),
+        "divisor": np.array([r.divisor for r in replicates]),
+        "features": columns.pop(),
+    }
+
+
+def _starts(sizes: Iterable[int]) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(list(sizes))]).astype("int64")
+
+
+def xgboost_replicate(booster: xgboost.Booster) -> Replicate:
+    """The trees of an XGBoost model with an identity link.
+
+    Raises
+    ------
+    Unsupported
+        If the model is linear, of dropped-out trees, of several outputs or has another link.
+    """
+    learner = json.loads(booster.save_raw("json"))["learner"]
+    kind, objective = learner["gradient_booster"]["name"], learner["objective"]["name"]
+    parameters = learner["learner_model_param"]
+    if kind != "gbtree" or objective not in _IDENTITY or int(parameters["num_target"]) > 1:
+        raise Unsupported(f"an XGBoost model `{kind}` of `{objective}` is not compiled; `gbtree` of {_IDENTITY} is")
+    base = np.float32(parameters["base_score"].strip("[]"))
+    trees = [_xgboost_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    return Replicate(trees, float(base), 1.0, int(parameters["num_feature"]))
+
+
+def _xgboost_tree(tree: dict[str, Any]) -> Tree:
+    left = np.array(tree["left_children"], "int32")
+    conditions = np.array(tree["split_conditions"], "float32")
+    sets = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
+    return Tree(
+        left=left,
+        right=np.array(tree["right_children"], "int32"),
+        feature=np.where(left < 0, 0, tree["split_indices"]).astype("int32"),
+        # A categorical node's condition is no number.
+        threshold=np.where(np.array(tree["split_type"]) == 1, np.float32(0), conditions),
+        missing_left=np.array(tree["default_left"], "uint8"),
+        value=conditions.astype("float64"),
+        categories={node: tree["categories"][start : start + size] for node, start, size in sets},
+    )
+
+
+def sklearn_replicate(model: Any) -> Replicate:
+    """The trees of a fitted random forest, extra-trees, gradient-boosting or decision-tree regressor of scikit-learn.
+
+    Raises
+    ------
+    Unsupported
+        If the model is another one, or predicts several outputs.
+    """
+    if getattr(model, "n_outputs_", 1) != 1:
+        raise Unsupported(f"a model of {model.n_outputs_} outputs is not compiled")
+    columns = int(getattr(model, "n_features_in_", 0))
+    match model:
+        case GradientBoostingRegressor():
+            trees = [_sklearn_tree(stage.tree_, model.learning_rate) for stage in model.estimators_[:, 0]]
+            return Replicate(trees, _start_of(model), 1.0, columns)
+        case RandomForestRegressor() | ExtraTreesRegressor():
+            trees = [_sklearn_tree(each.tree_) for each in model.estimators_]
+            return Replicate(trees, 0.0, len(trees), columns)
+        case DecisionTreeRegressor():
+            return Replicate([_sklearn_tree(model.tree_)], 0.0, 1.0, columns)
+    raise Unsupported(f"a {type(model).__name__} is no sum of regression trees that is compiled")
+
+
+def _start_of(model: GradientBoostingRegressor) -> float:
+    """What boosting starts from."""
+    if isinstance(model.init_, DummyRegressor):
+        return float(np.ravel(model.init_.constant_)[0])
+    if model.init_ == "zero":
+        return 0.0
+    raise Unsupported(f"boosting that starts from a {type(model.init_).__name__} is not compiled")
+
+
+def _sklearn_tree(tree: Any, rate: float = 1.0) -> Tree:
+    leaf = tree.children_left < 0
+    # Left is `value <= threshold`, of a float32 and a float64: right is not below the next float32.
+    threshold = tree.threshold.astype("float32")
+    threshold = np.where(threshold > tree.threshold, threshold, np.nextafter(threshold, np.float32(np.inf)))
+    return Tree(
+        left=tree.children_left.astype("int32"),
+        right=tree.children_right.astype("int32"),
+        feature=np.where(leaf, 0, tree.feature).astype("int32"),
+        threshold=np.where(leaf, np.float32(0), threshold),
+        missing_left=np.asarray(tree.missing_go_to_left, "uint8"),
+        value=rate * tree.value[:, 0, 0],
+        categories={},
+    )
