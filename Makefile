@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format bench sanitize lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -32,6 +32,13 @@ format: .venv/ready  ## Put the code in order
 
 bench: .venv/ready  ## Measure what the README states
 	$(BIN)/python benchmarks/virtual.py
+
+sanitize: .venv/ready  ## Test the kernel under AddressSanitizer and UBSan (needs g++), then build it as it was
+	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" LDFLAGS="-fsanitize=address,undefined" \
+		$(BIN)/python setup.py --quiet build_ext --inplace --force
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+		$(BIN)/pytest tests/engine/forest tests/engine/test_onepass.py; status=$$?; \
+	$(BIN)/python setup.py --quiet build_ext --inplace --force && exit $$status
 
 lock:  ## Pin the newest versions that fit pyproject.toml (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \

@@ -11,7 +11,7 @@ kernel = Pybind11Extension(
     depends=[f"engine/forest/{name}.hpp" for name in ("kernel", "statistics", "summary", "tables")],
     cxx_std=17,
     # Sums must be the same with and without the kernel: no fused multiply-add.
-    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno"],
+    extra_compile_args=[] if sys.platform == "win32" else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi"],
     optional=True,
 )
 setup(ext_modules=[kernel])

@@ -34,15 +34,20 @@ class Aligned {
     std::unique_ptr<T, void (*)(void*)> memory_;
 };
 
-// What evaluating a forest on `groups` groups of cells at a time needs.
+// What evaluating a forest needs. Trees of any shape are evaluated on two groups of cells at once: one hides the
+// latency of the other, and their bits share cache lines.
 struct Scratch {
-    Aligned<Bits> slots, separators;
+    const int groups;
+    Aligned<Bits> slots, separators;  // those of all groups side by side
     Aligned<float> sums, column;
     Aligned<double> doubles;
 
-    Scratch(const Tables& t, int groups)
-        : slots(most_slots(t) * groups), separators(size_t(t.largest_tree) + 1), sums(size_t(groups) * kCells),
-          column(kCells), doubles(t.is_double ? size_t(groups) * kCells : 0) {}
+    explicit Scratch(const Tables& t)
+        : groups(t.layout == Layout::perfect ? 1 : 2), slots(most_slots(t) * groups),
+          separators((size_t(t.largest_tree) + 1) * groups), sums(size_t(groups) * kCells), column(kCells),
+          doubles(t.is_double ? size_t(groups) * kCells : 0) {}
+
+    int cells() const { return groups * kCells; }
 
     static size_t most_slots(const Tables& t) {
         size_t most = 1;  // trees of one leaf compare nothing, but read a slot
@@ -54,10 +59,10 @@ struct Scratch {
 inline void set_bit(Bits& bits, int n) { reinterpret_cast<uint8_t*>(&bits)[byte_of(n)] |= uint8_t(1u << bit_of(n)); }
 
 // The comparisons of one column on 256 cells. A cell that passes a threshold passes all below it: its bit is set at the
-// last one only, and the bits are then handed down.
-static void compare(const Column& column, const float* x, Bits* slots) {
+// last one only, and the bits are then handed down. Slots are `stride` apart.
+static void compare(const Column& column, const float* x, Bits* slots, int stride) {
     const uint32_t count = column.slots();
-    std::memset(static_cast<void*>(slots), 0, count * sizeof(Bits));
+    for (uint32_t slot = 0; slot < count; ++slot) slots[slot * stride] = kNone;
     if (column.set_start.empty()) {
         const float* thresholds = column.thresholds.data();
         uint32_t passed[kCells] = {};
@@ -69,9 +74,10 @@ static void compare(const Column& column, const float* x, Bits* slots) {
         for (int n = 0; n < kCells; ++n) {
             uint32_t last = passed[n] + (thresholds[passed[n]] <= x[n] ? 1 : 0);
             if (column.missing_right && x[n] != x[n]) last = count;
-            if (last) set_bit(slots[last - 1], n);
+            if (last) set_bit(slots[(last - 1) * stride], n);
         }
-        for (uint32_t slot = count - 1; slot-- > 0;) slots[slot] |= slots[slot + 1];
+        Bits passing = kNone;
+        for (uint32_t slot = count; slot-- > 0;) slots[slot * stride] = passing |= slots[slot * stride];
         return;
     }
     for (int n = 0; n < kCells; ++n) {
@@ -83,7 +89,7 @@ static void compare(const Column& column, const float* x, Bits* slots) {
         for (uint32_t slot = 0; slot < count; ++slot) {
             const int32_t* first = column.sets.data() + column.set_start[slot];
             const int32_t* last = column.sets.data() + column.set_start[slot + 1];
-            if (missing || std::binary_search(first, last, category)) set_bit(slots[slot], n);
+            if (missing || std::binary_search(first, last, category)) set_bit(slots[slot * stride], n);
         }
     }
 }
@@ -108,18 +114,23 @@ inline __attribute__((always_inline)) void codes_of_perfect(const Bits* slots, c
     }
 }
 
-// The same for a tree of any shape.
-inline void codes_of_any(const Tables& t, int64_t tree, const Bits* slots, Bits* separators, Bits* planes, int width) {
+// The same for a tree of any shape, on two groups of cells.
+inline void codes_of_any(const Tables& t, int64_t tree, const Bits* slots, Bits* separators, Bits* first, Bits* second, int width) {
     const int32_t leaves = t.leaves[tree];
-    separators[0] = kAll;
-    separators[leaves] = kNone;
+    separators[0] = separators[1] = kAll;
+    separators[2 * leaves] = separators[2 * leaves + 1] = kNone;
     const Node* last = t.nodes.data() + t.node_start[tree + 1];
-    for (const Node* node = t.nodes.data() + t.node_start[tree]; node < last; ++node)
-        separators[node->separator] = (separators[node->lower] & slots[node->slot]) | separators[node->upper];
+    for (const Node* node = t.nodes.data() + t.node_start[tree]; node < last; ++node) {
+        const Bits *lower = separators + 2 * node->lower, *upper = separators + 2 * node->upper, *slot = slots + 2 * size_t(node->slot);
+        Bits* separator = separators + 2 * node->separator;
+        separator[0] = (lower[0] & slot[0]) | upper[0];
+        separator[1] = (lower[1] & slot[1]) | upper[1];
+    }
     for (int plane = 0; plane < width; ++plane) {
-        Bits code = kNone;
-        for (int32_t i = 1 << plane; i < leaves; i += 2 << plane) code ^= separators[i];
-        planes[plane] = code;
+        Bits a = kNone, b = kNone;
+        for (int32_t i = 1 << plane; i < leaves; i += 2 << plane) a ^= separators[2 * i], b ^= separators[2 * i + 1];
+        first[plane] = a;
+        second[plane] = b;
     }
 }
 
@@ -217,11 +228,13 @@ static void add_perfect(const Tables& t, int64_t tree, const Bits* slots, float*
 }
 
 static void add_pair(const Tables& t, int64_t tree, const Bits* slots, Bits* separators, float* sums) {
-    Bits planes[8] = {};
-    codes_of_any(t, tree, slots, separators, planes, 4);
-    codes_of_any(t, tree + 1, slots, separators, planes + 4, 4);
-    to_bytes(planes);
-    add_two(planes, t.planes.data() + 64 * tree, t.planes.data() + 64 * (tree + 1), sums);
+    Bits planes[2][8];
+    codes_of_any(t, tree, slots, separators, planes[0], planes[1], 4);
+    codes_of_any(t, tree + 1, slots, separators, planes[0] + 4, planes[1] + 4, 4);
+    for (int group = 0; group < 2; ++group) {
+        to_bytes(planes[group]);
+        add_two(planes[group], t.planes.data() + 64 * tree, t.planes.data() + 64 * (tree + 1), sums + group * kCells);
+    }
 }
 
 // Adds the leaves of a tree of up to 64, whose codes are bytes, to the sums of 256 cells.
@@ -285,50 +298,51 @@ inline __attribute__((always_inline)) void add_one(const Bits* codes, const uint
 }
 
 static void add_narrow(const Tables& t, int64_t tree, const Bits* slots, Bits* separators, float* sums) {
-    Bits planes[8] = {};
-    codes_of_any(t, tree, slots, separators, planes, 6);
-    to_bytes(planes);
-    add_one(planes, t.planes.data() + 256 * tree, t.leaves[tree], sums);
+    Bits planes[2][8];
+    codes_of_any(t, tree, slots, separators, planes[0], planes[1], 8);
+    for (int group = 0; group < 2; ++group) {
+        to_bytes(planes[group]);
+        add_one(planes[group], t.planes.data() + 256 * tree, t.leaves[tree], sums + group * kCells);
+    }
 }
 
 // Any number of leaves: codes of one or two bytes, values from a table in memory.
 template <class Sum>
 static void add_wide(const Tables& t, int64_t tree, const Bits* slots, Bits* separators, const Sum* values, Sum* sums) {
     const Sum* table = values + t.leaf_start[tree];
-    Bits planes[16] = {};
-    int width = 0;
-    while ((1 << width) < t.leaves[tree]) ++width;
-    codes_of_any(t, tree, slots, separators, planes, width);
-    to_bytes(planes);
-    const uint8_t* low = reinterpret_cast<const uint8_t*>(planes);
-    if (width <= 8) {
-        for (int j = 0; j < 8; ++j)
-            for (int v = 0; v < 4; ++v)
+    const bool one_byte = t.leaves[tree] <= 256;
+    Bits planes[2][16];
+    codes_of_any(t, tree, slots, separators, planes[0], planes[1], one_byte ? 8 : 16);
+    for (int group = 0; group < 2; ++group, sums += kCells) {
+        to_bytes(planes[group]);
+        const uint8_t* low = reinterpret_cast<const uint8_t*>(planes[group]);
+        if (one_byte) {
+            for (int j = 0; j < 8; ++j)
+                for (int v = 0; v < 4; ++v)
 #pragma GCC unroll 8
-                for (int l = 0; l < 8; ++l) sums[32 * j + 8 * v + l] += table[low[32 * j + 4 * v + l % 4 + 16 * (l / 4)]];
-        return;
-    }
-    to_bytes(planes + 8);
-    const uint8_t* high = reinterpret_cast<const uint8_t*>(planes + 8);
-    for (int n = 0; n < kCells; ++n) {
-        const int at = 32 * bit_of(n) + byte_of(n);
-        sums[n] += table[low[at] | high[at] << 8];
+                    for (int l = 0; l < 8; ++l) sums[32 * j + 8 * v + l] += table[low[32 * j + 4 * v + l % 4 + 16 * (l / 4)]];
+            continue;
+        }
+        to_bytes(planes[group] + 8);
+        const uint8_t* high = reinterpret_cast<const uint8_t*>(planes[group] + 8);
+        for (int n = 0; n < kCells; ++n) {
+            const int at = 32 * bit_of(n) + byte_of(n);
+            sums[n] += table[low[at] | high[at] << 8];
+        }
     }
 }
 
-// Predictions of cells first ... first + n - 1 by every replicate: out[replicate * stride + cell - first].
+// Predictions of cells first ... first + n - 1, at most scratch.cells(), by every replicate:
+// out[replicate * stride + cell - first].
 static void predict_groups(const Tables& t, const Matrix& x, int64_t first, int n, Scratch& scratch, float* out, int64_t stride) {
-    const int groups = (n + kCells - 1) / kCells;
+    Bits *slots = scratch.slots.get(), *separators = scratch.separators.get();
     for (const Scope& scope : t.scopes) {
-        Bits* slots = scratch.slots.get();
-        for (int g = 0; g < groups; ++g) {
+        for (int group = 0; group < scratch.groups; ++group) {
             for (const Column& column : scope.columns) {
                 const float* from = x.x + column.feature * x.column;
-                for (int i = 0; i < kCells; ++i) {
-                    const int cell = std::min(g * kCells + i, n - 1);  // the last cell fills a group up
-                    scratch.column.get()[i] = from[(first + cell) * x.row];
-                }
-                compare(column, scratch.column.get(), slots + size_t(g) * scope.slots + column.first);
+                for (int i = 0; i < kCells; ++i)  // the last cell fills a group up
+                    scratch.column.get()[i] = from[(first + std::min(group * kCells + i, n - 1)) * x.row];
+                compare(column, scratch.column.get(), slots + size_t(column.first) * scratch.groups + group, scratch.groups);
             }
         }
         for (int64_t r = scope.first; r < scope.last; ++r) {
@@ -336,42 +350,40 @@ static void predict_groups(const Tables& t, const Matrix& x, int64_t first, int 
             double* doubles = scratch.doubles.get();
             scratch.sums.fill(float(t.base[r]));
             scratch.doubles.fill(t.base[r]);
-            const int64_t last = t.replicate_start[r + 1];
-            if (t.layout == Layout::narrow) {
-                for (int64_t tree = t.replicate_start[r]; tree < last; ++tree)
-                    for (int g = 0; g < groups; ++g)
-                        add_narrow(t, tree, slots + size_t(g) * scope.slots, scratch.separators.get(), sums + g * kCells);
-            } else if (t.layout == Layout::wide) {
-                for (int64_t tree = t.replicate_start[r]; tree < last; ++tree)
-                    for (int g = 0; g < groups; ++g) {
-                        const Bits* here = slots + size_t(g) * scope.slots;
-                        if (t.is_double)
-                            add_wide(t, tree, here, scratch.separators.get(), t.doubles.data(), doubles + g * kCells);
-                        else
-                            add_wide(t, tree, here, scratch.separators.get(), t.values.data(), sums + g * kCells);
-                    }
-            } else {
-                for (int64_t tree = t.replicate_start[r]; tree < last; tree += 2)
-                    for (int g = 0; g < groups; ++g) {
-                        const Bits* here = slots + size_t(g) * scope.slots;
-                        float* sum = sums + g * kCells;
-                        if (t.layout == Layout::pairs)
-                            add_pair(t, tree, here, scratch.separators.get(), sum);
-                        else if (t.depth == 1)
-                            add_perfect<1>(t, tree, here, sum);
+            const int64_t begin = t.replicate_start[r], end = t.replicate_start[r + 1];
+            switch (t.layout) {
+                case Layout::perfect:
+                    for (int64_t tree = begin; tree < end; tree += 2) {
+                        if (t.depth == 1)
+                            add_perfect<1>(t, tree, slots, sums);
                         else if (t.depth == 2)
-                            add_perfect<2>(t, tree, here, sum);
+                            add_perfect<2>(t, tree, slots, sums);
                         else if (t.depth == 3)
-                            add_perfect<3>(t, tree, here, sum);
+                            add_perfect<3>(t, tree, slots, sums);
                         else
-                            add_perfect<4>(t, tree, here, sum);
+                            add_perfect<4>(t, tree, slots, sums);
                     }
+                    break;
+                case Layout::pairs:
+                    for (int64_t tree = begin; tree < end; tree += 2) add_pair(t, tree, slots, separators, sums);
+                    break;
+                case Layout::narrow:
+                    for (int64_t tree = begin; tree < end; ++tree) add_narrow(t, tree, slots, separators, sums);
+                    break;
+                case Layout::wide:
+                    for (int64_t tree = begin; tree < end; ++tree) {
+                        if (t.is_double)
+                            add_wide(t, tree, slots, separators, t.doubles.data(), doubles);
+                        else
+                            add_wide(t, tree, slots, separators, t.values.data(), sums);
+                    }
+                    break;
             }
             float* to = out + r * stride;
             if (t.is_double)
                 for (int i = 0; i < n; ++i) to[i] = float(doubles[i] / t.divisor[r]);
             else
-                std::memcpy(to, sums, n * sizeof(float));
+                std::memcpy(to, sums, size_t(n) * sizeof(float));
         }
     }
 }

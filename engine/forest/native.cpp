@@ -143,13 +143,6 @@ T* writable(py::array_t<T>& array, std::vector<int64_t> shape, const char* name)
     return array.mutable_data();
 }
 
-// Groups of cells that are taken together: more where the trees do not stay in a cache and are read once for all.
-int groups_of(const Tables& t) {
-    const size_t bytes = 4 * t.perfect.size() + sizeof(Node) * t.nodes.size() + t.planes.size() + 4 * t.values.size() +
-                         8 * t.doubles.size();
-    return bytes > (size_t(8) << 20) ? 4 : 1;
-}
-
 class Summary {
   public:
     explicit Summary(const py::dict& a) {
@@ -257,8 +250,8 @@ class Forest {
         py::gil_scoped_release release;
         const Tables& t = tables(missing);
         with_code(name, [&](auto code) {
-            const int step = groups_of(t) * 256;
-            typename decltype(code)::Scratch scratch(t, groups_of(t));
+            typename decltype(code)::Scratch scratch(t);
+            const int64_t step = scratch.cells();
             for (int64_t first = 0; first < cells; first += step)
                 code.predict(t, matrix, first, int(std::min<int64_t>(step, cells - first)), scratch, to + first, cells);
         });
@@ -276,8 +269,8 @@ class Forest {
             py::gil_scoped_release release;
             const Tables& t = tables(false);
             with_code(name, [&](auto code) {
-                const int64_t step = groups_of(t) * 256;
-                typename decltype(code)::Scratch scratch(t, groups_of(t));
+                typename decltype(code)::Scratch scratch(t);
+                const int64_t step = scratch.cells();
                 typename decltype(code)::Room room(s);
                 std::vector<float> predicted(size_t(s.replicates * step));
                 for (int64_t first = 0; first < results.cells; first += step) {

@@ -9,7 +9,7 @@ namespace gelisol {
 
 namespace {
 
-constexpr uint32_t kSlots = 16384;      // 512 KB for 256 cells: about a core's second-level cache
+constexpr uint32_t kSlots = 65536;      // 4 MB for two groups of cells: a share of the last-level cache
 constexpr int64_t kMostLeaves = 65535;  // of a tree: separators are 16-bit
 constexpr int kMostDepth = 4096;
 
