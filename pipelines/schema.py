@@ -33,6 +33,8 @@ PROFILE_COLUMNS = (
     "source",
 )
 """Default column names of a layer table; densities come as `socd_TOP-BOTTOM` instead."""
+TOTAL = "total"
+"""What tables by zone call the whole region."""
 
 
 class Mask(Section):
@@ -276,6 +278,10 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
         ]
     if isinstance(run.zones, str):
         check(("zones",), run.zones, categorical=True)
+    of_zones = run.covariates.get(run.zones) if isinstance(run.zones, str) else run.zones
+    if of_zones and TOTAL in of_zones.class_names:
+        key = ("covariates", run.zones, "classes") if isinstance(run.zones, str) else ("zones", "classes")
+        wrong.append((key, f"a zone cannot be called {TOTAL!r}: tables call the whole region so; rename the class"))
     for covariate in run.observations.at_site if run.observations else ():
         check(("observations", "at_site", covariate), covariate)
     if run.selection:
