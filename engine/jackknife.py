@@ -26,14 +26,20 @@ class Jackknife:
         Added to the vote: intercepts of the linear output.
     residual : ndarray, shape (sites,)
         |observed − vote| at the site itself.
+    least : float
+        Lowest value that an observation can have. Intervals end there: what lies beyond holds no observation, so that
+        their coverage stays the same.
     """
 
     weights: np.ndarray
     offset: np.ndarray
     residual: np.ndarray
+    least: float = -np.inf
 
     @classmethod
-    def of(cls, observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray) -> "Jackknife":
+    def of(
+        cls, observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray, least: float = -np.inf
+    ) -> "Jackknife":
         """From an ensemble's out-of-bag predictions.
 
         Parameters
@@ -45,6 +51,8 @@ class Jackknife:
         coefficients : ndarray, shape (replicates, 2)
             Intercept and slope of this output on the modelled one. They were fitted on the same bootstrap samples, so
             the residuals hold the scatter of that regression, too.
+        least : float
+            Lowest value that an observation can have.
         """
         out = np.isfinite(out_of_bag).T
         usable = np.isfinite(observed) & out.any(axis=1)
@@ -52,7 +60,7 @@ class Jackknife:
         intercept, slope = coefficients[:, 0], coefficients[:, 1]
         weights, offset = share * slope, share @ intercept
         votes = np.sum(weights * np.nan_to_num(out_of_bag).T[usable], axis=1) + offset
-        return cls(weights, offset, np.abs(observed[usable] - votes))
+        return cls(weights, offset, np.abs(observed[usable] - votes), least)
 
     def ranks(self, level: float) -> tuple[int, int]:
         """Positions, from 0, of the interval's ends among the sorted votes ∓ residuals; −1 and n where unbounded.
@@ -81,7 +89,7 @@ class Jackknife:
         Returns
         -------
         lower, upper : ndarray of float64, shape (levels, cells)
-            Infinite where the sites are too few for the level.
+            Where the sites are too few for the level, the upper end is infinite and the lower one `least`.
         """
         cells = predictions.shape[1]
         lower = np.empty((len(levels), cells))
@@ -92,7 +100,7 @@ class Jackknife:
             padded[:, : part.stop - start] = predictions[:, part]
             votes = (self.weights @ padded)[:, : part.stop - start] + self.offset[:, None]
             self._ends(votes, levels, lower[:, part], upper[:, part])
-        return lower, upper
+        return np.maximum(lower, self.least), np.maximum(upper, self.least)
 
     def _ends(self, votes: np.ndarray, levels: tuple[float, ...], lower: np.ndarray, upper: np.ndarray) -> None:
         n = len(self.residual)

@@ -32,6 +32,8 @@ from pipelines.soil_carbon.drivers import find_drivers
 from pipelines.soil_carbon.training import TrainingTable
 
 UNITS = "kg m-2"
+NO_CARBON = 0.0
+"""Least density that there can be: prediction intervals do not reach below it."""
 DOMAIN_POINTS = 5000
 """Random cells that stand for the prediction area in the fold scheme knndm."""
 
@@ -211,7 +213,7 @@ class Modelling:
             return train_ensemble(
                 self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
                 members, outputs=config.depth_labels, units=UNITS, seed=seed, version=engine.__version__,
-                tables={"training.parquet": training.table}, progress=progress,
+                least=NO_CARBON, tables={"training.parquet": training.table}, progress=progress,
             )  # fmt: skip
 
     def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
@@ -222,7 +224,7 @@ class Modelling:
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
                 {scheme: rows[:repeats] for scheme, rows in folds.items()},
                 outputs=self.prepared.config.depth_labels, replicates=self.model.replicates, seed=self.model.seed,
-                progress=progress,
+                least=NO_CARBON, progress=progress,
             )  # fmt: skip
         with staged(self.path("coverage.csv")) as stage:
             table.to_csv(stage, index=False)
