@@ -206,8 +206,10 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
     # Of covariates whose entry is wrong nobody knows whether their column holds numbers or classes.
     at_site = {covariate: column for covariate, column in observations.at_site.items() if covariate in run.covariates}
     categories = {name: spec for name, spec in run.covariates.items() if spec.is_categorical}
-    table, columns = data / observations.table, observations.columns
-    return read_profiles(table, depths, columns, at_site, bounds, observations.harmonise, categories)
+    return read_profiles(
+        data / observations.table, depths, observations.columns, at_site, bounds, observations.harmonise, categories,
+        observations.decimal,
+    )  # fmt: skip
 
 
 def _require_scheduler(address: str) -> None:

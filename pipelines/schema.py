@@ -81,7 +81,11 @@ class Observations(Section):
 
     table: str = Field(description="csv, parquet, GeoPackage or GeoJSON file, see below")
     columns: dict[str, str] = Field({}, description="default column name → the name in the table")
-    at_site: dict[str, str] = Field({}, description="covariate → column of measured values that replace the raster's")
+    decimal: Literal[".", ","] = Field(".", description="decimal mark of the numbers in a csv table")
+    at_site: dict[str, str] = Field(
+        {},
+        description="covariate → column of measured values, or of classes by name or code, that replace the map's",
+    )
     harmonise: Literal["spline", "layers", "exact"] = Field(
         "spline",
         description="how a layer across a target depth is used: divided by a mass-preserving spline, in proportion to "

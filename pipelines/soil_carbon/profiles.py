@@ -26,7 +26,7 @@ from pipelines.soil_carbon.places import Bounds, check_places
 from pipelines.soil_carbon.recorded import check_classes
 from pipelines.soil_carbon.sites import disagreements, site_attributes
 from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable, misspelt, read_table
-from pipelines.soil_carbon.tabulated import Depths, check_densities, depth_label, given_densities
+from pipelines.soil_carbon.tabulated import Depths, check_densities, dense, depth_label, given_densities
 
 TEXT = pd.StringDtype(na_value=np.nan)
 LAYER_QUANTITIES = ("soc", "som", "bulk_density", "coarse_fragments")
@@ -79,6 +79,7 @@ def read_profiles(
     bounds: Bounds | None = None,
     harmonise: Harmonise = "spline",
     categories: Mapping[str, SourceSpec] | None = None,
+    decimal: str = ".",
 ) -> Profiles:
     """Read, check and fill the observation table, and sum its carbon over the target depths.
 
@@ -102,6 +103,8 @@ def read_profiles(
         proportion to thickness, or their site left out, as in the study. A table of densities knows no layers.
     categories : mapping, optional
         Categorical covariate → its source: where `at_site` names one, its column holds classes, not numbers.
+    decimal : {".", ","}
+        Decimal mark of a csv table.
 
     Returns
     -------
@@ -112,7 +115,7 @@ def read_profiles(
     InputError
         With everything that is wrong with the table, or if no site has a density for the first depth.
     """
-    table = read_table(path, columns)
+    table = read_table(path, columns, decimal)
     in_layers = _holds_layers(table)
     categories = categories or {}
     records, notes = _checked(table, depths, at_site, bounds, in_layers, categories)
@@ -169,6 +172,7 @@ def _checked(
             notes.append(f"warning: {', '.join(given)} not read: densities are computed from the table's layers.")
     else:
         check_densities(records, depths, problems)
+        notes += dense(records, depths)
     problems.raise_if_any()
     return records, notes
 
