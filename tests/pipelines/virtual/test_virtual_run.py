@@ -1,5 +1,6 @@
 """A whole run of the virtual region against its truth, and against what the study found on real data."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,12 @@ def test_screening_leaves_out_what_the_study_left_out(results):
     selection = pd.read_csv(results / "selection.csv").set_index("covariate")
     assert not selection.loc[["mat", "clay_silt"], "kept"].any()
     assert selection.loc[["tn", "ai", "map", "vegetation"], "kept"].all()
+
+
+def test_every_cell_with_the_covariates_of_the_model_is_mapped(results, maps):
+    """Also those that lack a covariate which the screening left out; the page tells their number."""
+    grid = json.loads((results / "provenance.json").read_text())["grid"]
+    assert grid["cells_mapped"] == maps.sizes["cell"] >= grid["cells_complete"]
 
 
 def test_scores_are_near_the_studys(results):
