@@ -100,8 +100,9 @@ def read_table(path: Path, columns: dict[str, str], decimal: str = ".") -> Obser
     named = frame.drop(columns=[c for c in columns if c in frame and c not in columns.values()])
     named = named.assign(**{default: frame[name] for default, name in columns.items()})
     if counted == "line" and decimal == ",":
-        numbers = [column for column in named if column not in TEXT_COLUMNS]
-        named[numbers] = named[numbers].apply(lambda fields: fields.str.replace(",", "."))
+        named = named.apply(
+            lambda fields: fields if fields.name in TEXT_COLUMNS else fields.str.replace(",", ".", regex=False)
+        )
     names = {default: name for default, name in columns.items() if default != name}
     return ObservationTable(path, named, names, counted)
 
@@ -147,9 +148,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: the file is empty; expected a header line and one line per record.") from None
     except pd.errors.ParserError as error:
         if fields := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
-            expected, line, saw = fields.groups()
+            expected, number, saw = fields.groups()
             raise InputError(
-                f"{path}, line {line}: {saw} fields between {separator!r}, the lines before have {expected}. Is "
+                f"{path}, line {number}: {saw} fields between {separator!r}, the lines before have {expected}. Is "
                 f"there a {separator!r} within a text or a number? Put it in double quotes."
             ) from None
         raise InputError(f"{path}: not a regular csv table: {str(error).strip()}.") from None
