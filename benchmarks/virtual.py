@@ -49,6 +49,9 @@ def report(out: Path, size: str, seconds: float) -> None:
     print(f"  peak memory of a worker {record['peak_memory']['worker_bytes'] / 1e9:.2f} GB\n")
     scores = pd.read_csv(out / "validation.csv").groupby(["scheme", "family"], sort=False).mean(numeric_only=True)
     print(scores.drop(columns="repeat").round(2).to_string(), "\n")
+    drivers = pd.read_csv(out / "importance.csv").query("kind == 'covariate'")
+    shares = zip(drivers["label"], drivers["gain_percent"], strict=True)
+    print("gain:", ", ".join(f"{label} {percent:.1f} %" for label, percent in shares), "\n")
     stocks = pd.read_csv(out / "stocks.csv").query("zone == 'total'").set_index("depth")
     maps, truth = open_dataset(out / "maps.zarr"), open_dataset(out / "input" / "truth.zarr")
     for depth in maps["depth"].values:

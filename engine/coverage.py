@@ -29,6 +29,7 @@ def measure_coverage(
     outputs: Sequence[str],
     replicates: int,
     seed: int,
+    least: float = -np.inf,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Share of held-out observations inside their prediction interval (PICP), under each scheme.
@@ -42,6 +43,8 @@ def measure_coverage(
         NaN where a site lacks an output.
     folds : dict
         Scheme → fold numbers, shape (repeats, sites).
+    least : float
+        Lowest value that an observation can have.
 
     Returns
     -------
@@ -57,7 +60,7 @@ def measure_coverage(
                 (scheme, fold == number, stream)
                 for number, stream in zip(numbers, repeat_stream.spawn(len(numbers)), strict=True)
             ]
-    shared = (x, observed, tuple(members), regress, replicates)
+    shared = (x, observed, tuple(members), regress, replicates, least)
     found = []
     for (scheme, _, _), (held, width) in run_each(
         client, hold_out, items, *shared, total=len(items), progress=progress, name="coverage"
@@ -82,6 +85,7 @@ def hold_out(
     members: tuple[Member, ...],
     regress: Regress,
     replicates: int,
+    least: float = -np.inf,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Train on all but the held-out sites of `item` (name, bool per site, stream), and hold its intervals against them.
 
@@ -108,7 +112,7 @@ def hold_out(
     held = np.zeros((len(LEVELS), int(test.sum()), observed.shape[1]), bool)
     width = np.full(held.shape, np.nan)
     for k in range(observed.shape[1]):
-        lower, upper = Jackknife.of(y_train[:, k], out_of_bag, coefficients[:, k]).interval(predicted, LEVELS)
+        lower, upper = Jackknife.of(y_train[:, k], out_of_bag, coefficients[:, k], least).interval(predicted, LEVELS)
         target = observed[test, k]
         known = np.isfinite(target)
         held[:, known, k] = (lower <= target)[:, known] & (target <= upper)[:, known]

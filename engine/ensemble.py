@@ -36,6 +36,8 @@ class Manifest(BaseModel):
         Labels of what is mapped: the modelled output and those that follow from it linearly.
     largest : float
         Largest absolute training value, in `units`: predictions far beyond it are refused.
+    least : float or None
+        Lowest value that an observation can have, where there is one: prediction intervals end there.
     files : dict
         Model file → SHA-256, replicate by replicate, member by member.
     """
@@ -51,6 +53,7 @@ class Manifest(BaseModel):
     replicates: int
     seed: int
     largest: float
+    least: float | None = None
     files: dict[str, str]
 
     @property
@@ -109,7 +112,8 @@ class Ensemble:
     def jackknives(self) -> list[Jackknife]:
         """What prediction intervals need, for every output."""
         outputs = range(len(self.manifest.outputs))
-        return [Jackknife.of(self.observed[:, k], self.out_of_bag, self.coefficients[:, k]) for k in outputs]
+        least = -np.inf if self.manifest.least is None else self.manifest.least
+        return [Jackknife.of(self.observed[:, k], self.out_of_bag, self.coefficients[:, k], least) for k in outputs]
 
     @cached_property
     def forests(self) -> list[Forest | None]:
@@ -200,6 +204,7 @@ def train_ensemble(
     units: str,
     seed: int,
     version: str,
+    least: float | None = None,
     tables: Mapping[str, Any] | None = None,
     progress: Progress = silent,
 ) -> Ensemble:
@@ -214,6 +219,8 @@ def train_ensemble(
         The modelled output first, without missing values.
     coefficients : ndarray, shape (replicates, outputs, 2)
         Intercept and slope of every output on the modelled one (0, 1 for itself), replicate by replicate.
+    least : float, optional
+        Lowest value that an observation can have, in `units`.
     tables : mapping, optional
         File name → DataFrame to store beside the replicates, as Parquet.
     """
@@ -255,6 +262,7 @@ def train_ensemble(
             replicates=replicates,
             seed=seed,
             largest=float(np.abs(y).max()),
+            least=least,
             files={name: digests[r][m] for name, r, m in names},
         )
         (stage / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")

@@ -25,5 +25,9 @@ class InputError(GelisolError):
         return type(self), (self.problems,)
 
 
+class FitError(GelisolError):
+    """A model family cannot be fitted to the sites; others may still serve."""
+
+
 class RunError(GelisolError):
     """The run failed although its input was sound: a worker died, a disk filled up."""

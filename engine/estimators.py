@@ -3,7 +3,8 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.base import RegressorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from engine.errors import InputError
+from engine.errors import FitError, InputError
 
 Value = float | int | str | bool | None
 Parameters = Mapping[str, Value]
@@ -54,6 +55,15 @@ class Family:
         known = self.known()
         model = kind(**{**self.defaults, **parameters}, **{k: v for k, v in ours.items() if k in known})
         return Pipeline([("scale", StandardScaler()), ("model", model)]) if self.scaled else model
+
+    @contextmanager
+    def explained(self, sites: int) -> Iterator[None]:
+        """Turn whatever an estimator raises when it is fitted to so many sites, or predicts, into a `FitError`."""
+        try:
+            yield
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise FitError(f"{self.name} cannot be fitted to {sites} sites: {reason}") from error
 
     @property
     def is_xgboost(self) -> bool:

@@ -19,6 +19,8 @@ EQUAL_AREA_TOLERANCE = 1e-5
 _FINEST = 2.0**-16
 """Resolutions are multiples of this, m, so that the coordinates of every cell are exact binary numbers, the same
 whether they are counted from the corner of the grid or of a block."""
+_MOST_CELLS = 1e12
+"""Cells of a grid beyond which its resolution is taken for a mistake; the Earth at 30 m has half as many."""
 _STEP = 1000.0
 """Side, m, of the squares on which areas are compared."""
 
@@ -84,7 +86,8 @@ class Grid:
         Raises
         ------
         InputError
-            If the CRS is unknown or not projected in metres, or the outline does not project into it.
+            If the CRS is unknown or not projected in metres, the outline does not project into it, or the resolution is
+            absurdly fine for it.
         """
         target = parse_crs(crs, "domain.crs")
         if not target.projected or not math.isclose(_metres_per_unit(target), 1.0):
@@ -92,6 +95,7 @@ class Grid:
                 f"domain.crs: {crs!r} is not a projected CRS in metres; `resolution` is in metres. "
                 "Use an equal-area CRS such as EPSG:6931 (north polar) or EPSG:6933 (global)."
             )
+        _require_cells(outline.to_crs(target), resolution)
         # A straight edge in degrees is a curve on the grid: keep points along it about ten cells apart.
         step = resolution * 10 if outline.crs and outline.crs.projected else resolution * 10 / 111_000
         projected = outline.segmented(step).to_crs(target)
@@ -165,6 +169,16 @@ class Grid:
             return np.full(block.geobox.shape.yx, self.nominal_cell_area)
         ys, xs = (block.geobox.coordinates[d].values for d in block.geobox.dimensions)
         return self.nominal_cell_area / _areal_scale(crs_of(self.geobox), *np.meshgrid(xs, ys))
+
+
+def _require_cells(outline: Geometry, resolution: float) -> None:
+    box = outline.boundingbox
+    cells = box.span_x * box.span_y / resolution**2
+    if np.isfinite(cells) and cells > _MOST_CELLS:
+        raise InputError(
+            f"domain.resolution: cells of {resolution:g} m make a grid of {cells:.1e} cells over "
+            f"{box.span_x / 1000:,.0f} × {box.span_y / 1000:,.0f} km; expected a cell side in metres, not in degrees"
+        )
 
 
 def parse_crs(text: str, key: str) -> CRS:

@@ -30,15 +30,21 @@ class Jackknife:
         1 / number of replicates that vote.
     lines : ndarray, shape (replicates, 2)
         Intercept and slope of this output on the modelled one.
+    least : float
+        Lowest value that an observation can have. Intervals end there: what lies beyond holds no observation, so that
+        their coverage stays the same.
     """
 
     residual: np.ndarray
     codes: np.ndarray
     share: np.ndarray
     lines: np.ndarray
+    least: float = -np.inf
 
     @classmethod
-    def of(cls, observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray) -> "Jackknife":
+    def of(
+        cls, observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray, least: float = -np.inf
+    ) -> "Jackknife":
         """From an ensemble's out-of-bag predictions.
 
         Parameters
@@ -50,6 +56,8 @@ class Jackknife:
         coefficients : ndarray, shape (replicates, 2)
             Intercept and slope of this output on the modelled one. They were fitted on the same bootstrap samples, so
             the residuals hold the scatter of that regression, too.
+        least : float
+            Lowest value that an observation can have.
         """
         out = np.isfinite(out_of_bag).T
         usable = np.isfinite(observed) & out.any(axis=1)
@@ -59,7 +67,7 @@ class Jackknife:
         order = np.argsort(-residual, kind="stable")
         padded = np.pad(out[order], ((0, 0), (0, -out.shape[1] % _CHUNK))).reshape(len(order), -1, _CHUNK)
         codes = (padded << np.arange(_CHUNK)).sum(axis=2).astype("uint8")
-        return cls(residual[order], codes, 1 / count[order], np.asarray(coefficients, "float64"))
+        return cls(residual[order], codes, 1 / count[order], np.asarray(coefficients, "float64"), least)
 
     def ranks(self, level: float) -> tuple[int, int]:
         """Positions, from 0, of the interval's ends among the sorted votes ∓ residuals; −1 and n where unbounded.
@@ -88,7 +96,7 @@ class Jackknife:
         Returns
         -------
         lower, upper : ndarray of float64, shape (levels, cells)
-            Infinite where the sites are too few for the level.
+            Where the sites are too few for the level, the upper end is infinite and the lower one `least`.
         """
         cells = predictions.shape[1]
         lower = np.empty((len(levels), cells))
@@ -97,7 +105,7 @@ class Jackknife:
             part = slice(start, min(start + SLAB, cells))
             votes = self._votes(predictions[:, part])
             self._ends(votes, levels, lower[:, part], upper[:, part])
-        return lower, upper
+        return np.maximum(lower, self.least), np.maximum(upper, self.least)
 
     def _votes(self, predictions: np.ndarray) -> np.ndarray:
         """Mean over the replicates that each site took no part in, shape (sites, cells); added up in a fixed order."""

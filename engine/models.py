@@ -16,8 +16,14 @@ from engine.errors import InputError
 from engine.estimators import Family, Value
 from engine.seeds import integer
 
-TRUSTED = ["sklearn._loss.link.IdentityLink", "sklearn._loss.link.Interval", "sklearn._loss.loss.HalfSquaredError",
-           "sklearn._loss._loss.CyHalfSquaredError", "sklearn.tree._tree.Tree"]  # fmt: skip
+TRUSTED = [
+    "sklearn._loss._loss.CyHalfSquaredError", "sklearn._loss.link.IdentityLink", "sklearn._loss.link.Interval",
+    "sklearn._loss.loss.HalfSquaredError", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.gaussian_process.kernels.ConstantKernel", "sklearn.gaussian_process.kernels.Product",
+    "sklearn.gaussian_process.kernels.RBF", "sklearn.metrics._dist_metrics.EuclideanDistance64",
+    "sklearn.neighbors._kd_tree.KDTree", "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.tree._tree.Tree",
+]  # fmt: skip
 """Types beyond skops' own list that scikit-learn's regressors need; nothing else is loaded."""
 
 
@@ -56,13 +62,19 @@ def fit_members(members: Sequence[Member], x: np.ndarray, y: np.ndarray, stream:
     ----------
     stream : SeedSequence
         Its own numbers are left to who drew the rows; each member is seeded by a child of it.
+
+    Raises
+    ------
+    FitError
+        If one of them cannot be fitted.
     """
     # Rebuilt, because spawning changes a stream and a task may run twice.
     children = np.random.SeedSequence(stream.entropy, spawn_key=stream.spawn_key).spawn(len(members))
-    return [
-        member.family.build(member.parameters, integer(child)).fit(x, y)
-        for member, child in zip(members, children, strict=True)
-    ]
+    models = []
+    for member, child in zip(members, children, strict=True):
+        with member.family.explained(len(y)):
+            models.append(member.family.build(member.parameters, integer(child)).fit(x, y))
+    return models
 
 
 def save_model(model: BaseEstimator, names: list[str]) -> bytes:
@@ -90,6 +102,11 @@ def load_model(path: Path, digest: str) -> Any:
         raise InputError(f"{path}: is damaged or not the trained replicate; run the stage `train` again")
     if path.suffix == ".ubj":
         return BoostedTrees(content)
-    if untrusted := sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED)):
+    if untrusted := untrusted_types(content):
         raise InputError(f"{path}: holds types that are not loaded: {', '.join(untrusted)}")
     return skops.io.load(io.BytesIO(content), trusted=TRUSTED)
+
+
+def untrusted_types(content: bytes) -> list[str]:
+    """Types that a skops file holds and that are not loaded."""
+    return sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED))

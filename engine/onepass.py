@@ -143,6 +143,7 @@ class OnePass:
             "share": jackknife.share,
             "codes": jackknife.codes,
             "kth": max(sites - upper, 0),
+            "least": jackknife.least,
         }
 
     @staticmethod

@@ -10,7 +10,7 @@ from dask_ml.model_selection import GridSearchCV as ClusterGridSearchCV
 from distributed import Client
 from sklearn.model_selection import GridSearchCV, KFold
 
-from engine.errors import RunError
+from engine.errors import FitError
 from engine.estimators import Family, Parameters, Value
 from engine.seeds import integer
 
@@ -42,7 +42,7 @@ def tune(
 
     Raises
     ------
-    RunError
+    FitError
         If no combination can be fitted.
     """
     fold_stream, model_stream = stream.spawn(2)
@@ -83,7 +83,7 @@ def _outcome(family: Family, results: Mapping[str, np.ndarray]) -> Tuned:
     table = table.astype(object)
     rmse = -np.asarray(results["mean_test_score"], float)
     if not np.isfinite(rmse).any():
-        raise RunError(f"{family.name}: no combination of hyperparameters could be fitted; check its grid")
+        raise FitError(f"{family.name}: no combination of hyperparameters could be fitted; check its grid")
     best = int(np.nanargmin(rmse))
     parameters: dict[str, Value] = dict(table.iloc[best])
     table.insert(0, "family", family.name)

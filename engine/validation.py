@@ -9,6 +9,7 @@ from distributed import Client
 from scipy.optimize import nnls
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+from engine.errors import FitError
 from engine.estimators import Family, Parameters
 from engine.ledger import Scratch
 from engine.seeds import Use, integer, streams
@@ -166,12 +167,19 @@ def cross_validate(
         Scheme → fold numbers, shape (repeats, sites).
     scratch : Scratch, optional
         Keeps finished repeats, so that an interrupted validation goes on from there.
+
+    Raises
+    ------
+    FitError
+        If a family cannot be fitted to a training fold, or predicts what is no number.
     """
     scratch = scratch or Scratch(None)
     items = list(_items(candidates, folds, seed))
     results = {item.name: kept for item in items if (kept := scratch.load(item.name)) is not None}
     todo = [item for item in items if item.name not in results]
     for item, predicted in run_each(client, _predict, todo, x, y, total=len(todo), progress=progress, name="validate"):
+        if isinstance(predicted, FitError):
+            raise predicted
         scratch.save(item.name, predicted)
         results[item.name] = predicted
     predicted = {
@@ -202,7 +210,15 @@ def _items(candidates: Sequence[Candidate], folds: Mapping[str, np.ndarray], see
                 yield _Item(_name(candidate.family.name, scheme, repeat), candidate, fold, stream)
 
 
-def _predict(item: _Item, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _predict(item: _Item, x: np.ndarray, y: np.ndarray) -> np.ndarray | FitError:
+    """Held-out predictions; that a family cannot be fitted is a finding, not a fault of the task."""
+    try:
+        return _held_out(item, x, y)
+    except FitError as error:
+        return FitError(*error.args)
+
+
+def _held_out(item: _Item, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     predicted = np.empty(len(y))
     numbers = np.unique(item.fold)
     # A stream is rebuilt, not spawned from: spawning changes it, and a task may run twice.
@@ -214,6 +230,9 @@ def _predict(item: _Item, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         parameters = candidate.parameters
         if parameters is None:
             parameters = tune_within(candidate.family, x[~test], y[~test], tune_stream)
-        model = candidate.family.build(parameters, integer(model_stream)).fit(x[~test], y[~test])
-        predicted[test] = model.predict(x[test])
+        with candidate.family.explained(int((~test).sum())):
+            model = candidate.family.build(parameters, integer(model_stream)).fit(x[~test], y[~test])
+            predicted[test] = np.ravel(model.predict(x[test]))
+    if unknown := int((~np.isfinite(predicted)).sum()):
+        raise FitError(f"{item.candidate.family.name} predicts no number for {unknown} of {len(y)} sites")
     return predicted

@@ -88,7 +88,7 @@ class Variogram:
             return (
                 f"pure nugget of {self.nugget:.3g}, {self.note}" if self.note else f"pure nugget of {self.nugget:.3g}"
             )
-        words = f"{self.model} variogram, nugget {self.nugget:.3g}, sill {self.sill:.3g}, range {self.range_km:.3g} km"
+        words = f"{self.model} variogram, nugget {self.nugget:.3g}, sill {self.sill:.3g}, range {_km(self.range_km)}"
         return f"{words}; {self.note}" if self.note else words
 
     def structured(self, distance_km: np.ndarray | float) -> np.ndarray:
@@ -151,6 +151,11 @@ def _merge_small(counts: np.ndarray) -> np.ndarray:
     return merged
 
 
+def _km(distance: float) -> str:
+    """A distance for people: three digits, and no power of ten."""
+    return f"{distance:,.0f} km" if distance >= 100 else f"{distance:.3g} km"
+
+
 def great_circle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Distance, km, between places as `to_sphere` gives them, shape (…, 3)."""
     return arc(np.linalg.norm(a - b, axis=-1))
@@ -203,23 +208,23 @@ def fit_variogram(
         cutoff_km = float(great_circle(points.min(axis=0), points.max(axis=0))) / 3
     pairs = _Pairs.of(points, rng, cutoff_km, classes, max_pairs)
     if len(pairs.counts) < FEWEST_CLASSES:
-        note = f"{pairs.counts.sum()} pairs of points within {cutoff_km:.3g} km are too few to fit a variogram"
+        note = f"{pairs.counts.sum()} pairs of points within {_km(cutoff_km)} are too few to fit a variogram"
         return _pure_nugget(float(values.var(ddof=1)), note)
     empirical = Semivariogram(pairs.distance_km, pairs.semivariance(values, estimator), pairs.counts)
     p_value = _rise_p_value(pairs, values, empirical, estimator, rng, permutations, cutoff_km)
     if p_value > SIGNIFICANCE:
         nugget = float(np.average(empirical.semivariance, weights=empirical.pairs))
-        note = f"no spatial correlation found within {cutoff_km:.3g} km (p = {p_value:.2g} against shuffled values)"
+        note = f"no spatial correlation found within {_km(cutoff_km)} (p = {p_value:.2g} against shuffled values)"
         return _pure_nugget(nugget, note, p_value, empirical)
     fits = {name: _fit_shape(shape, empirical, cutoff_km) for name, shape in SHAPES.items()}
     model = min(fits, key=lambda name: fits[name][0])
     _, nugget, sill, range_km = fits[model]
     if sill == 0:
-        return _pure_nugget(nugget, f"no rise of the semivariance within {cutoff_km:.3g} km", p_value, empirical)
+        return _pure_nugget(nugget, f"no rise of the semivariance within {_km(cutoff_km)}", p_value, empirical)
     note = ""
     if range_km > 0.99 * cutoff_km:
         note = (
-            f"the semivariance still rises at {cutoff_km:.3g} km, the largest distance used: the range is at least that"
+            f"the semivariance still rises at {_km(cutoff_km)}, the largest distance used: the range is at least that"
         )
     return Variogram(model, nugget, sill, range_km, p_value, empirical, note)
 

@@ -20,13 +20,17 @@ from engine.errors import InputError
 from engine.grid import Grid, crs_of
 from engine.sources import Source, SourceSpec, SourceSummary, open_source
 from engine.sources.vector import read_polygons
-from pipelines.config import Domain, Draft, Observations, RunFile, read
+from engine.trial import try_family
+from pipelines.config import Domain, Draft, Model, RunFile, read
+from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.profiles import Profiles, read_profiles
-from pipelines.soil_carbon.tabulated import Depths, depth_label
+from pipelines.soil_carbon.tabulated import depth_label
 
 ZONES = "zone"
 """Cube variable of zones that come from a source of their own rather than from a covariate."""
 _LATTICE = 64
+_TRIAL_SITES = 100
+"""Rows that families are tried on where the number of sites is not known."""
 _CONNECT_S = 5.0
 """How long a scheduler may take to accept a connection, s."""
 T = TypeVar("T")
@@ -158,9 +162,14 @@ def _survey(run: RunFile | Draft, base: Path) -> _Survey:
         if source is not None:
             found.sources[name] = source
     if run.observations and run.depths:
-        found.profiles = problems.attempt(_profiles, run.observations, run.depths, data, outline)
+        found.profiles = problems.attempt(_profiles, run, data, outline)
+    if run.depths and found.profiles:
+        labels = [depth_label(depth) for depth in run.depths]
+        problems.attempt(fit_depth_regressions, found.profiles.wide(), labels)
     if run.model and run.depths and found.profiles:
         problems.found += _too_few(run.model.validation.folds, run.depths[0], found.profiles)
+    if run.model:
+        problems.found += _untrainable(run.model, found.profiles)
     if run.cluster and run.cluster.address:
         problems.attempt(_require_scheduler, run.cluster.address)
     if found.grid is not None:
@@ -190,10 +199,17 @@ def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
     return dict(run.covariates) | ({ZONES: run.zones} if isinstance(run.zones, SourceSpec) else {})
 
 
-def _profiles(observations: Observations, depths: Depths, data: Path, outline: Geometry | None) -> Profiles:
+def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
+    observations, depths = run.observations, run.depths
+    assert observations and depths
     bounds = None if outline is None else _degrees(outline)
-    table, columns, at_site = data / observations.table, observations.columns, observations.at_site
-    return read_profiles(table, depths, columns, at_site, bounds, observations.harmonise)
+    # Of covariates whose entry is wrong nobody knows whether their column holds numbers or classes.
+    at_site = {covariate: column for covariate, column in observations.at_site.items() if covariate in run.covariates}
+    categories = {name: spec for name, spec in run.covariates.items() if spec.is_categorical}
+    return read_profiles(
+        data / observations.table, depths, observations.columns, at_site, bounds, observations.harmonise, categories,
+        observations.decimal,
+    )  # fmt: skip
 
 
 def _require_scheduler(address: str) -> None:
@@ -236,6 +252,14 @@ def _too_few(folds: int, depth: tuple[float, float], profiles: Profiles) -> list
     ]
 
 
+def _untrainable(model: Model, profiles: Profiles | None) -> list[str]:
+    """Families that cannot be fitted as the user has set them; those of the registry as they come are known to work."""
+    sites = len(profiles.wide()) if profiles else _TRIAL_SITES
+    rows = max(sites - -(-sites // model.validation.folds), 2)
+    changed = [spec.family() for spec in model.families if spec.estimator or spec.parameters or spec.grid]
+    return [f"model.families: {problem}" for family in changed for problem in try_family(family, rows)]
+
+
 def _coverage(summary: SourceSummary, grid: Grid, sites: pd.DataFrame | None) -> Coverage:
     left, bottom, right, top = grid.geobox.boundingbox.bbox
     x, y = np.meshgrid(np.linspace(left, right, _LATTICE), np.linspace(bottom, top, _LATTICE))
@@ -261,7 +285,7 @@ def _uncovered(run: RunFile | Draft, survey: _Survey) -> list[str]:
     for name, shares in survey.coverage.items():
         summary = survey.sources[name].summary()
         extent = ", ".join(f"{v:.6g}" for v in summary.footprint.boundingbox.bbox)
-        where = f"({summary.files[0].name}: {extent} in {summary.crs})"
+        where = f"({summary.files[0].name}: {extent} in {summary.crs.proj.name})"
         if shares.domain == 0:
             problems.append(f"covariates.{name}: covers none of the domain {where}; check its CRS and the boundary")
         elif shares.sites == 0 and name in run.covariates and name not in measured:

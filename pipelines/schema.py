@@ -33,6 +33,8 @@ PROFILE_COLUMNS = (
     "source",
 )
 """Default column names of a layer table; densities come as `socd_TOP-BOTTOM` instead."""
+TOTAL = "total"
+"""What tables by zone call the whole region."""
 
 
 class Mask(Section):
@@ -79,7 +81,11 @@ class Observations(Section):
 
     table: str = Field(description="csv, parquet, GeoPackage or GeoJSON file, see below")
     columns: dict[str, str] = Field({}, description="default column name → the name in the table")
-    at_site: dict[str, str] = Field({}, description="covariate → column of measured values that replace the raster's")
+    decimal: Literal[".", ","] = Field(".", description="decimal mark of the numbers in a csv table")
+    at_site: dict[str, str] = Field(
+        {},
+        description="covariate → column of measured values, or of classes by name or code, that replace the map's",
+    )
     harmonise: Literal["spline", "layers", "exact"] = Field(
         "spline",
         description="how a layer across a target depth is used: divided by a mass-preserving spline, in proportion to "
@@ -276,6 +282,10 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
         ]
     if isinstance(run.zones, str):
         check(("zones",), run.zones, categorical=True)
+    of_zones = run.covariates.get(run.zones) if isinstance(run.zones, str) else run.zones
+    if of_zones and TOTAL in of_zones.class_names:
+        key = ("covariates", run.zones, "classes") if isinstance(run.zones, str) else ("zones", "classes")
+        wrong.append((key, f"a zone cannot be called {TOTAL!r}: tables call the whole region so; rename the class"))
     for covariate in run.observations.at_site if run.observations else ():
         check(("observations", "at_site", covariate), covariate)
     if run.selection:

@@ -98,7 +98,7 @@ def _cube(context: Context) -> dict[str, Any]:
     context.display.say(f"cube: {counts.complete:,} of {counts.inside:,} cells of the domain have every covariate")
     facts = {
         "cells_inside": counts.inside,
-        "cells_mapped": counts.complete,
+        "cells_complete": counts.complete,
         "known": counts.known,
     }
     context.provenance.record["grid"] |= facts
@@ -159,7 +159,10 @@ def _map(context: Context) -> dict[str, Any]:
         notes = write_zone_tables(prepared, ensemble, everywhere)
     with context.display.stage("cog", "files") as progress:
         write_cogs(context.cluster, config, prepared.directory, progress)
-    context.provenance.record["grid"]["area_km2"] = float(everywhere.area[-1])
+    # More than have every covariate, where the screening left some out.
+    context.provenance.record["grid"] |= {
+        "cells_mapped": int(everywhere.cells[-1]), "area_km2": float(everywhere.area[-1]),
+    }  # fmt: skip
     return {
         "cells": int(everywhere.cells[-1]),
         "cells_applicable": int(applicable.cells[-1]),

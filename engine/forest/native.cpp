@@ -160,6 +160,7 @@ class Summary {
             votes.share = vector_of<double>(v, "share", sites);
             votes.codes = vector_of<uint8_t>(v, "codes", sites * s_.chunks());
             votes.kth = py::cast<int64_t>(v["kth"]);
+            votes.least = py::cast<double>(v["least"]);
             if (votes.kth < 0 || votes.kth > sites) throw std::invalid_argument("kth: is beyond the number of sites");
             // The mean of m of n numbers is within sqrt((n - m) / m) standard deviations of the mean of all.
             double most = 0;

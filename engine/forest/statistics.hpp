@@ -178,7 +178,8 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
             interval(s.votes[output], replicates, values, mean, squared, room, lower, upper);
             for (int lane = 0; lane < kLanes && cell + lane < n; ++lane) {
                 centre[cell + lane] = mean[lane], spread[cell + lane] = squared[lane];
-                to[5 * cells + cell + lane] = float(lower[lane]), to[6 * cells + cell + lane] = float(upper[lane]);
+                to[5 * cells + cell + lane] = float(std::max(lower[lane], s.votes[output].least));
+                to[6 * cells + cell + lane] = float(std::max(upper[lane], s.votes[output].least));
             }
         }
         const double root = std::sqrt(double(replicates));

@@ -15,6 +15,12 @@ SHOWN = 10
 DENSEST = 200
 """kg C/m³ (g/kg · g/cm³) above which a layer is more compact carbon than peat."""
 
+DECIMAL_COMMA = r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?"
+HINTS = dict.fromkeys(("lon", "lat"), " (decimal degrees such as -117.912; west and south are negative)") | (
+    dict.fromkeys(("top", "bottom"), " (spreadsheets turn depths such as 10-12 into dates)")
+)
+"""What a field of these columns that is no number most often is."""
+
 FILL_CODES = (-9999.0, -999.0, -99.0, -99999.0, -32768.0)
 
 
@@ -104,12 +110,19 @@ def to_numbers(frame: pd.DataFrame, columns: Iterable[str], problems: Problems) 
         numbers = pd.to_numeric(text, errors="coerce").astype(np.float64)
         wrong = text.notna() & ~np.isfinite(numbers)
         name = problems.table.column(column)
+        comma = frame[wrong & text.astype(str).str.fullmatch(DECIMAL_COMMA)]
+        if len(comma):
+            first = comma.iloc[0]
+            problems.found.append(
+                f"{problems.at(first)}: {name} is {first[column]!r}, with a decimal comma ({len(comma)} records); set "
+                "`decimal: ','` under `observations` if the whole table has them"
+            )
 
         def describe(row: "pd.Series", column: str = column, name: str = name) -> str:
-            comma = " (decimals take a point, not a comma)" if "," in str(row[column]) else ""
-            return f"{name} is {row[column]!r}; expected a number, or nothing where none was measured{comma}"
+            hint = HINTS.get(column, "")
+            return f"{name} is {row[column]!r}; expected a number, or nothing where none was measured{hint}"
 
-        problems.add_rows(f"{name} is not a number", frame[wrong], describe)
+        problems.add_rows(f"{name} is not a number", frame[wrong].drop(comma.index), describe)
         frame[column] = numbers.where(~wrong)
     return frame
 

@@ -89,8 +89,13 @@ def bootstrap_coefficients(
         both = np.isfinite(shallow) & np.isfinite(values)
         for replicate, rows in enumerate(bootstrap):
             distinct = np.unique(rows[both[rows]])
-            if problem := _unfit(shallow[distinct], names[depth], names[0]):
-                raise InputError(f"bootstrap replicate {replicate}: {problem}")
+            if _unfit(shallow[distinct], names[depth], names[0]):
+                raise InputError(
+                    f"depth {names[depth]} cannot be regressed on depth {names[0]} in every bootstrap sample: only "
+                    f"{both.sum()} of {both.size} training sites have both, and replicate {replicate} draws "
+                    f"{distinct.size} of them; at least {FEWEST_PROFILES} that differ are needed. Add profiles that "
+                    "reach it, or take it off `depths:`"
+                )
         weights = both[bootstrap]
         counts = weights.sum(axis=1, keepdims=True)
         x = np.where(weights, shallow[bootstrap], 0.0)

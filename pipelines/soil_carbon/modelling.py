@@ -1,6 +1,6 @@
 """The stage `train`: tune, validate, choose, train the replicates, measure coverage, name the drivers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from engine.applicability import Applicability
 from engine.coverage import measure_coverage
 from engine.cube import DOMAIN
 from engine.ensemble import Ensemble, bootstrap_indices, train_ensemble
-from engine.errors import GelisolError
+from engine.errors import FitError
+from engine.estimators import Family
 from engine.folds import Places, default_block_size_km, repeated_folds
 from engine.ledger import Scratch
 from engine.models import Member
@@ -31,6 +32,8 @@ from pipelines.soil_carbon.drivers import find_drivers
 from pipelines.soil_carbon.training import TrainingTable
 
 UNITS = "kg m-2"
+NO_CARBON = 0.0
+"""Least density that there can be: prediction intervals do not reach below it."""
 DOMAIN_POINTS = 5000
 """Random cells that stand for the prediction area in the fold scheme knndm."""
 
@@ -44,6 +47,8 @@ class Modelling:
     client: Client
     display: Display
     scratch: Scratch
+    failed: dict[str, str] = field(default_factory=dict)
+    """Families that could not be fitted and were left out → why."""
 
     @property
     def model(self) -> Model:
@@ -56,12 +61,13 @@ class Modelling:
 
     def run(self) -> dict[str, object]:
         """All steps; returns facts for the provenance."""
+        coefficients = self.depth_regressions()
         candidates, tuning = self.tune()
         folds, places = self.folds()
-        held_out, failed = self.validate(candidates, folds)
-        members = self.choose([c for c in candidates if c.family.name not in failed], held_out)
+        held_out = self.validate(candidates, folds)
+        members = self.choose([c for c in candidates if c.family.name not in self.failed], held_out)
         self.write_scores(held_out, tuning)
-        ensemble = self.train(members)
+        ensemble = self.train(members, coefficients)
         if self.model.validation.coverage:
             self.coverage(members, folds)
         importance = self.drivers(ensemble)
@@ -70,9 +76,15 @@ class Modelling:
         return {
             "sites": len(self.training.y),
             "mapped": ensemble.manifest.family,
-            "failed": failed,
+            "failed": self.failed,
             "block_km": places.block_km,
         }
+
+    def depth_regressions(self) -> np.ndarray:
+        """Of every replicate, before anything that takes long: too few deep profiles are the first thing to know."""
+        training, labels = self.training, self.prepared.config.depth_labels
+        indices = bootstrap_indices(len(training.y), self.model.replicates, self.model.seed)
+        return bootstrap_coefficients(training.y, training.observed[:, 1:], indices, labels)
 
     def tune(self) -> tuple[list[Candidate], pd.DataFrame]:
         """Search every family's grid once on all sites, or leave it to the training folds."""
@@ -90,7 +102,11 @@ class Modelling:
                 if not family.grid:
                     candidates.append(Candidate(family, {}))
                     continue
-                tuned = tune(self.client, family, training.x, training.y, validation.folds, stream)
+                try:
+                    tuned = tune(self.client, family, training.x, training.y, validation.folds, stream)
+                except FitError as error:
+                    self._leave_out(family, error)
+                    continue
                 candidates.append(Candidate(family, tuned.parameters))
                 tables.append(tuned.table)
             progress(len(families), len(families))
@@ -120,28 +136,29 @@ class Modelling:
         range_km = fit_variogram(lon, lat, self.training.y, rng).range_km
         return min(range_km, largest) if range_km > 0 else largest
 
-    def validate(self, candidates: list[Candidate], folds: dict[str, np.ndarray]) -> tuple[HeldOut, list[str]]:
-        """Held-out predictions; a family that cannot be fitted is left out and named, unless it is the only one."""
+    def _leave_out(self, family: Family, error: FitError) -> None:
+        """Go on without a family that cannot be fitted, and say so, unless it is the one to map or no other is left."""
+        families = [spec.name for spec in self.model.families]
+        if self.model.mapped in (family.name, AVERAGE, STACK) or len(families) == len(self.failed) + 1:
+            raise error
+        self.failed[family.name] = str(error)
+        self.display.say(f"warning: {error}; it is left out.")
+
+    def validate(self, candidates: list[Candidate], folds: dict[str, np.ndarray]) -> HeldOut:
+        """Held-out predictions of the families that can be fitted."""
         training = self.training
-        failed: list[str] = []
         results: list[HeldOut] = []
         for candidate in candidates:
             with self.display.stage(candidate.family.name, "repeats") as progress:
                 try:
                     results.append(self._cross_validate(candidate, folds, progress))
-                except GelisolError:
-                    raise
-                except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-                    wanted = self.model.mapped in (candidate.family.name, AVERAGE, STACK)
-                    if wanted or len(candidates) == len(failed) + 1:
-                        raise GelisolError(f"{candidate.family.name} cannot be fitted: {error}") from error
-                    failed.append(candidate.family.name)
-                    self.display.say(f"validate: {candidate.family.name} cannot be fitted and is left out: {error}")
+                except FitError as error:
+                    self._leave_out(candidate.family, error)
         predicted = {key: rows for result in results for key, rows in result.predicted.items()}
         held_out = HeldOut(training.y, folds, predicted)
         if self.model.mapped in (AVERAGE, STACK):
             held_out = held_out.combined([c.family.name for c in candidates], self.model.mapped)
-        return held_out, failed
+        return held_out
 
     def _cross_validate(self, candidate: Candidate, folds: dict[str, np.ndarray], progress: Progress) -> HeldOut:
         x, y, seed = self.training.x, self.training.y, self.model.seed
@@ -189,16 +206,14 @@ class Modelling:
         with staged(self.path("validation_predictions.parquet")) as stage:
             predictions.to_parquet(stage, index=False)
 
-    def train(self, members: list[Member]) -> Ensemble:
+    def train(self, members: list[Member], coefficients: np.ndarray) -> Ensemble:
         """The replicates."""
         training, config, seed = self.training, self.prepared.config, self.model.seed
-        indices = bootstrap_indices(len(training.y), self.model.replicates, seed)
-        coefficients = bootstrap_coefficients(training.y, training.observed[:, 1:], indices, config.depth_labels)
         with self.display.stage("train", "replicates") as progress:
             return train_ensemble(
                 self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
                 members, outputs=config.depth_labels, units=UNITS, seed=seed, version=engine.__version__,
-                tables={"training.parquet": training.table}, progress=progress,
+                least=NO_CARBON, tables={"training.parquet": training.table}, progress=progress,
             )  # fmt: skip
 
     def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
@@ -209,7 +224,7 @@ class Modelling:
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
                 {scheme: rows[:repeats] for scheme, rows in folds.items()},
                 outputs=self.prepared.config.depth_labels, replicates=self.model.replicates, seed=self.model.seed,
-                progress=progress,
+                least=NO_CARBON, progress=progress,
             )  # fmt: skip
         with staged(self.path("coverage.csv")) as stage:
             table.to_csv(stage, index=False)

@@ -1,5 +1,6 @@
 """From the observation table to carbon densities per site and target depth, every fill and exclusion flagged."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.sources.spec import SourceSpec
 from pipelines.soil_carbon.checks import (
     Problems,
     check_carbon,
@@ -21,9 +23,10 @@ from pipelines.soil_carbon.fills import fill_layers
 from pipelines.soil_carbon.harmonise import Harmonise
 from pipelines.soil_carbon.layers import check_layers
 from pipelines.soil_carbon.places import Bounds, check_places
+from pipelines.soil_carbon.recorded import check_classes
 from pipelines.soil_carbon.sites import disagreements, site_attributes
 from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable, misspelt, read_table
-from pipelines.soil_carbon.tabulated import Depths, check_densities, depth_label, given_densities
+from pipelines.soil_carbon.tabulated import Depths, check_densities, dense, depth_label, given_densities
 
 TEXT = pd.StringDtype(na_value=np.nan)
 LAYER_QUANTITIES = ("soc", "som", "bulk_density", "coarse_fragments")
@@ -75,6 +78,8 @@ def read_profiles(
     at_site: dict[str, str],
     bounds: Bounds | None = None,
     harmonise: Harmonise = "spline",
+    categories: Mapping[str, SourceSpec] | None = None,
+    decimal: str = ".",
 ) -> Profiles:
     """Read, check and fill the observation table, and sum its carbon over the target depths.
 
@@ -96,6 +101,10 @@ def read_profiles(
     harmonise : {"spline", "layers", "exact"}
         What becomes of layers that cross a boundary of a target depth: divided by an equal-area spline, divided in
         proportion to thickness, or their site left out, as in the study. A table of densities knows no layers.
+    categories : mapping, optional
+        Categorical covariate → its source: where `at_site` names one, its column holds classes, not numbers.
+    decimal : {".", ","}
+        Decimal mark of a csv table.
 
     Returns
     -------
@@ -106,9 +115,10 @@ def read_profiles(
     InputError
         With everything that is wrong with the table, or if no site has a density for the first depth.
     """
-    table = read_table(path, columns)
+    table = read_table(path, columns, decimal)
     in_layers = _holds_layers(table)
-    records, notes = _checked(table, depths, at_site, bounds, in_layers)
+    categories = categories or {}
+    records, notes = _checked(table, depths, at_site, bounds, in_layers, categories)
     records = records.sort_values(["site", "top"] if in_layers else ["site"]).reset_index(drop=True)
     notes += disagreements(records)
     if in_layers:
@@ -120,7 +130,8 @@ def read_profiles(
     summaries = [_summary(depth, result, harmonise) for depth, result in zip(depths, densities, strict=True)]
     if densities[0]["socd"].isna().all():
         raise InputError(f"{path}: no profile gives a density for the first depth. {summaries[0]}")
-    sites = site_attributes(records, at_site.values(), depths[0])
+    recorded = {column for covariate, column in at_site.items() if covariate in categories}
+    sites = site_attributes(records, at_site.values(), depths[0], recorded)
     count = f"{len(sites)} sites, " + (f"{len(records)} layers." if in_layers else "densities given.")
     labelled = [result.assign(depth=depth_label(d)) for d, result in zip(depths, densities, strict=True)]
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable")
@@ -134,18 +145,25 @@ def _holds_layers(table: ObservationTable) -> bool:
 
 
 def _checked(
-    table: ObservationTable, depths: Depths, at_site: dict[str, str], bounds: Bounds | None, in_layers: bool
+    table: ObservationTable,
+    depths: Depths,
+    at_site: dict[str, str],
+    bounds: Bounds | None,
+    in_layers: bool,
+    categories: Mapping[str, SourceSpec],
 ) -> tuple[pd.DataFrame, list[str]]:
     """The records as text and numbers, sound, with notes on what looks odd; raises with everything that is wrong."""
     records = _records(table, depths, at_site, in_layers)
     problems = Problems(table)
     present = ["site", "lon", "lat", *(["top", "bottom"] if in_layers else [])]
-    quantities = [*(LAYER_QUANTITIES if in_layers else ()), "tn", *at_site.values()]
+    measured = [column for covariate, column in at_site.items() if covariate not in categories]
+    quantities = [*(LAYER_QUANTITIES if in_layers else ()), "tn", *measured]
     quantities = [c for c in dict.fromkeys(quantities) if c in records and c not in (*present, *TEXT_COLUMNS)]
     check_present(records, present, problems)
     labels = [] if in_layers else [f"socd_{depth_label(depth)}" for depth in depths]
     records = to_numbers(records, [*present[1:], *quantities, *labels], problems)
     check_ranges(records, quantities, problems)
+    check_classes(records, at_site, categories, problems)
     notes = misspelt(table) + check_places(records, problems, bounds)
     if in_layers:
         check_carbon(records, problems)
@@ -154,6 +172,7 @@ def _checked(
             notes.append(f"warning: {', '.join(given)} not read: densities are computed from the table's layers.")
     else:
         check_densities(records, depths, problems)
+        notes += dense(records, depths)
     problems.raise_if_any()
     return records, notes
 

@@ -8,6 +8,10 @@ COLUMNS = (
     "region", "depth", "socd", "socd_lower", "socd_upper", "stock_pg", "stock_lower_pg", "stock_upper_pg", "interval",
     "citation", "doi",
 )  # fmt: skip
+TEXT = ("region", "depth", "interval", "citation", "doi")
+NUMBERS = tuple(column for column in COLUMNS if column not in TEXT)
+AS_PRINTED = "_as_printed"
+"""Suffix of the columns that hold a number with the digits that its source gives."""
 THIS_RUN = "this run"
 OWN_INTERVAL = "95 % range of the replicates’ totals"
 
@@ -23,10 +27,13 @@ def published_regions() -> pd.DataFrame:
     -------
     DataFrame
         `region, depth` (label)`, socd, socd_lower, socd_upper` (kg C/m²)`, stock_pg, stock_lower_pg, stock_upper_pg`
-        (Pg C)`, interval` (what the bounds are)`, citation, doi`.
+        (Pg C)`, interval` (what the bounds are)`, citation, doi`; and every number once more as text with the suffix
+        `_as_printed`, with the digits of its source, empty where it was not stated.
     """
     with resources.files(__package__).joinpath("regions.csv").open("r", encoding="utf-8") as file:
-        return pd.read_csv(file, dtype={"depth": str})
+        printed = pd.read_csv(file, dtype=str, keep_default_na=False)
+    numbers = printed[list(NUMBERS)].apply(pd.to_numeric)
+    return printed.assign(**numbers).join(printed[list(NUMBERS)].add_suffix(AS_PRINTED))
 
 
 def compare_regions(totals: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -42,8 +49,8 @@ def compare_regions(totals: pd.DataFrame, name: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `published_regions`, the run first with the citation `this run`; without rows where no depth of the run was
-        published.
+        As `published_regions`, the run first with the citation `this run` and nothing as printed; without rows where no
+        depth of the run was published.
     """
     published = published_regions()
     shared = [depth for depth in dict.fromkeys(published["depth"]) if depth in totals.index]

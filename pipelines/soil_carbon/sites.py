@@ -1,6 +1,6 @@
 """What is known of a site as a whole: place, vegetation, soil type, and covariates measured there."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
@@ -9,12 +9,15 @@ from pipelines.soil_carbon.layers import thickness_within
 ATTRIBUTES = ("lon", "lat", "vegetation", "soil_type", "source")
 
 
-def site_attributes(records: pd.DataFrame, measured: Iterable[str], first: tuple[float, float]) -> pd.DataFrame:
+def site_attributes(
+    records: pd.DataFrame, measured: Iterable[str], first: tuple[float, float], classes: Collection[str] = ()
+) -> pd.DataFrame:
     """One row per site.
 
     Place, vegetation, soil type and source are those of the site's shallowest record that has them. A measured
     covariate is the thickness-weighted mean of the layers within the first target depth that have a value; where none
-    has, the value of the shallowest layer that does. A table of densities has one value per site, taken as it is.
+    has, the value of the shallowest layer that does. A class is that of the shallowest layer that has one. A table of
+    densities has one value per site, taken as it is.
 
     Parameters
     ----------
@@ -24,6 +27,8 @@ def site_attributes(records: pd.DataFrame, measured: Iterable[str], first: tuple
         Columns of covariates measured at the sites.
     first : (float, float)
         The first target depth, cm.
+    classes : collection of str
+        Those of `measured` that hold classes rather than numbers.
 
     Returns
     -------
@@ -34,7 +39,7 @@ def site_attributes(records: pd.DataFrame, measured: Iterable[str], first: tuple
     sites = by_site[list(ATTRIBUTES)].first()
     extra = [column for column in dict.fromkeys(measured) if column not in ("site", *ATTRIBUTES)]
     for column in extra:
-        sites[column] = _site_value(records, column, first)
+        sites[column] = by_site[column].first() if column in classes else _site_value(records, column, first)
     return sites.reset_index()[["site", "lon", "lat", "vegetation", "soil_type", *extra, "source"]]
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from engine.blockwise import MapTotals
+from pipelines.schema import TOTAL
 
 PG_PER_KM2 = 1e-6
 """Pg C in 1 km² that holds 1 kg C/m² (Eq. 3)."""
 RANGE = (2.5, 97.5)
 """Percentiles of the replicates' totals that bound the 95 % range."""
-TOTAL = "total"
 
 
 def stock_table(totals: MapTotals, zones: Sequence[str], depths: Sequence[str]) -> pd.DataFrame:

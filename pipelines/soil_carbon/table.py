@@ -2,6 +2,7 @@
 
 import difflib
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class ObservationTable:
         return f"`{name}` (column `{self.names[name]}`)" if name in self.names else f"`{name}`"
 
 
-def read_table(path: Path, columns: dict[str, str]) -> ObservationTable:
+def read_table(path: Path, columns: dict[str, str], decimal: str = ".") -> ObservationTable:
     """Read a csv, parquet, GeoPackage or GeoJSON file.
 
     A csv file is UTF-8 with commas, semicolons or tabs between fields; its fields stay text here. A vector file's
@@ -60,6 +61,8 @@ def read_table(path: Path, columns: dict[str, str]) -> ObservationTable:
         The file.
     columns : dict
         Default column name → name in the table. A column so named replaces one that has the default name.
+    decimal : {".", ","}
+        Decimal mark of a csv file's numbers.
 
     Returns
     -------
@@ -82,9 +85,10 @@ def read_table(path: Path, columns: dict[str, str]) -> ObservationTable:
         case ".gpkg" | ".geojson":
             frame, counted = _read_points(path, columns), "row"
         case suffix:
+            hint = " Save the sheet as CSV UTF-8." if suffix in (".xlsx", ".xls", ".ods") else ""
             raise InputError(
                 f"{path}: cannot read {suffix or 'a file without extension'}; "
-                "expected .csv, .parquet, .gpkg or .geojson."
+                f"expected .csv, .parquet, .gpkg or .geojson.{hint}"
             )
     if frame.empty:
         raise InputError(f"{path}: the table is empty: columns ({', '.join(map(str, frame))}), but not one record.")
@@ -95,6 +99,10 @@ def read_table(path: Path, columns: dict[str, str]) -> ObservationTable:
         )
     named = frame.drop(columns=[c for c in columns if c in frame and c not in columns.values()])
     named = named.assign(**{default: frame[name] for default, name in columns.items()})
+    if counted == "line" and decimal == ",":
+        named = named.apply(
+            lambda fields: fields if fields.name in TEXT_COLUMNS else fields.str.replace(",", ".", regex=False)
+        )
     names = {default: name for default, name in columns.items() if default != name}
     return ObservationTable(path, named, names, counted)
 
@@ -103,7 +111,8 @@ def did_you_mean(name: str, have: Iterable[object]) -> str:
     """`; did you mean …?`, or what there is instead."""
     options = [str(o) for o in have]
     folded = {o.casefold(): o for o in options}
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    longer = [o for o in folded if o.startswith(name.casefold())]
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6) or longer
     return f"; did you mean `{folded[close[0]]}`?" if close else f"; it has: {', '.join(options)}"
 
 
@@ -130,12 +139,20 @@ def _read_csv(path: Path) -> pd.DataFrame:
         ) from None
     header = text.partition("\n")[0]
     separator = max(",;\t", key=header.count)
+    # Rows without content may have any number of separators: spreadsheets leave them behind.
+    text = re.sub(rf"(?m)^[{separator} ]+(?=\r?$)", "", text)
     try:
         # Without a header row, so that every line counts and a repeated column name is not renamed silently.
         lines = pd.read_csv(io.StringIO(text), sep=separator, header=None, dtype=str, skip_blank_lines=False)
     except pd.errors.EmptyDataError:
         raise InputError(f"{path}: the file is empty; expected a header line and one line per record.") from None
     except pd.errors.ParserError as error:
+        if fields := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
+            expected, number, saw = fields.groups()
+            raise InputError(
+                f"{path}, line {number}: {saw} fields between {separator!r}, the lines before have {expected}. Is "
+                f"there a {separator!r} within a text or a number? Put it in double quotes."
+            ) from None
         raise InputError(f"{path}: not a regular csv table: {str(error).strip()}.") from None
     lines = lines.apply(lambda fields: fields.astype("str").str.strip()).replace("", None)
     within_quotes = lines.apply(lambda fields: fields.str.count("\n")).sum(axis=1)

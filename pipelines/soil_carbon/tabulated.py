@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pandas as pd
 
-from pipelines.soil_carbon.checks import Problems, check_ranges
+from pipelines.soil_carbon.checks import DENSEST, SHOWN, Problems, check_ranges
 from pipelines.soil_carbon.density import FLAGS
 
 Depths = tuple[tuple[float, float], ...]
@@ -41,6 +41,21 @@ def check_densities(frame: pd.DataFrame, depths: Depths, problems: Problems) -> 
     for part, whole in permutations(depths, 2):
         if whole[0] <= part[0] and part[1] <= whole[1]:
             _check_nested(frame, depth_label(part), depth_label(whole), problems)
+
+
+def dense(frame: pd.DataFrame, depths: Depths) -> list[str]:
+    """Warn of densities above what compact peat holds in so thick a layer: they look like another unit."""
+    notes = []
+    for depth in depths:
+        label, most = depth_label(depth), DENSEST * (depth[1] - depth[0]) / 100
+        high = frame[frame[f"socd_{label}"] > most]
+        if len(high):
+            sites = ", ".join(high["site"].astype(str).head(SHOWN))
+            notes.append(
+                f"warning: {len(high)} sites hold more than {most:g} kg C/m² in {label} cm, more than compact peat "
+                f"does; if the table is in t/ha, divide by 10: {sites}."
+            )
+    return notes
 
 
 def given_densities(frame: pd.DataFrame, depth: tuple[float, float]) -> pd.DataFrame:

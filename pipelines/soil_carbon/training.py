@@ -14,6 +14,7 @@ from engine.outputs.store import staged
 from engine.sampling import sample
 from engine.sources import SourceSpec
 from pipelines.prepare import Prepared
+from pipelines.soil_carbon.recorded import class_codes
 
 LEFT_OUT = "not_modelled"
 """Column of `profiles.parquet`: why a site does not train the model, or empty."""
@@ -73,9 +74,11 @@ class TrainingTable:
         notes = []
         for covariate, column in config.observations.at_site.items():
             if covariate in names:
-                measured = sites[column].notna().to_numpy()
-                values.loc[measured, covariate] = sites.loc[measured, column].astype("float32").to_numpy()
-                notes.append(f"{covariate}: measured at {measured.sum()} of {len(sites)} sites, else from the raster.")
+                spec, measured = config.covariates[covariate], sites[column].notna().to_numpy()
+                own = class_codes(sites[column], spec) if spec.is_categorical else sites[column].astype("float32")
+                values.loc[measured, covariate] = own[measured].to_numpy()
+                how, source = ("recorded", "map") if spec.is_categorical else ("measured", "raster")
+                notes.append(f"{covariate}: {how} at {measured.sum()} of {len(sites)} sites, else from the {source}.")
         reasons = _reasons(sites[labels[0]], values, names)
         used = (reasons == "").to_numpy()
         left_out = "".join(f"; {n} {reason}" for reason, n in reasons[~used].value_counts().items())

@@ -54,6 +54,15 @@ def test_equals_the_definition(seed, level):
     np.testing.assert_allclose(upper[0], expected[1], rtol=1e-12)
 
 
+def test_no_interval_reaches_below_what_can_be():
+    """Cut at the least possible value; what is above stays as it was, so that coverage does."""
+    *arguments, predictions = an_ensemble(2)
+    whole = np.stack(Jackknife.of(*arguments).interval(predictions, (0.5, 0.9)))
+    cut = np.stack(Jackknife.of(*arguments, least=9.0).interval(predictions, (0.5, 0.9)))
+    assert (whole[0] < 9).any() and (whole[1] > 9).all()
+    np.testing.assert_array_equal(cut, np.maximum(whole, 9))
+
+
 def test_hand_worked():
     # Two replicates, each blind to one of three sites: votes are the blind replicate's predictions.
     out_of_bag = np.array([[4.0, np.nan, np.nan], [np.nan, 6.0, np.nan]])

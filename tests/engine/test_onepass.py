@@ -41,7 +41,7 @@ def ensemble(request, client, tmp_path_factory):
         client, tmp_path_factory.mktemp(request.param) / "ensemble", x, observed,
         Features.of({name: SourceSpec(href="x.tif") for name in "abc"}),
         np.stack([np.tile([0.0, 1.0], (REPLICATES, 1)), deep], axis=1), MEMBERS[request.param],
-        outputs=("0-10", "0-30"), units="kg m-2", seed=2, version="test",
+        outputs=("0-10", "0-30"), units="kg m-2", seed=2, version="test", least=0.5,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 from sklearn.model_selection import KFold
 from sklearn.svm import SVR
 
+from engine.errors import FitError
 from engine.estimators import REGISTRY, Family
 from engine.ledger import Scratch
 from engine.seeds import Use, integer, streams
@@ -98,6 +99,17 @@ def test_goes_on_from_what_was_kept(client, tmp_path):
     again = run(scratch).predicted["xgboost", "random"]
     np.testing.assert_array_equal(again[1], marked)  # kept: not computed again
     np.testing.assert_array_equal(again[[0, 2]], whole[[0, 2]])
+
+
+def test_a_family_that_cannot_be_fitted_says_why(client):
+    x, y = sample()
+    crowd = Family("near", "sklearn.neighbors.KNeighborsRegressor", {"n_neighbors": 31}, {"n_neighbors": (31, 32)})
+    with pytest.raises(FitError, match=r"near cannot be fitted|Expected n_neighbors <= n_samples_fit"):
+        cross_validate(client, x, y, [Candidate(crowd, {})], {"random": some_folds()}, seed=5)
+    with pytest.raises(FitError, match="no combination"):
+        cross_validate(client, x, y, [Candidate(crowd, None)], {"random": some_folds()}, seed=5)
+    with pytest.raises(FitError, match="no combination"):
+        tune(client, crowd, x, y, 4, np.random.SeedSequence(1))
 
 
 def test_nested_tuning_sees_only_the_training_folds(client):

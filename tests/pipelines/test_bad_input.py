@@ -128,6 +128,31 @@ def test_unknown_hyperparameter(run, rejected):
     assert "'max_dept'; did you mean `max_depth`?" in problem
 
 
+@pytest.mark.parametrize(
+    ("family", "says"),
+    [
+        ({"name": "xgboost", "parameters": {"subsample": 7}, "grid": {}}, "subsample exceed bound"),
+        ({"name": "iso", "estimator": "sklearn.isotonic.IsotonicRegression"}, "2d array with 1 feature"),
+        ({"name": "near", "estimator": "sklearn.neighbors.KNeighborsRegressor", "grid": {"n_neighbors": [5, 39]}},
+         "n_neighbors = 39, n_samples_fit = 32"),
+    ],
+)  # fmt: skip
+def test_family_that_cannot_be_fitted(run, rejected, family, says):
+    run.set("model.families", [family])
+    problem = only(rejected())
+    assert problem.startswith(f"model.families: {family['name']} with {{") and says in problem
+
+
+def test_zone_that_tables_take_for_the_whole_region(run, rejected):
+    run.set("covariates.vegetation.classes", {"total": [1, 2], "grassland": [3]})
+    assert "`covariates.vegetation.classes`: a zone cannot be called 'total'" in only(rejected())
+
+
+def test_resolution_in_degrees(run, rejected):
+    run.set("domain.resolution", 0.05)
+    assert only(rejected()).startswith("domain.resolution: cells of 0.05 m make a grid of 2.0e+13 cells")
+
+
 # Files
 
 
@@ -229,6 +254,23 @@ def test_impossible_measurement(run, rejected, column, value, says):
     problem = only(rejected())
     assert in_table(run, 8, "S03", problem), problem
     assert says in problem
+
+
+def test_depth_that_no_profile_reaches(run, rejected):
+    run.set("depths", [[0, 10], [0, 100]])
+    assert only(rejected()).startswith("depth 0-100 cannot be regressed on depth 0-10: 0 profiles have both")
+
+
+def test_class_recorded_at_a_site_that_the_map_lacks(run, rejected):
+    run.set("observations.at_site", {"vegetation": "vegetation"})
+
+    def spoil(table: pd.DataFrame) -> None:
+        table.loc[6, "vegetation"] = "larch bog"
+
+    run.edit_profiles(spoil)
+    problem = only(rejected())
+    assert in_table(run, 8, "S03", problem), problem
+    assert "no class of covariates.vegetation; valid here: forest, grassland" in problem
 
 
 def test_overlapping_layers(run, rejected):

@@ -173,7 +173,9 @@ def test_results_are_there(finished: Path):
     assert set(MAPPED) <= set(provenance["stages"])
     assert set(provenance["sources"]) == {"mat", "ai", "tn", "vegetation"}
     assert provenance["grid"]["shape"] == [40, 50]
-    assert provenance["grid"]["cells_mapped"] < provenance["grid"]["cells_inside"] < 2000
+    grid = provenance["grid"]
+    assert grid["cells_complete"] == grid["cells_mapped"] == provenance["stages"]["map"]["cells"]
+    assert grid["cells_mapped"] < grid["cells_inside"] < 2000
     assert not [f for f in finished.rglob("*") if ".partial" in f.name]
 
 

@@ -1,5 +1,7 @@
 """Which sites train the model, with which values, and what becomes of the others."""
 
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,52 @@ def test_bootstrap_is_kept(finished: Path, training: pd.DataFrame):
     drawn = np.zeros_like(held_out, dtype=bool)
     np.put_along_axis(drawn, rows, True, axis=1)
     np.testing.assert_array_equal(np.isnan(held_out), drawn)
+
+
+@pytest.mark.parametrize("grid", [{}, {"n_neighbors": [30, 31]}], ids=["fixed", "tuned"])
+def test_a_family_that_cannot_be_fitted_is_left_out_and_named(run: SmallRun, gelisol, on_scheduler, grid):
+    """32 neighbours are there to try with, but some sites have no covariates: 28 train a fold."""
+    near = {"name": "near", "estimator": "sklearn.neighbors.KNeighborsRegressor", "parameters": {"n_neighbors": 30}}
+    fixed = {"name": "xgboost", "parameters": {"n_estimators": 20}, "grid": {}}
+    run.set("model.families", [{**near, "grid": grid} if grid else {**near, "grid": {}}, fixed])
+    result = gelisol("run", run.path, "--until", "train", *on_scheduler)
+    assert result.exit_code == 0, result.output
+    assert "warning: near" in result.stderr and "it is left out" in " ".join(result.stderr.split())
+    assert set(pd.read_csv(run.out / "validation.csv")["family"]) == {"xgboost"}
+    record = json.loads((run.out / "provenance.json").read_text())
+    assert list(record["stages"]["train"]["failed"]) == ["near"]
+
+
+def test_a_family_that_is_asked_for_must_be_fitted(run: SmallRun, gelisol, on_scheduler):
+    near = {"name": "near", "estimator": "sklearn.neighbors.KNeighborsRegressor", "parameters": {"n_neighbors": 30}}
+    run.set("model.families", [{**near, "grid": {}}, {"name": "xgboost", "grid": {}}])
+    result = gelisol("run", run.path, "--until", "train", *on_scheduler, "--set", "model.mapped=near")
+    assert result.exit_code == 3, result.output
+    assert "near cannot be fitted to 28 sites: Expected n_neighbors <= n_samples_fit" in result.stderr
+
+
+def test_deep_profiles_too_few_for_the_bootstrap_are_told_first(run: SmallRun, gelisol, on_scheduler):
+    run.edit_profiles(lambda t: t[(t["top"] == 0) | t["site"].isin(["S05", "S06", "S07", "S08"])])
+    result = gelisol("run", run.path, *on_scheduler)
+    assert result.exit_code == 1, result.output
+    assert re.search(r"in every bootstrap sample: only \d of 35 training sites have both", result.stderr)
+    assert "tune" not in result.stderr
+
+
+def test_a_class_recorded_at_a_site_replaces_the_maps(run: SmallRun, gelisol, on_scheduler):
+    """The site in the lake, which has no class on the map, is of use now; its cell has the other covariates."""
+
+    def change(table: pd.DataFrame) -> None:
+        table["vegetation"] = np.where(table["site"] == "S02", "Grassland", None)
+
+    run.edit_profiles(change)
+    run.set("observations.at_site", {"tn": "tn", "vegetation": "vegetation"})
+    result = gelisol("run", run.path, "--until", "train", *on_scheduler)
+    assert result.exit_code == 0, result.output
+    assert "vegetation: recorded at 1 of 40 sites, else from the map." in result.stderr
+    training = pd.read_parquet(run.out / "ensemble" / "training.parquet").set_index("site")
+    assert training.loc["S02", "vegetation"] == 2 and training.loc["S02", "zone"] == ""
+    assert set(training["vegetation"]) == {1, 2}
 
 
 def test_too_few_sites_within_the_domain(run: SmallRun, gelisol, on_scheduler):

@@ -27,8 +27,8 @@ LINE = "#b5651d"
 
 ZONES = ("#009E73", "#E69F00", "#0072B2", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8C6D31")
 """Okabe & Ito (2008): told apart without colour vision."""
-GROUPS = ("#882255", "#44AA99", "#DDCC77", "#332288", "#CC6677", "#117733", "#88CCEE", "#999933")
-"""Tol's muted scheme: not to be taken for zones."""
+GROUPS = ("#882255", "#44AA99", "#B8860B", "#332288", "#CC6677", "#117733", "#88CCEE", "#999933")
+"""Tol's muted scheme, its sand darkened for lines on white: not to be taken for zones."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 """What colour says, shape says, too."""
 

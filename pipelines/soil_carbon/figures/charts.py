@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
 
 from pipelines.soil_carbon.figures.canvas import FAINT, LINE, POINT
 
@@ -10,6 +11,8 @@ __all__ = ["LINE", "POINT", "cloud", "hexagons", "note", "one_to_one"]
 
 CROWDED = 1500
 """Points above which their density is drawn instead."""
+TICKS = 6
+"""Intervals of axes that are equal, at most."""
 
 
 def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
@@ -33,6 +36,8 @@ def one_to_one(axes: Axes, room: float = 0.03) -> None:
     high += room * (high - low)
     axes.plot([low, high], [low, high], color=FAINT, linewidth=0.8, linestyle="--", zorder=3)
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(TICKS))
 
 
 def note(axes: Axes, *lines: str, low: bool = False) -> None:

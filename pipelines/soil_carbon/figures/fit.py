@@ -16,6 +16,8 @@ BAND = (2.5, 97.5)
 """Percentiles of the replicates that a band spans."""
 PANEL = 2.35
 """Inches."""
+FEW_ZONES = 3
+"""Zones whose names find room above the points; those of more stand under the figure."""
 
 
 def fit_size(depths: int) -> tuple[float, float]:
@@ -72,8 +74,12 @@ def _cross_validation(
         for zone, marker in marker_of(list(colours)).items():
             here = predictions[predictions["zone"] == zone]
             style: dict[str, Any] = {"color": colours[zone], "marker": marker, "linewidths": 0, "alpha": 0.75}
-            axes.scatter(here["predicted"], here["observed"], s=11, label=zone, **style)
-        axes.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, labelspacing=0.25)
+            if len(here):
+                axes.scatter(here["predicted"], here["observed"], s=11, label=zone, **style)
+        if len(zones) <= FEW_ZONES:
+            axes.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, labelspacing=0.25)
+        else:
+            axes.figure.legend(loc="outside lower center", ncols=len(zones), handletextpad=0.1, columnspacing=1)
     # Predictions vary less than observations: beyond them is room for the scores.
     one_to_one(axes, room=0.3)
     note(

@@ -107,10 +107,11 @@ def draw_graticule(axes: Axes, crs: CRS, frame: Frame, width: float = 4.0) -> se
         label("right", set(meridians), True)
         # Towards the corner without the scale bar, half a step off a meridian, so that no line runs through the labels.
         corner = to_degrees.transform(frame[1], frame[2])[0]
+        room = CROWDED / 2 / width * (frame[1] - frame[0])
         ray_lon = (np.floor(corner / step_lon) + 0.5) * step_lon if np.isfinite(corner) else step_lon / 2
         for parallel in parallels:
             x, y = to_plane.transform(ray_lon, parallel)
-            if frame[0] < x < frame[1] and frame[2] < y < frame[3]:
+            if frame[0] + room < x < frame[1] - room and frame[2] + room < y < frame[3] - room:
                 style: dict[str, Any] = {"fontsize": 6, "ha": "center", "va": "center", "zorder": 7}
                 axes.text(x, y, north_south(parallel), path_effects=HALO, **style)
     else:

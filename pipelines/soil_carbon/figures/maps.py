@@ -98,6 +98,7 @@ def draw_map(
     mappable = ScalarMappable(scale.norm, scale.colormap)
     figure.colorbar(mappable, cax=bar, orientation="horizontal", extend=extend, extendfrac=EXTENSION, label=scale.label)
     bar.tick_params(length=2)
+    bar.xaxis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
     _histogram(histogram, field.values, scale, below, above)
     if mark is not None:
         histogram.axvline(mark, color=WARNING, linewidth=1)

@@ -10,6 +10,9 @@ from odc.geo.geobox import GeoBox
 SIDE = 1000
 """Most pixels along a side of a picture: 300 a printed inch in a map of half a page's width."""
 
+LEAST_SPAN = 0.1
+"""What a colour scale spans at the least, as a share of its middle."""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -107,11 +110,14 @@ def _averages(strip: np.ndarray, factor: int) -> np.ndarray:
 
 
 def limits(*maps: np.ndarray) -> tuple[float, float]:
-    """The 2nd and 98th percentile of all known values: a colour scale that outliers do not squeeze."""
+    """The 2nd and 98th percentile of all known values: a colour scale that outliers do not squeeze.
+
+    Maps that hardly vary get a wider one, so that rounding and trifles do not look like a pattern.
+    """
     known = np.concatenate([m[np.isfinite(m)] for m in maps])
     if not known.size:
         return 0.0, 1.0
     low, high = np.percentile(known, [2, 98])
-    # A constant map still needs a scale with an inside.
-    margin = max(abs(low) * 0.01, 1e-6) if high - low < 1e-9 * max(abs(low), 1) else 0.0
+    least = max(LEAST_SPAN * abs(low + high) / 2, 1e-6)
+    margin = max(least - (high - low), 0.0) / 2
     return float(low - margin), float(high + margin)

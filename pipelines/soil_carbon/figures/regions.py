@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.soil_carbon.figures.canvas import FAINT, LINE, POINT, WIDTH, letter
-from pipelines.soil_carbon.regions import THIS_RUN
+from pipelines.soil_carbon.regions import AS_PRINTED, THIS_RUN
 from pipelines.soil_carbon.wording import depth_text, number
 
 
@@ -50,13 +50,15 @@ def draw_regions(figure: Figure, regions: pd.DataFrame) -> None:
 
 
 def _points(axes: Axes, rows: pd.DataFrame, own: np.ndarray, value: str, lower: str, upper: str) -> None:
-    for y, (x, low, high, mine) in enumerate(zip(rows[value], rows[lower], rows[upper], own, strict=True)):
+    printed = rows[value + AS_PRINTED]
+    for y, (x, low, high, text, mine) in enumerate(
+        zip(rows[value], rows[lower], rows[upper], printed, own, strict=True)
+    ):
         colour, marker = (LINE, "D") if mine else (POINT, "o")
         if np.isfinite([low, high]).all():
             axes.plot([low, high], [y, y], color=colour, linewidth=1.2)
         axes.plot(x, y, marker, color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.4)
         end = high if np.isfinite(high) else x
-        # Of others the digits that they gave.
         axes.annotate(
-            number(x) if mine else f"{x:g}", (end, y), (5, 0), textcoords="offset points", va="center", fontsize=7
+            number(x) if mine else text, (end, y), (5, 0), textcoords="offset points", va="center", fontsize=7
         )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from pipelines.soil_carbon.regions import AS_PRINTED
 from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.results import Results
 from pipelines.soil_carbon.truth import Agreement
@@ -46,7 +47,7 @@ def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.Dat
         "coverage": results.coverage,
         "importance": results.importance,
         "partial_dependence": results.partial_dependence,
-        "regions": regions,
+        "regions": regions.loc[:, ~regions.columns.str.endswith(AS_PRINTED)],
         "truth": pd.DataFrame([asdict(agreement) for agreement in agreements]),
     }
     return {

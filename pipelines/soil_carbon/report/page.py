@@ -140,6 +140,7 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "importance": tables.importance(results),
         "leading": results.importance.query("kind == 'covariate'")["label"][:LEADING].tolist(),
         "regions": tables.regions(regions),
+        "failed": list(dict(stages.get("train", {}).get("failed", {})).values()),
         "notes": {stage: facts.get("notes", []) for stage, facts in stages.items()},
         # This page is part of the stage that the record does not have yet, or has from another time.
         "stages": {name: facts for name, facts in stages.items() if name != "report"},

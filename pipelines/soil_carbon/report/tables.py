@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.soil_carbon.regions import THIS_RUN
+from pipelines.soil_carbon.regions import AS_PRINTED, THIS_RUN
 from pipelines.soil_carbon.results import Results
 from pipelines.soil_carbon.stocks import TOTAL
 from pipelines.soil_carbon.wording import number, span
@@ -161,18 +161,19 @@ def regions(compared: pd.DataFrame) -> list[Row]:
     for row in records(compared):
         own = row["citation"] == THIS_RUN
         ranges = {
-            f"{quantity}_range": _published_range(row[lower], row[upper]) if not own else span(row[lower], row[upper])
+            f"{quantity}_range": span(row[lower], row[upper]) if own else _as_printed(row, lower, upper)
             for quantity, lower, upper in (
                 ("socd", "socd_lower", "socd_upper"), ("stock", "stock_lower_pg", "stock_upper_pg"),
             )
         }  # fmt: skip
-        shown = number if own else "{:g}".format
-        rows.append({**row, **ranges, "socd": shown(row["socd"]), "stock": shown(row["stock_pg"])})
+        socd, stock = (number(row[name]) if own else _as_printed(row, name) for name in ("socd", "stock_pg"))
+        rows.append({**row, **ranges, "socd": socd, "stock": stock})
     return rows
 
 
-def _published_range(lower: float, upper: float) -> str:
-    return f"{lower:g}–{upper:g}" if np.isfinite([lower, upper]).all() else "–"
+def _as_printed(row: Row, *names: str) -> str:
+    """A published number, or the two of a range."""
+    return "–".join(filter(None, (row[name + AS_PRINTED] for name in names))) or "–"
 
 
 def coverage(results: Results) -> list[Row]:

@@ -183,9 +183,9 @@ def test_more_leaves_than_a_byte_holds():
 def test_replicates_that_share_too_many_comparisons_are_taken_in_turn():
     rng = np.random.default_rng(0)
     models = []
-    for seed in range(4):
+    for seed in range(8):
         x, y = rng.normal(size=(3000, 4)).astype("float32"), rng.normal(size=3000)
-        models.append(RandomForestRegressor(5, random_state=seed).fit(x, y))
+        models.append(RandomForestRegressor(8, random_state=seed).fit(x, y))
     forest, found = Forest.from_sklearn(models), rng.normal(size=(300, 4)).astype("float32")
     assert len(forest.describe()["comparisons"]) > 1
     expected = np.stack([m.predict(found) for m in models], axis=1).astype("float32")

@@ -74,7 +74,7 @@ def test_a_sample_with_too_few_distinct_profiles_is_named():
     shallow, deep = np.arange(5.0), np.array([[1.0, 1], [2, np.nan], [4, 3], [np.nan, 4], [5, 5]])
     whole = np.arange(5)
     poor = np.array([0, 0, 1, 2, 1])  # the second depth has only profiles 0 and 2
-    with pytest.raises(InputError, match=r"bootstrap replicate 1: depth 0-50 .* depth 0-10: 2 profiles have both"):
+    with pytest.raises(InputError, match=r"depth 0-50 .* depth 0-10 in every .* replicate 1 draws 2 of them"):
         bootstrap_coefficients(shallow, deep, np.stack([whole, poor]), LABELS)
     with pytest.raises(InputError, match=r"depth 3 .* depth 1"):
         bootstrap_coefficients(shallow, deep, np.stack([whole, poor]))

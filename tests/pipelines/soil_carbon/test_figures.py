@@ -91,6 +91,13 @@ def test_limits_leave_out_outliers_and_never_collapse():
     assert limits(np.array([np.nan])) == (0, 1)
 
 
+def test_a_map_that_hardly_varies_shows_no_pattern():
+    """Prediction intervals of nearly one width: rounding must not look like a map."""
+    low, high = limits(np.float32(17.048) + np.float32(1e-6) * np.arange(100))
+    assert (low, high) == pytest.approx((17.048 * 0.95, 17.048 * 1.05), rel=1e-4)
+    assert limits(np.linspace(-1, 1, 101)) == pytest.approx((-0.96, 0.96))
+
+
 def labels_of(axes) -> dict[str, list[tuple[float, float]]]:
     places: dict[str, list[tuple[float, float]]] = {}
     for text in axes.texts:

@@ -160,7 +160,7 @@ def test_regions_stand_below_the_run(results):
     assert [tick.label1.get_fontweight() for tick in ticks][-2:] == ["normal", "bold"]
     points = [line.get_xdata()[0] for line in density.lines if line.get_marker() in ("o", "D")]
     np.testing.assert_allclose(points, regions["socd"][::-1])
-    assert "13" in texts(density) and "17.3" in texts(density)
+    assert "13.0" in texts(density) and "17.3" in texts(density)
 
 
 def test_records_name_zones_or_they_do_not():

@@ -78,7 +78,12 @@ def test_every_target_depth_needs_its_density(problems):
     ("changes", "line", "said"),
     [
         ({"soc": ["40", "n.d.", "45", "25"]}, "3: site A", "`soc` is 'n.d.'; expected a number"),
-        ({"soc": ["40", "2,5", "45", "25"]}, "3: site A", "decimals take a point"),
+        (
+            {"soc": ["40", "2,5", "45", "25"]},
+            "3: site A",
+            "`soc` is '2,5', with a decimal comma (1 records)",
+        ),
+        ({"lon": ["120", "120°30'E", "121", "121"]}, "3: site A", "decimal degrees such as"),
         ({"soc": ["40", "inf", "45", "25"]}, "3: site A", "`soc` is 'inf'; expected a number"),
         ({"soc": [40, 20, -9999, 25]}, "4: site B", "`soc` is -9999; expected 0 to 700 g/kg (leave the field empty"),
         ({"soc": [40, 20, 45000, 25]}, "4: site B", "mg/kg divides by 1000"),
@@ -98,6 +103,7 @@ def test_every_target_depth_needs_its_density(problems):
         ({"lon": [120, 120, 121, 121.001]}, "5: site B", "but before at lon 121.00000, lat 51.00000"),
         ({"top": [0, None, 0, 10]}, "3: site A", "`top` is empty"),
         ({"bottom": ["10", "thirty", "10", "30"]}, "3: site A", "`bottom` is 'thirty'; expected a number"),
+        ({"top": ["0", "10-Dec", "0", "10"]}, "3: site A", "spreadsheets turn depths"),
         ({"top": [0, 30, 0, 10]}, "3: site A", "top 30 is not above bottom 30"),
         ({"top": [-5, 10, 0, 10]}, "2: site A", "layer -5–10 cm lies above the surface"),
         ({"top": [0, 8, 0, 10]}, "3: site A", "layer 8–30 cm overlaps layer 0–10 cm of line 2"),
@@ -123,6 +129,17 @@ def test_one_mistake_in_a_layer_table_is_one_message(problems, changes, line, sa
 def test_one_mistake_in_a_density_table_is_one_message(problems, changes, said):
     (found,) = problems(densities(**changes))
     assert said in found
+
+
+def test_decimal_commas_are_one_problem_a_column(problems):
+    found = problems(layers(soc=["4,1", "2,5", "45", "n.d."], lat=["50,1", "50,1", "51", "51"]))
+    assert [problem.partition(": ")[0] for problem in found] == ["p.csv, line 2", "p.csv, line 2", "p.csv, line 5"]
+    assert "`soc` is '4,1', with a decimal comma (2 records); set `decimal: ','`" in found[1]
+
+
+def test_densities_in_another_unit_are_a_suspicion(notes):
+    (warning,) = (note for note in notes(densities(**{"socd_0-10": [4, 42], "socd_0-30": [9, 58]})) if "warn" in note)
+    assert "1 sites hold more than 20 kg C/m² in 0-10 cm" in warning and "t/ha" in warning and "B" in warning
 
 
 def test_columns_that_a_density_table_does_not_need_are_not_judged(notes):

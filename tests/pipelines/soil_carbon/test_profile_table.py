@@ -35,6 +35,17 @@ def test_separators_and_stray_blanks(tmp_path, separator):
     assert pd.isna(frame.loc[4, "soc"])
 
 
+def test_a_spreadsheet_of_central_europe(tmp_path):
+    """Semicolons, decimal commas, a byte order mark, and rows that only hold separators, too many of them."""
+    path = tmp_path / "p.csv"
+    rows = ["site;lon;soc;source", "A;120,5;40,25;Müller, 1999", ";;;;;;", "", "B;-1;3e1;", ";;;"]
+    path.write_bytes("\r\n".join(rows).encode("utf-8-sig"))
+    frame = read_table(path, {}, ",").frame
+    assert frame.index.tolist() == [2, 5]
+    assert pd.to_numeric(frame["lon"]).tolist() == [120.5, -1] and pd.to_numeric(frame["soc"]).tolist() == [40.25, 30]
+    assert frame.loc[2, "source"] == "Müller, 1999"
+
+
 def test_columns_of_another_name_take_the_default_one(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("id,soc,SOC_g_kg\nA,wrong,40\n")
@@ -57,7 +68,7 @@ def test_two_default_columns_may_trade_names(tmp_path):
         (b"", "the file is empty"),
         (b"site,lon\n", "not one record"),
         (b"site,source\nA,x\nB,M\xfcller\n", "line 3: byte 0xfc is not UTF-8"),
-        (b"site,lon\nA,1\nB,2,3\n", "Expected 2 fields in line 3, saw 3"),
+        (b"site,lon\nA,1\nB,2,3\n", "line 3: 3 fields between ',', the lines before have 2"),
         (b"site,lon,lon\nA,1,2\n", "line 1: the column lon is there more than once"),
     ],
 )

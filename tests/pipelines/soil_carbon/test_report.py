@@ -182,8 +182,8 @@ def test_zones_are_tested_on_all_and_on_thinned_cells(sheet):
 def test_regions_keep_the_digits_of_their_sources(run, sheet):
     density = pd.read_csv(run / "stocks.csv").query("zone == 'total' and depth == '0-30'")["socd_mean"].iloc[0]
     assert f"this run {density:.1f}" in sheet.text
-    assert "Circumpolar Hugelius et al. 2014 13 10–25 217 202–232 95 % CI" in sheet.text
-    assert "Qinghai–Tibet Ding et al. 2016 6 3.5–9 7 – 95 % CI" in sheet.text
+    assert "Circumpolar Hugelius et al. 2014 13.0 10–25 217 202–232 95 % CI" in sheet.text
+    assert "Qinghai–Tibet Ding et al. 2016 6.0 3.5–9 7.0 – 95 % CI" in sheet.text
     assert "https://doi.org/10.1126/sciadv.aaz5236" in sheet.links
 
 
