@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-import zarr
 from machine import describe
 from odc.geo.geobox import GeoBox
 
@@ -154,7 +153,10 @@ def train(client, grid: Grid, out: Path, display: Display):
     observed = np.stack([first, 2.3 * first + rng.normal(0, 1, SITES), 2.9 * first + rng.normal(0, 1.5, SITES)], axis=1)
     lines = np.stack(
         [np.tile([0.0, 1.0], (REPLICATES, 1))]
-        + [np.stack([rng.normal(0.1, 0.05, REPLICATES), rng.normal(slope, 0.05, REPLICATES)], 1) for slope in (2.3, 2.9)],
+        + [
+            np.stack([rng.normal(0.1, 0.05, REPLICATES), rng.normal(slope, 0.05, REPLICATES)], 1)
+            for slope in (2.3, 2.9)
+        ],
         axis=1,
     )
     member = Member(family=REGISTRY["xgboost"], parameters={"n_estimators": ROUNDS, "max_depth": DEPTH})

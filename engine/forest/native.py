@@ -1,10 +1,11 @@
 """The extension module, where this installation has it: without a C++ compiler the plain paths serve."""
 
+import importlib
 from typing import Any
 
 _module: Any
 try:
-    from engine.forest import _native as _module
+    _module = importlib.import_module("engine.forest._native")
 except ImportError:
     _module = None
 

@@ -7,7 +7,7 @@ typedef int64_t Longs __attribute__((vector_size(32)));
 typedef float Four __attribute__((vector_size(16)));
 
 constexpr int kLanes = 4;
-constexpr int64_t kInserted = 24;  // the largest so many are kept in order; of more, all are looked at
+constexpr int64_t kKept = 40;  // up to so many largest values are kept in order; of more, the last is selected
 
 inline Doubles all_of(double value) { return Doubles{value, value, value, value}; }
 inline Doubles larger(Doubles a, Doubles b) { return a > b ? a : b; }
@@ -55,22 +55,23 @@ static void add(const FixedPoint& format, const double* terms, int n, const std:
     }
 }
 
-// The largest values seen so far, in descending order, cell by cell.
+// The k largest values seen so far, in descending order, cell by cell.
 struct Largest {
-    Doubles kept[kInserted];
+    Doubles kept[kKept];
     int64_t k;
 
     explicit Largest(int64_t count) : k(count) {
         for (int64_t i = 0; i < k; ++i) kept[i] = all_of(-HUGE_VAL);
     }
-    Doubles last() const { return kept[k - 1]; }
-    void take(Doubles value) {
-        if (!any(value > last())) return;
-        for (int64_t i = 0; i < k; ++i) {
-            const Doubles above = larger(kept[i], value);
-            value = smaller(kept[i], value);
-            kept[i] = above;
+    Doubles take(Doubles value) {
+        if (any(value > kept[k - 1])) {
+            for (int64_t i = 0; i < k; ++i) {
+                const Doubles above = larger(kept[i], value);
+                value = smaller(kept[i], value);
+                kept[i] = above;
+            }
         }
+        return kept[k - 1];
     }
 };
 
@@ -82,12 +83,17 @@ struct Room {
     explicit Room(const Statistics& s)
         : values(s.replicates), subsets(16 * s.chunks()), low(s.most_sites()), high(s.most_sites()), selected(s.most_sites()) {}
 
-    // The k-th largest of the first `count` values, cell by cell.
-    Doubles kth_largest(const Doubles* of, int64_t count, int64_t k) {
+    // The k-th largest of the first `count` values, cell by cell; at least k of them are not below the floor.
+    Doubles kth_largest(const Aligned<Doubles>& of, int64_t count, int64_t k, Doubles floor) {
         Doubles result;
         for (int lane = 0; lane < kLanes; ++lane) {
-            for (int64_t i = 0; i < count; ++i) selected[i] = -of[i][lane];
-            std::nth_element(selected.begin(), selected.begin() + (k - 1), selected.begin() + count);
+            const double* value = reinterpret_cast<const double*>(of.get()) + lane;
+            int64_t kept = 0;
+            for (int64_t i = 0; i < count; ++i, value += kLanes) {
+                selected[kept] = -*value;
+                kept += *value >= floor[lane];
+            }
+            std::nth_element(selected.begin(), selected.begin() + (k - 1), selected.begin() + kept);
             result[lane] = -selected[k - 1];
         }
         return result;
@@ -113,37 +119,33 @@ static void interval(const Votes& votes, int64_t replicates, const Doubles* valu
             for (int code = 0; code < 1 << bit; ++code) sums[code | 1 << bit] = sums[code] + value;
         }
     }
-    const auto vote_of = [&](int64_t site) {
-        const uint8_t* code = votes.codes.data() + site * chunks;
-        Doubles vote = room.subsets.get()[code[0]];
-        for (int64_t chunk = 1; chunk < chunks; ++chunk) vote += room.subsets.get()[16 * chunk + code[chunk]];
-        return vote * votes.share[site];
-    };
-    if (k > kInserted) {
-        for (int64_t i = 0; i < sites; ++i) {
-            const Doubles vote = vote_of(i);
-            room.low.get()[i] = votes.residual[i] - vote;
-            room.high.get()[i] = votes.residual[i] + vote;
-        }
-        lower = -room.kth_largest(room.low.get(), sites, k);
-        upper = room.kth_largest(room.high.get(), sites, k);
-        return;
-    }
     // The mean of some of the values is no further from that of all than `reach` standard deviations. Sites come in
-    // descending order of their residuals: once these are too small to matter, all that follow are.
+    // descending order of their residuals: the k largest so far set a floor, or the first k; once a site cannot reach it,
+    // none that follows can.
     Doubles reach;
     for (int lane = 0; lane < kLanes; ++lane)
         reach[lane] = votes.reach * std::sqrt(squared[lane] / double(replicates)) + 1e-9 * std::fabs(mean[lane]);
-    Largest low(k), high(k);
-    for (int64_t i = 0; i < sites; ++i) {
-        const Doubles residual = all_of(votes.residual[i]);
-        if (i >= k && !any((residual + mean + reach > high.last()) | (residual - mean + reach > low.last()))) break;
-        const Doubles vote = vote_of(i);
-        low.take(residual - vote);
-        high.take(residual + vote);
+    const bool few = k <= kKept;
+    Largest lows(few ? k : 1), highs(few ? k : 1);
+    Doubles low_floor = all_of(few ? -HUGE_VAL : HUGE_VAL), high_floor = low_floor;
+    int64_t count = 0;
+    for (; count < sites; ++count) {
+        const Doubles residual = all_of(votes.residual[count]);
+        if (count >= k && !any((residual + mean + reach >= high_floor) | (residual - mean + reach >= low_floor))) break;
+        const uint8_t* code = votes.codes.data() + count * chunks;
+        Doubles vote = room.subsets.get()[code[0]];
+        for (int64_t chunk = 1; chunk < chunks; ++chunk) vote += room.subsets.get()[16 * chunk + code[chunk]];
+        vote *= votes.share[count];
+        const Doubles low = residual - vote, high = residual + vote;
+        if (few) {
+            low_floor = lows.take(low), high_floor = highs.take(high);
+        } else {
+            room.low.get()[count] = low, room.high.get()[count] = high;
+            if (count < k) low_floor = smaller(low_floor, low), high_floor = smaller(high_floor, high);
+        }
     }
-    lower = -low.last();
-    upper = high.last();
+    lower = few ? -low_floor : -room.kth_largest(room.low, count, k, low_floor);
+    upper = few ? high_floor : room.kth_largest(room.high, count, k, high_floor);
 }
 
 // Statistics of up to 256 cells, and what they add to the sums of their zones.
