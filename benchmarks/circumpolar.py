@@ -69,12 +69,7 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
     grid, display = a_grid(cells), Display()
     with local_client(workers) as client, Memory() as memory:
         threads = sum(client.nthreads().values())
-        create(out / "cube.zarr", grid, {**{n: Layer("float32", {}) for n in NUMBERS}, "vegetation": Layer("uint8", {}),
-               DOMAIN: Layer("uint8", {})}, {}, {})  # fmt: skip
-        with display.stage("cube", "blocks") as progress:
-            for _ in run_each(client, write_covariates, grid.blocks(), out / "cube.zarr", grid.geobox.extent.boundingbox.right,
-                              total=grid.n_blocks, progress=progress, name="cube"):  # fmt: skip
-                pass
+        make_cube(client, grid, out / "cube.zarr", display)
         ensemble = train(client, grid, out, display)
         plan = make_plan(grid, out / "cube.zarr", ensemble, out / "applicability.npz", "vegetation", len(CLASSES), 0.95)
         coords = {"depth": ("depth", np.array(LABELS))}
@@ -99,6 +94,18 @@ def a_grid(cells: float) -> Grid:
     radius = np.ceil(np.sqrt(cells / LAND / np.pi)) * 1000 + 1000
     geobox = GeoBox.from_bbox((-radius, -radius, radius, radius), crs="EPSG:6931", resolution=1000)
     return Grid(geobox, CHUNK, geobox.extent)
+
+
+def make_cube(client, grid: Grid, path: Path, display: Display) -> None:
+    """Covariates on the grid, one task a block."""
+    layers = dict.fromkeys(NUMBERS, Layer("float32", {})) | dict.fromkeys(("vegetation", DOMAIN), Layer("uint8", {}))
+    create(path, grid, layers, {}, {})
+    radius = grid.geobox.extent.boundingbox.right
+    with display.stage("cube", "blocks") as progress:
+        for _ in run_each(
+            client, write_covariates, grid.blocks(), path, radius, total=grid.n_blocks, progress=progress, name="cube"
+        ):
+            pass
 
 
 def write_covariates(block: Block, path: Path, radius: float) -> None:

@@ -207,26 +207,28 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
     for (const Run& run : runs) sums.cells[run.zone] += run.last - run.first;
 }
 
-// Squared distance of each cell from the nearest point, both scaled.
+// Squared distance of each cell from the nearest point, both scaled; eight cells at a time.
 static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out) {
     const int64_t dimensions = int64_t(p.columns.size()), points = int64_t(p.places.size()) / dimensions;
-    Aligned<Doubles> at(dimensions);
-    for (int64_t cell = 0; cell < cells; cell += kLanes) {
-        for (int64_t d = 0; d < dimensions; ++d)
-            for (int lane = 0; lane < kLanes; ++lane)
-                at.get()[d][lane] =
-                    double(x.x[std::min(cell + lane, cells - 1) * x.row + p.columns[d] * x.column]) * p.scale[d];
-        Doubles best = all_of(HUGE_VAL);
+    Aligned<Doubles> at(2 * dimensions);
+    for (int64_t cell = 0; cell < cells; cell += 2 * kLanes) {
+        for (int64_t d = 0; d < dimensions; ++d) {
+            const float* column = x.x + p.columns[d] * x.column;
+            for (int lane = 0; lane < 2 * kLanes; ++lane)
+                at.get()[2 * d + lane / kLanes][lane % kLanes] =
+                    double(column[std::min(cell + lane, cells - 1) * x.row]) * p.scale[d];
+        }
+        Doubles best[2] = {all_of(HUGE_VAL), all_of(HUGE_VAL)};
         for (int64_t point = 0; point < points; ++point) {
             const double* place = p.places.data() + point * dimensions;
-            Doubles distance = all_of(0.0);
+            Doubles a = all_of(0.0), b = all_of(0.0);
             for (int64_t d = 0; d < dimensions; ++d) {
-                const Doubles apart = at.get()[d] - place[d];
-                distance += apart * apart;
-                if (d % 4 == 3 && !any(distance < best)) break;  // it only grows
+                const Doubles apart_a = at.get()[2 * d] - place[d], apart_b = at.get()[2 * d + 1] - place[d];
+                a += apart_a * apart_a, b += apart_b * apart_b;
+                if (d % 4 == 3 && !any((a < best[0]) | (b < best[1]))) break;  // they only grow
             }
-            best = smaller(best, distance);
+            best[0] = smaller(best[0], a), best[1] = smaller(best[1], b);
         }
-        for (int lane = 0; lane < kLanes && cell + lane < cells; ++lane) out[cell + lane] = best[lane];
+        for (int lane = 0; lane < 2 * kLanes && cell + lane < cells; ++lane) out[cell + lane] = best[lane / kLanes][lane % kLanes];
     }
 }
