@@ -30,8 +30,9 @@ format: .venv/ready  ## Put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready  ## Measure what the README states
+bench: .venv/ready  ## Measure what the README states (some 15 minutes)
 	$(BIN)/python benchmarks/virtual.py
+	$(BIN)/python benchmarks/forest.py
 
 sanitize: .venv/ready  ## Test the kernel under AddressSanitizer and UBSan (needs g++), then build it as it was
 	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" LDFLAGS="-fsanitize=address,undefined" \

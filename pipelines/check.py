@@ -5,9 +5,11 @@ from rich.table import Table
 
 from engine.blockwise import STATISTICS
 from engine.features import Features
+from engine.forest import INSTRUCTION_SETS
 from pipelines.prepare import Prepared
 from pipelines.run import stage_states
 
+SLOW = "not built: the plain path serves, some 50 times slower; install a C++ compiler, then gelisol again"
 _BASE_BYTES = 450e6
 """Memory of a worker that has only loaded the libraries."""
 _BYTES_PER_REPLICATE = 1.5e6
@@ -54,6 +56,7 @@ def _grid(prepared: Prepared) -> Table:
     )
     table.add_row("cells", f"{height} × {width} of {config.domain.resolution:g} m in {grid.n_blocks} blocks")
     memory, disk = _projected(prepared)
+    table.add_row("kernel", f"compiled ({INSTRUCTION_SETS[0]})" if INSTRUCTION_SETS else SLOW)
     table.add_row("memory", f"about {memory / 1e9:.2g} GB for each worker thread")
     table.add_row("disk", f"at most {disk / 1e9:.2g} GB in {prepared.directory}")
     return table

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 import engine
 from engine.cluster import local_client, peak_memory, remote_client
+from engine.forest import INSTRUCTION_SETS
 from engine.ledger import Ledger, key_of
 from engine.outputs.store import staged
 from pipelines import STAGES
@@ -122,6 +123,7 @@ def _describe_cluster(client: Client) -> str:
 def _describe(prepared: Prepared, provenance: Provenance) -> None:
     grid, config = prepared.grid, prepared.config
     provenance.add(
+        kernel=INSTRUCTION_SETS[0] if INSTRUCTION_SETS else "plain",
         seed=config.model.seed,
         sources={
             name: {
