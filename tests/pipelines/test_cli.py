@@ -15,7 +15,7 @@ import engine
 from engine.outputs.store import open_dataset
 from pipelines import STAGES
 from pipelines.config import RunFile, load
-from pipelines.stages import ARTEFACTS
+from pipelines.keys import ARTEFACTS
 
 
 def stamps(directory: Path, *stages: str) -> dict[Path, int]:
