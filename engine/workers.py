@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from distributed import Client, get_worker
+from distributed import Client, Worker
 
 import engine
 from engine.cluster import ONE_THREAD
@@ -88,7 +88,7 @@ def _code() -> str:
     return digest.hexdigest()[:12]
 
 
-def _facts(sizes: dict[str, int], probe: str) -> dict[str, Any]:
+def _facts(sizes: dict[str, int], probe: str, dask_worker: Worker) -> dict[str, Any]:
     """What a worker has to say of itself."""
     unreadable = []
     for file, size in sizes.items():
@@ -105,14 +105,13 @@ def _facts(sizes: dict[str, int], probe: str) -> dict[str, Any]:
         Path(probe, wrote).write_text(Path(probe, "here").read_text(encoding="utf-8"), encoding="utf-8")
     except OSError as error:
         wrote, why = "", str(error.strerror)
-    worker = get_worker()
     return {
         "versions": versions(),
         "unreadable": unreadable,
         "wrote": wrote,
         "why": why,
         "environment": {name: os.environ.get(name, "not set") for name in ONE_THREAD},
-        "threads": worker.state.nthreads,
+        "threads": dask_worker.state.nthreads,
         "cores": os.cpu_count() or 1,
     }
 

@@ -237,6 +237,8 @@ def test_until_stops(run: SmallRun, gelisol):
         "run.yaml",
         "provenance.json",
         "ledger.json",
+        "events.jsonl",
+        "gelisol.log",
     }
 
 
