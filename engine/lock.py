@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from engine.errors import InputError
+from engine.errors import RunError
 from engine.outputs.store import write_file
 
 LOCK = "run.lock"
@@ -103,7 +103,7 @@ def locked(directory: Path) -> Iterator[Owner | None]:
 
     Raises
     ------
-    InputError
+    RunError
         If another run works there, naming it.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def locked(directory: Path) -> Iterator[Owner | None]:
     with _guarded(directory):
         before = held(directory)
         if before and before.alive:
-            raise InputError(
+            raise RunError(
                 f"{directory}: another run works here: {before.owner}. Wait until it has ended, stop it, or choose "
                 "another folder with --out."
             )

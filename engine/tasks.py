@@ -22,6 +22,9 @@ WAITS = (1.0, 5.0, 20.0)
 """Seconds between the tries of a task that reads files of others."""
 TOPIC = "gelisol"
 """Dask topic on which tasks tell the client of what passes by itself."""
+NO_WORKERS_S = 300.0
+"""How long there may be no worker that works, s; nodes that were taken back need time to be replaced."""
+_LOOK_EVERY_S = 5.0
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATIENCE = 10.0
 """Seconds that running tasks get to end after an error."""
@@ -73,8 +76,8 @@ def run_each(
     Raises
     ------
     RunError
-        If workers keep dying under a task, the scheduler is lost, or a disk is full. What else a task raises is raised
-        as it is.
+        If workers keep dying under a task, all of them stay away, the scheduler is lost, or a disk is full. What else a
+        task raises is raised as it is.
     """
     remaining, numbers, run = iter(items), count(), uuid4().hex[:8]
     waiting: dict[Any, Item] = {}
@@ -93,7 +96,7 @@ def run_each(
     done = before
     progress(done, total)
     try:
-        for future in completed:
+        for future in _as_ready(completed, client, name):
             result = future.result()
             item = waiting.pop(future)
             future.release()
@@ -117,6 +120,26 @@ def run_each(
             with suppress(TimeoutError, CancelledError):
                 wait(list(waiting), timeout=_PATIENCE)
             client.cancel(list(waiting))
+
+
+def _as_ready(completed: as_completed, client: Client, name: str) -> Iterator[Any]:
+    """Futures as they are ready; an error if for long there is no worker that could make one ready."""
+    looked = fit = time.monotonic()
+    while completed.count():
+        if completed.has_ready():
+            yield next(completed)
+            continue
+        with completed.thread_condition:
+            completed.thread_condition.wait(timeout=0.1)
+        if (now := time.monotonic()) - looked < _LOOK_EVERY_S:
+            continue
+        looked = now
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(worker["status"] == "running" for worker in workers):
+            fit = now
+        elif now - fit > NO_WORKERS_S:
+            state = "are all paused for lack of memory" if workers else "are all gone, and no other has joined"
+            raise RunError(f"{name}: the workers {state}, for {NO_WORKERS_S:g} s now")
 
 
 def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *shared: Any) -> Any:

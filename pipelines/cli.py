@@ -1,7 +1,9 @@
 """The command `gelisol`: its verbs, exit codes and messages."""
 
 import shutil
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +42,12 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.
 
 @contextmanager
 def _reported(log: Path | None = None) -> Iterator[None]:
-    """Turn errors into messages and exit codes: 1 the input is at fault, 3 the run failed."""
+    """Turn errors into messages and exit codes: 1 the input is at fault, 3 the run failed.
+
+    A batch system's request to end (SIGTERM) stops a run in order, as Ctrl-C does.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except InputError as error:

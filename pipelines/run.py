@@ -55,8 +55,10 @@ def execute(
 
     Raises
     ------
+    RunError
+        If another run works in the folder, or the run fails.
     InputError
-        If another run works in the folder, or the workers do not fit the run.
+        If the workers do not fit the run.
     """
     display = display or Display()
     directory = prepared.directory

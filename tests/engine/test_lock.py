@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import InputError
+from engine.errors import RunError
 from engine.lock import LOCK, STALE_S, Owner, held, locked
 
 
@@ -30,7 +30,7 @@ def a_dead_process() -> int:
 def test_the_second_is_refused_and_told_who_is_first(tmp_path):
     with locked(tmp_path / "out") as former:
         assert former is None
-        with pytest.raises(InputError, match=rf"another run works here: process {os.getpid()} of .* on .*, started 20"):
+        with pytest.raises(RunError, match=rf"another run works here: process {os.getpid()} of .* on .*, started 20"):
             locked(tmp_path / "out").__enter__()
         assert held(tmp_path / "out").alive
     assert held(tmp_path / "out") is None
@@ -64,7 +64,7 @@ def test_a_stale_lock_is_taken_over(tmp_path, change, age_s):
 
 def test_a_run_on_another_machine_is_alive_while_its_heart_beats(tmp_path):
     leave(tmp_path, replace(Owner.me(), host="another"), age_s=STALE_S - 60)
-    with pytest.raises(InputError, match="on another"):
+    with pytest.raises(RunError, match="on another"):
         locked(tmp_path).__enter__()
 
 
@@ -94,7 +94,7 @@ def test_what_is_no_lock_is_none(tmp_path, text):
 def test_of_many_that_start_together_one_works(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from engine.lock import locked\n"
-        "from engine.errors import InputError\n"
+        "from engine.errors import RunError\n"
         "folder = Path(sys.argv[1])\n"
         "(folder / sys.argv[2]).touch()\n"
         "while not (folder / 'go').exists(): time.sleep(0.001)\n"
@@ -102,7 +102,7 @@ def test_of_many_that_start_together_one_works(tmp_path):
         "    with locked(folder / 'out'):\n"
         "        while not (folder / 'end').exists(): time.sleep(0.01)\n"
         "        print('works')\n"
-        "except InputError: print('refused')\n"
+        "except RunError: print('refused')\n"
     )
     names = ("a", "b", "c", "d")
     processes = [

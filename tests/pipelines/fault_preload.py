@@ -4,6 +4,7 @@ The folder in $GELISOL_FAULTS holds `faults.json`, a list of {step, nth, harm}, 
 of work that was begun. Each harm is done once, after the piece's data are written and before they are recorded.
 """
 
+import importlib
 import json
 import os
 import signal
@@ -21,14 +22,6 @@ STEPS = {
     "map": ("engine.blockwise", "map_block"),
     "cog": ("pipelines.soil_carbon.products", "write_cog"),
 }
-
-
-def dask_setup(worker: Any) -> None:
-    import importlib
-
-    for step, (module, name) in STEPS.items():
-        there = importlib.import_module(module)
-        setattr(there, name, watched(step, getattr(there, name)))
 
 
 def watched(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,3 +109,8 @@ HARMS = {
     "hide": hide,
     "wait": wait,
 }
+
+# While this is loaded, before the worker answers to anybody: importing takes seconds.
+for step, (module, name) in STEPS.items():
+    there = importlib.import_module(module)
+    setattr(there, name, watched(step, getattr(there, name)))

@@ -35,7 +35,7 @@ def again(faulty: FaultyRun) -> dict[str, int]:
 def test_workers_killed_in_every_stage_and_one_out_of_memory(run: SmallRun, tmp_path: Path, finished: Path):
     """The nanny starts another worker, and only what the dead one was doing is done again."""
     faulty = FaultyRun(run, tmp_path / "faults", workers=2)
-    faulty.settings.append("cluster.memory=1GB")
+    faulty.settings.append("cluster.memory=2GB")
     killed = {"cube": 5, "validate": 1, "train": 3, "map": 6, "cog": 4}
     faulty.faults(*((step, nth, "kill_worker") for step, nth in killed.items()), ("map", 9, "eat_memory"))
     code, said = faulty.go("--until", "map")
@@ -187,12 +187,12 @@ def test_two_runs_on_one_folder(faulty: FaultyRun, gelisol):
         time.sleep(0.05)
     before = (faulty.run.out / "run.lock").read_bytes()
     second = gelisol("run", faulty.run.path)
-    assert second.exit_code == 1
+    assert second.exit_code == 3
     assert f"another run works here: process {first.pid} of " in second.stderr
     shown = json.loads(gelisol("status", faulty.run.out, "--json").stdout)
     assert (shown["state"], shown["stages"]["cube"]) == ("running", "running")
     assert shown["step"]["step"] == "cube" and shown["step"]["total"] == BLOCKS
-    assert gelisol("check", faulty.run.path, "--deep").exit_code == 1
+    assert gelisol("check", faulty.run.path, "--deep").exit_code == 3
     assert (faulty.run.out / "run.lock").read_bytes() == before
     (faulty.folder / "go").touch()
     _, said = first.communicate(timeout=60)
