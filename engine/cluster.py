@@ -110,11 +110,21 @@ def _local_options(workers: int, threads: int, memory: str | None) -> dict[str, 
 
 
 def _settings() -> dict[str, Any]:
-    return {
-        "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
-        "distributed.worker.use-file-locking": False,
-        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
-    }
+    # A worker that takes longer than this to start again after a crash would be given up for good.
+    lost = _unless_set("distributed.deploy.lost-worker-timeout", "300s", "15s")
+    return (
+        lost
+        | {
+            "distributed.nanny.pre-spawn-environ": ENVIRONMENT,
+            "distributed.worker.use-file-locking": False,
+        }
+        | _unless_set("distributed.scheduler.allowed-failures", ALLOWED_FAILURES, 3)
+    )
+
+
+def _unless_set(name: str, ours: Any, dasks: Any) -> dict[str, Any]:
+    """A setting of Dask's, unless the user has set it."""
+    return {name: ours} if dask.config.get(name) == dasks else {}
 
 
 @contextmanager

@@ -113,4 +113,6 @@ HARMS = {
 # While this is loaded, before the worker answers to anybody: importing takes seconds.
 for step, (module, name) in STEPS.items():
     there = importlib.import_module(module)
-    setattr(there, name, watched(step, getattr(there, name)))
+    if not hasattr(there, f"_watched_{name}"):  # Dask may load this twice
+        setattr(there, f"_watched_{name}", True)
+        setattr(there, name, watched(step, getattr(there, name)))
