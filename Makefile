@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format bench soak lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -33,9 +33,14 @@ format: .venv/ready  ## Put the code in order
 bench: .venv/ready  ## Measure what the README states
 	$(BIN)/python benchmarks/virtual.py
 
+soak: .venv/ready  ## Map 10⁷ cells for 15 minutes while workers are killed at random
+	$(BIN)/python benchmarks/soak.py
+
 lock:  ## Pin the newest versions that fit pyproject.toml (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
 		--upgrade --group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+		--constraint requirements.lock pyproject.toml -o deploy/docker/requirements.lock
 
 clean:  ## Remove the environment and what the demo wrote
 	rm -rf .venv out build *.egg-info

@@ -54,7 +54,7 @@ class FaultyRun:
     def go(self, *arguments: str) -> tuple[int, str]:
         """Run to the end; exit code and what was said."""
         process = self.start(*arguments)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=600)
         return process.returncode, out + err
 
     def calls(self) -> Counter[str]:

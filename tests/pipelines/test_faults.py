@@ -195,7 +195,7 @@ def test_two_runs_on_one_folder(faulty: FaultyRun, gelisol):
     assert gelisol("check", faulty.run.path, "--deep").exit_code == 3
     assert (faulty.run.out / "run.lock").read_bytes() == before
     (faulty.folder / "go").touch()
-    _, said = first.communicate(timeout=60)
+    _, said = first.communicate(timeout=300)
     assert first.returncode == 0, said
     assert again(faulty) == {}
     assert json.loads(gelisol("status", faulty.run.out, "--json").stdout)["state"] == "done"
