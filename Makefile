@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench sanitize lock clean
+.PHONY: help demo test lint format bench soak sanitize lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -41,9 +41,14 @@ sanitize: .venv/ready  ## Test the kernel under AddressSanitizer and UBSan (need
 		$(BIN)/pytest tests/engine/forest tests/engine/test_onepass.py; status=$$?; \
 	$(BIN)/python setup.py --quiet build_ext --inplace --force && exit $$status
 
+soak: .venv/ready  ## Map 10⁷ cells for 15 minutes while workers are killed at random
+	$(BIN)/python benchmarks/soak.py
+
 lock:  ## Pin the newest versions that fit pyproject.toml (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
 		--upgrade --group dev pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
+		--constraint requirements.lock pyproject.toml -o deploy/docker/requirements.lock
 
 clean:  ## Remove the environment and what the demo wrote
 	rm -rf .venv out build *.egg-info

@@ -77,7 +77,9 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
         memory.start_again()
         watch = Estimate()
         with display.stage("map", "blocks") as progress:
-            totals, _ = map_region(client, plan, out / "maps.zarr", coords, attrs, lambda *n: (progress(*n), watch(*n)))
+            totals, _ = map_region(
+                client, plan, out / "maps.zarr", coords, attrs, lambda *n: (progress(*n), watch(*n)), key="benchmark"
+            )
         seconds = time.monotonic() - watch.started
     return {
         "cells": int(totals.cells[-1]),
@@ -103,7 +105,14 @@ def make_cube(client, grid: Grid, path: Path, display: Display) -> None:
     radius = grid.geobox.extent.boundingbox.right
     with display.stage("cube", "blocks") as progress:
         for _ in run_each(
-            client, write_covariates, grid.blocks(), path, radius, total=grid.n_blocks, progress=progress, name="cube"
+            client,
+            write_covariates,
+            grid.blocks(mixed=True),
+            path,
+            radius,
+            total=grid.n_blocks,
+            progress=progress,
+            name="cube",
         ):
             pass
 

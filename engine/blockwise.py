@@ -13,8 +13,9 @@ from engine.cube import DOMAIN
 from engine.ensemble import Ensemble, load_ensemble
 from engine.grid import Block, Grid
 from engine.onepass import STATISTICS, OnePass
-from engine.outputs.store import Layer, array, create, staged
-from engine.tasks import Progress, run_each, silent
+from engine.outputs.store import Layer, array
+from engine.resume import Blocks
+from engine.tasks import Progress, silent
 from engine.zonal import Precision, ZoneSums
 
 DISSIMILARITY, APPLICABLE = "dissimilarity", "applicable"
@@ -114,11 +115,15 @@ def map_region(
     coords: Mapping[str, object],
     attrs: Mapping[str, Mapping[str, str]],
     progress: Progress = silent,
+    *,
+    key: str,
 ) -> tuple[MapTotals, MapTotals]:
-    """Map every block into the store `path`, which appears once it is whole.
+    """Map every block into the store `path`, which appears once it is whole; blocks of an interrupted run are kept.
 
     Parameters
     ----------
+    key : str
+        Of all that the map depends on.
     coords : mapping
         The one leading dimension of the maps, as xarray takes it, e.g. depth labels.
     attrs : mapping
@@ -134,20 +139,22 @@ def map_region(
     layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in STATISTICS}
     layers[DISSIMILARITY] = Layer("float32", attrs[DISSIMILARITY])
     layers[APPLICABLE] = Layer("uint8", attrs[APPLICABLE])
-    groups = 2 * (plan.n_zones + 1)
-    sums = ZoneSums.zero(groups, replicates, outputs)
-    with staged(path) as stage:
-        create(stage, plan.grid, layers, coords, attrs[""])
-        blocks, total = plan.grid.blocks(), plan.grid.n_blocks
-        for _, block_sums in run_each(
-            client, map_block, blocks, plan, stage, total=total, progress=progress, name="map"
-        ):
-            if block_sums is not None:
-                sums += block_sums
+    sums = ZoneSums.zero(2 * (plan.n_zones + 1), replicates, outputs)
+    blocks = Blocks(path, key, layers, coords, attrs[""])
+    for found in blocks.fill(client, _sum_block, plan, progress=progress, name="map"):
+        if found is not None:
+            sums += ZoneSums(**found)
+    blocks.publish()
     inside, outside = sums.halves()
     inside_totals = MapTotals.of(inside, plan.precision, ensemble.coefficients)
     inside += outside
     return MapTotals.of(inside, plan.precision, ensemble.coefficients), inside_totals
+
+
+def _sum_block(block: Block, plan: MapPlan, path: Path) -> dict[str, np.ndarray] | None:
+    """`map_block`, with the sums as plain arrays."""
+    sums = map_block(block, plan, path)
+    return None if sums is None else vars(sums)
 
 
 def map_block(block: Block, plan: MapPlan, path: Path) -> ZoneSums | None:

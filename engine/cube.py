@@ -9,9 +9,10 @@ from distributed import Client
 
 from engine.errors import InputError
 from engine.grid import Block, Grid
-from engine.outputs.store import Layer, array, create, staged
+from engine.outputs.store import Layer, array
+from engine.resume import Blocks
 from engine.sources import MISSING_CLASS, Source
-from engine.tasks import Progress, run_each, silent
+from engine.tasks import WAITS, Progress, silent
 
 DOMAIN = "domain"
 """Cube variable: 1 in cells of the domain, 0 elsewhere."""
@@ -88,9 +89,14 @@ def is_known(values: np.ndarray) -> np.ndarray:
 
 
 def build_cube(
-    client: Client, plan: CubePlan, path: Path, attrs: Mapping[str, str], progress: Progress = silent
+    client: Client, plan: CubePlan, path: Path, attrs: Mapping[str, str], progress: Progress = silent, *, key: str
 ) -> CubeCounts:
-    """Write the cube to `path`, which appears once it is whole.
+    """Write the cube to `path`, which appears once it is whole; blocks of an interrupted run are kept.
+
+    Parameters
+    ----------
+    key : str
+        Of all that the cube depends on.
 
     Raises
     ------
@@ -100,22 +106,26 @@ def build_cube(
     layers = {DOMAIN: Layer("uint8", {"long_name": "cells of the domain", "flag_values": [0, 1]})}
     layers |= {name: _layer(source) for name, source in plan.sources.items()}
     counts = CubeCounts()
-    with staged(path) as stage:
-        create(stage, plan.grid, layers, {}, attrs)
-        tasks = run_each(
-            client,
-            write_block,
-            plan.grid.blocks(),
-            plan,
-            stage,
-            total=plan.grid.n_blocks,
-            progress=progress,
-            name="cube",
+    blocks = Blocks(path, key, layers, {}, attrs)
+    for found in blocks.fill(client, _count_block, plan, waits=WAITS, progress=progress, name="cube"):
+        assert found is not None
+        counts.add(
+            CubeCounts(
+                int(found["inside"]),
+                int(found["complete"]),
+                dict(zip(plan.sources, found["known"].tolist(), strict=True)),
+            )
         )
-        for _, block_counts in tasks:
-            counts.add(block_counts)
-        _require_cells(counts)
+    _require_cells(counts)
+    blocks.publish()
     return counts
+
+
+def _count_block(block: Block, plan: CubePlan, path: Path) -> dict[str, np.ndarray]:
+    """`write_block`, with the counts as arrays: `known` in the order of the plan's sources."""
+    counts = write_block(block, plan, path)
+    known = [counts.known[name] for name in plan.sources]
+    return {"inside": np.array(counts.inside), "complete": np.array(counts.complete), "known": np.array(known)}
 
 
 def write_block(block: Block, plan: CubePlan, path: Path) -> CubeCounts:

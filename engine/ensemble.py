@@ -1,8 +1,8 @@
 """Bootstrap replicates, trained as tasks, and the trained ensemble as an artefact on disk."""
 
 import hashlib
+import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -16,13 +16,17 @@ from engine.errors import InputError
 from engine.features import Feature, Features
 from engine.forest import Forest, Unsupported, is_built
 from engine.jackknife import Jackknife
+from engine.ledger import Records, digest_of, key_of
 from engine.models import BoostedTrees, Member, fit_members, load_model, save_model
-from engine.outputs.store import staged
+from engine.outputs.store import publish, remove, resume, sync_tree, write_file
 from engine.seeds import Use, streams
 from engine.tasks import Progress, run_each, silent
 
 _TRAINING = "training.npz"
 _ARRAYS = ("bootstrap", "out_of_bag", "coefficients", "observed")
+_ARRAY_FILES = tuple(f"{name}.npy" for name in _ARRAYS)
+CODE = 1
+"""Version of what makes a replicate; one more when its numbers change."""
 
 
 class Manifest(BaseModel):
@@ -226,46 +230,63 @@ def train_ensemble(
     """
     replicates, y = len(coefficients), observed[:, 0]
     indices = bootstrap_indices(len(y), replicates, seed)
-    digests: dict[int, list[str]] = {}
+    # Not of their number: the first replicates are the same however many there are.
+    trained_on = [hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y)]
+    key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed)
+    records, fitted = Records.of(path, key), {}
+    stage = resume(path, key)
+    stage.mkdir(parents=True, exist_ok=True)
+    for replicate in range(replicates):
+        if record := _kept(records, replicate, members, stage, path):
+            fitted[replicate] = record
+    if len(fitted) < replicates:
+        write_file(stage / _TRAINING, _as_bytes(x=x, y=y))
+    items = zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True)
+    tasks = run_each(
+        client,
+        _fit,
+        (item for item in items if item[0] not in fitted),
+        stage,
+        tuple(members),
+        features.names,
+        records,
+        total=replicates,
+        before=len(fitted),
+        progress=progress,
+        name="train",
+    )
+    for (replicate, _, _), record in tasks:
+        fitted[replicate] = record
     out_of_bag = np.full((replicates, len(y)), np.nan, "float32")
-    with staged(path) as stage:
-        stage.mkdir(parents=True)
-        np.savez(stage / _TRAINING, x=x, y=y)
-        items = zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True)
-        tasks = run_each(
-            client,
-            _fit,
-            items,
-            stage,
-            tuple(members),
-            features.names,
-            total=replicates,
-            progress=progress,
-            name="train",
-        )
-        for (replicate, _, _), (digest, left_out, predictions) in tasks:
-            digests[replicate] = digest
-            out_of_bag[replicate, left_out] = predictions
-        (stage / _TRAINING).unlink()
-        for name, values in zip(_ARRAYS, (indices, out_of_bag, coefficients, observed), strict=True):
-            np.save(stage / f"{name}.npy", values)
-        for name, table in (tables or {}).items():
-            table.to_parquet(stage / name, index=False)
-        names = [(name, r, m) for r in range(replicates) for m, name in enumerate(model_files(members, r))]
-        manifest = Manifest(
-            gelisol=version,
-            members=tuple(members),
-            features=features.columns,
-            outputs=tuple(outputs),
-            units=units,
-            sites=len(y),
-            replicates=replicates,
-            seed=seed,
-            largest=float(np.abs(y).max()),
-            least=least,
-            files={name: digests[r][m] for name, r, m in names},
-        )
-        (stage / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")
+    for replicate, record in fitted.items():
+        out_of_bag[replicate, record["left_out"]] = record["predictions"]
+    remove(stage / _TRAINING)
+    for name, values in zip(_ARRAYS, (indices, out_of_bag, coefficients, observed), strict=True):
+        np.save(stage / f"{name}.npy", values)
+    for name, table in (tables or {}).items():
+        table.to_parquet(stage / name, index=False)
+    names = [(name, r, m) for r in range(replicates) for m, name in enumerate(model_files(members, r))]
+    manifest = Manifest(
+        gelisol=version,
+        members=tuple(members),
+        features=features.columns,
+        outputs=tuple(outputs),
+        units=units,
+        sites=len(y),
+        replicates=replicates,
+        seed=seed,
+        largest=float(np.abs(y).max()),
+        least=least,
+        files={name: str(fitted[r]["digests"][m]) for name, r, m in names},
+    )
+    (stage / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")
+    wanted = {*_ARRAY_FILES, *(tables or {}), *manifest.files, "manifest.json"}
+    for file in stage.iterdir():
+        if file.name not in wanted:  # of more replicates than are asked for now
+            remove(file)
+    sync_tree(stage)
+    publish(stage, path)
+    records.forget_others()
     return Ensemble(path)
 
 
@@ -284,9 +305,13 @@ def _training(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(
-    item: tuple[int, np.ndarray, np.random.SeedSequence], stage: Path, members: tuple[Member, ...], names: list[str]
-) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Fit and store one replicate; returns its files' digests, the sites left out and their predictions."""
+    item: tuple[int, np.ndarray, np.random.SeedSequence],
+    stage: Path,
+    members: tuple[Member, ...],
+    names: list[str],
+    records: Records,
+) -> dict[str, np.ndarray]:
+    """Fit, store and record one replicate; returns its files' digests, the sites left out and their predictions."""
     replicate, rows, stream = item
     x, y = _training(stage / _TRAINING)
     models = fit_members(members, x[rows], y[rows], stream)
@@ -294,8 +319,34 @@ def _fit(
     for name, model in zip(model_files(members, replicate), models, strict=True):
         content = save_model(model, names)
         digests.append(hashlib.sha256(content).hexdigest())
-        part = stage / f"{name}.partial"
-        part.write_bytes(content)
-        os.replace(part, stage / name)
+        write_file(stage / name, content)
     left_out = np.setdiff1d(np.arange(len(y)), rows)
-    return digests, left_out, combine(members, [model.predict(x[left_out]) for model in models])
+    predictions = combine(members, [model.predict(x[left_out]) for model in models])
+    record = {"digests": np.array(digests), "left_out": left_out, "predictions": predictions}
+    records.save(_record_name(replicate), **record)
+    return record
+
+
+def _kept(
+    records: Records, replicate: int, members: Sequence[Member], stage: Path, path: Path
+) -> dict[str, np.ndarray] | None:
+    """The record of a replicate whose files are sound, here or in the finished ensemble, from where they are taken."""
+    record = records.load(_record_name(replicate))
+    if record is None:
+        return None
+    for name, digest in zip(model_files(members, replicate), record["digests"], strict=True):
+        if digest_of(stage / name) != digest:
+            if digest_of(path / name) != digest:
+                return None
+            write_file(stage / name, (path / name).read_bytes())
+    return record
+
+
+def _record_name(replicate: int) -> str:
+    return f"replicate_{replicate:03d}"
+
+
+def _as_bytes(**arrays: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # type: ignore[arg-type]
+    return content.getvalue()

@@ -122,11 +122,14 @@ class Grid:
         ny, nx = self._tiles.shape.yx
         return ny * nx
 
-    def blocks(self) -> Iterator[Block]:
-        """Every block, row by row."""
-        for index in np.ndindex(*self._tiles.shape.yx):
-            rows, cols = self._tiles.roi[index]
-            yield Block((int(index[0]), int(index[1])), rows, cols, self.geobox[rows, cols])
+    def blocks(self, *, mixed: bool = False) -> Iterator[Block]:
+        """Every block, row by row, or mixed: full and empty ones come by turns, so that a rate tells the time left."""
+        shape = self._tiles.shape.yx
+        order = np.random.default_rng(0).permutation(self.n_blocks) if mixed else np.arange(self.n_blocks)
+        for place in order:
+            row, col = (int(i) for i in np.unravel_index(place, shape))
+            rows, cols = self._tiles.roi[row, col]
+            yield Block((row, col), rows, cols, self.geobox[rows, cols])
 
     def inside(self, block: Block) -> np.ndarray:
         """Which cells of a block have their centre inside the domain's outline.

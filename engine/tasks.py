@@ -1,12 +1,16 @@
 """Many tasks, few in flight: the scheduler never holds more than it needs, and each result is used as it comes."""
 
+import errno
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import count, islice
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
-from distributed import Client, as_completed, wait
+from distributed import Client, as_completed, get_worker, wait
+from distributed.client import CancelledError
+from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from engine.errors import GelisolError, RunError
@@ -14,6 +18,14 @@ from engine.errors import GelisolError, RunError
 Item = TypeVar("Item")
 IN_FLIGHT_PER_THREAD = 2
 """Tasks handed out per worker thread: one to run and one to be ready when it ends."""
+WAITS = (1.0, 5.0, 20.0)
+"""Seconds between the tries of a task that reads files of others."""
+TOPIC = "gelisol"
+"""Dask topic on which tasks tell the client of what passes by itself."""
+NO_WORKERS_S = 300.0
+"""How long there may be no worker that works, s; nodes that were taken back need time to be replaced."""
+_LOOK_EVERY_S = 5.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATIENCE = 10.0
 """Seconds that running tasks get to end after an error."""
 
@@ -36,6 +48,8 @@ def run_each(
     items: Iterable[Item],
     *shared: Any,
     total: int,
+    before: int = 0,
+    waits: tuple[float, ...] = (),
     progress: Progress = silent,
     name: str = "task",
 ) -> Iterator[tuple[Item, Any]]:
@@ -47,8 +61,11 @@ def run_each(
         Taken as needed; never held all at once.
     shared : picklable
         Small arguments that all tasks have in common. Data go by path.
-    total : int
-        Number of items, for the progress.
+    total, before : int
+        Number of pieces of work, and how many of them were done before and are not among the items; for the progress.
+    waits : tuple of float
+        Seconds after which a task that could not read a file tries again, once for each: a server that does not answer
+        for a while, a disk that is away. Other errors are final.
     name : str
         What a task does, for messages and the dashboard.
 
@@ -59,14 +76,15 @@ def run_each(
     Raises
     ------
     RunError
-        If workers keep dying under a task. What a task raises itself is raised as it is.
+        If workers keep dying under a task, all of them stay away, the scheduler is lost, or a disk is full. What else a
+        task raises is raised as it is.
     """
     remaining, numbers, run = iter(items), count(), uuid4().hex[:8]
     waiting: dict[Any, Item] = {}
 
     def submit(item: Item) -> Any:
         future = client.submit(
-            _run, function, item, *shared, pure=False, key=f"{name}-{run}-{next(numbers)}", retries=0
+            _run, function, item, waits, *shared, pure=False, key=f"{name}-{run}-{next(numbers)}", retries=0
         )
         waiting[future] = item
         return future
@@ -75,12 +93,12 @@ def run_each(
     if not threads:
         raise RunError("the cluster has no workers; start some, or wait until they have joined, and run again")
     completed = as_completed([submit(item) for item in islice(remaining, threads * IN_FLIGHT_PER_THREAD)])
-    done = 0
+    done = before
     progress(done, total)
     try:
-        for future in completed:
-            item = waiting.pop(future)
+        for future in _as_ready(completed, client, name):
             result = future.result()
+            item = waiting.pop(future)
             future.release()
             for following in islice(remaining, 1):
                 completed.add(submit(following))
@@ -92,17 +110,59 @@ def run_each(
             f"{name}: the workers that ran {error.task!r} died, most often for lack of memory. "
             "Give workers more memory (cluster.memory), fewer threads, or the grid smaller blocks (domain.chunk)."
         ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise RunError(
+            f"{name}: the connection to the Dask scheduler was lost; it was stopped, or its node died"
+        ) from error
     finally:
         # After an error: what runs already may still write, so let it end before the caller tidies up.
-        with suppress(TimeoutError):
-            wait(list(waiting), timeout=_PATIENCE)
-        client.cancel(list(waiting))
+        if waiting and client.status == "running":
+            with suppress(TimeoutError, CancelledError):
+                wait(list(waiting), timeout=_PATIENCE)
+            client.cancel(list(waiting))
 
 
-def _run(function: Callable[..., Any], item: Any, *shared: Any) -> Any:
+def _as_ready(completed: as_completed, client: Client, name: str) -> Iterator[Any]:
+    """Futures as they are ready; an error if for long there is no worker that could make one ready."""
+    looked = fit = time.monotonic()
+    while completed.count():
+        if completed.has_ready():
+            yield next(completed)
+            continue
+        with completed.thread_condition:
+            completed.thread_condition.wait(timeout=0.1)
+        if (now := time.monotonic()) - looked < _LOOK_EVERY_S:
+            continue
+        looked = now
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        if any(worker["status"] == "running" for worker in workers):
+            fit = now
+        elif now - fit > NO_WORKERS_S:
+            state = "are all paused for lack of memory" if workers else "are all gone, and no other has joined"
+            raise RunError(f"{name}: the workers {state}, for {NO_WORKERS_S:g} s now")
+
+
+def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *shared: Any) -> Any:
     """One task. An error for people travels alone: GDAL's, behind it, cannot be pickled and would take it along."""
-    try:
-        return function(item, *shared)
-    except GelisolError as error:
-        error.__cause__ = error.__context__ = None
-        raise
+    for seconds in (*waits, None):
+        try:
+            return function(item, *shared)
+        except GelisolError as error:
+            if seconds is None or not isinstance(error.__cause__, OSError):
+                error.__cause__ = error.__context__ = None
+                raise
+            _tell(f"{error}; trying again in {seconds:g} s")
+        except OSError as error:
+            if error.errno in _FULL:
+                raise RunError(
+                    f"no space is left on the disk of {error.filename or 'the results'}: free some"
+                ) from None
+            if seconds is None:
+                raise
+            _tell(f"{error}; trying again in {seconds:g} s")
+        time.sleep(seconds)
+    raise AssertionError("the last try returns or raises")
+
+
+def _tell(text: str) -> None:
+    get_worker().log_event(TOPIC, text)

@@ -177,7 +177,10 @@ def cross_validate(
     items = list(_items(candidates, folds, seed))
     results = {item.name: kept for item in items if (kept := scratch.load(item.name)) is not None}
     todo = [item for item in items if item.name not in results]
-    for item, predicted in run_each(client, _predict, todo, x, y, total=len(todo), progress=progress, name="validate"):
+    tasks = run_each(
+        client, _predict, todo, x, y, total=len(items), before=len(results), progress=progress, name="validate"
+    )
+    for item, predicted in tasks:
         if isinstance(predicted, FitError):
             raise predicted
         scratch.save(item.name, predicted)

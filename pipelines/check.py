@@ -4,16 +4,12 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.blockwise import STATISTICS
-from engine.features import Features
 from engine.forest import INSTRUCTION_SETS
+from pipelines.keys import stage_states
+from pipelines.memory import project
 from pipelines.prepare import Prepared
-from pipelines.run import stage_states
 
 SLOW = "not built: the plain path serves, some 50 times slower; install a C++ compiler, then gelisol again"
-_BASE_BYTES = 450e6
-"""Memory of a worker that has only loaded the libraries."""
-_BYTES_PER_REPLICATE = 1.5e6
-"""Memory of a boosted replicate of a few hundred shallow trees."""
 
 
 def show(prepared: Prepared, console: Console) -> None:
@@ -55,25 +51,18 @@ def _grid(prepared: Prepared) -> Table:
         "CRS", f"{grid.geobox.crs}" + ("" if grid.is_equal_area else " (not equal-area: true cell areas count)")
     )
     table.add_row("cells", f"{height} × {width} of {config.domain.resolution:g} m in {grid.n_blocks} blocks")
-    memory, disk = _projected(prepared)
     table.add_row("kernel", f"compiled ({INSTRUCTION_SETS[0]})" if INSTRUCTION_SETS else SLOW)
-    table.add_row("memory", f"about {memory / 1e9:.2g} GB for each worker thread")
+    memory, disk = project(prepared).worker(config.cluster.threads), _disk(prepared)
+    table.add_row("memory", f"about {memory / 1e9:.2g} GB for each worker of {config.cluster.threads} thread(s)")
     table.add_row("disk", f"at most {disk / 1e9:.2g} GB in {prepared.directory}")
     return table
 
 
-def _projected(prepared: Prepared) -> tuple[float, float]:
-    """Bytes of memory of a worker with one thread, and of disk before compression."""
+def _disk(prepared: Prepared) -> float:
+    """Bytes of disk before compression."""
     config, grid = prepared.config, prepared.grid
-    cells = min(grid.chunk, max(grid.shape)) ** 2
-    columns = len(Features.of(config.covariates).columns)
-    outputs = len(config.depths)
-    # Covariates, design matrix, its zone order, and per output two float64 moments and five statistics.
-    per_cell = 4 * len(config.covariates) + 8 * columns + 32 + outputs * 16 + 5 * 8
-    memory = _BASE_BYTES + config.model.replicates * _BYTES_PER_REPLICATE + cells * per_cell
     on_grid = grid.shape[0] * grid.shape[1] * 4
-    disk = on_grid * (len(config.covariates) + 2 * outputs * len(STATISTICS))
-    return memory, disk
+    return on_grid * (len(config.covariates) + 2 * len(config.depths) * len(STATISTICS))
 
 
 def _plan(prepared: Prepared) -> Table:

@@ -1,7 +1,9 @@
 """The command `gelisol`: its verbs, exit codes and messages."""
 
 import shutil
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ app = typer.Typer(
 )
 errors = Console(stderr=True)
 
+ProgressStyle = StrEnum("ProgressStyle", {"auto": "auto", "bars": "bars", "lines": "lines", "json": "json"})
+LogLevel = StrEnum("LogLevel", {"debug": "debug", "info": "info", "warning": "warning", "error": "error"})
 Size = StrEnum("Size", {"small": "small", "full": "full"})
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, e.g. model.replicates=20.")
@@ -38,7 +42,12 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.
 
 @contextmanager
 def _reported(log: Path | None = None) -> Iterator[None]:
-    """Turn errors into messages and exit codes: 1 the input is at fault, 3 the run failed."""
+    """Turn errors into messages and exit codes: 1 the input is at fault, 3 the run failed.
+
+    A batch system's request to end (SIGTERM) stops a run in order, as Ctrl-C does.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except InputError as error:
@@ -120,14 +129,26 @@ def init(
         typer.echo(f"{target / 'run.yaml'} is ready to edit; then: gelisol check {target / 'run.yaml'}")
 
 
-@app.command(epilog="Example: `gelisol check run.yaml`")
-def check(run_file: RunPath, settings: Settings = None) -> None:
+@app.command(epilog="Examples: `gelisol check run.yaml`, `gelisol check run.yaml --deep`")
+def check(
+    run_file: RunPath,
+    settings: Settings = None,
+    out: Annotated[Path | None, typer.Option(help="Results folder instead of the run file's.")] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also compare every result with its checksum; `run` redoes what is damaged.")
+    ] = False,
+) -> None:
     """Open everything, compute nothing: sources, grid, plan, memory and disk, or every problem found."""
     from pipelines.check import show
+    from pipelines.deep import check_results
     from pipelines.prepare import open_run
 
     with _reported():
-        show(open_run(run_file, tuple(settings or ())), Console(width=None if sys.stdout.isatty() else 140))
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        prepared = open_run(run_file, tuple(settings or ()), out and out.resolve())
+        show(prepared, console)
+        if deep:
+            check_results(prepared, console)
 
 
 @app.command(epilog="Examples: `gelisol run run.yaml`, `gelisol run run.yaml --until train --set model.replicates=20`")
@@ -137,13 +158,46 @@ def run(
     until: Annotated[Stage, typer.Option(help="Last stage to run.")] = Stage.REPORT,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do every stage again.")] = False,
     settings: Settings = None,
+    progress: Annotated[
+        ProgressStyle, typer.Option(help="bars; lines, for a log; json: events on standard output. auto: what fits.")
+    ] = ProgressStyle["auto"],
+    log_level: Annotated[LogLevel, typer.Option(help="What goes to gelisol.log in the results folder.")] = LogLevel[
+        "info"
+    ],
+    performance_report: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Also write Dask's performance report.")
+    ] = None,
 ) -> None:
-    """Run all stages that are not done yet, or have become stale."""
+    """Run all stages that are not done yet, or have become stale; after an interruption, go on where it stopped."""
     from pipelines.prepare import open_run
+    from pipelines.progress import Display
     from pipelines.run import execute
 
     with _reported(out):
-        execute(open_run(run_file, tuple(settings or ()), out and out.resolve()), until=until.value, fresh=fresh)
+        execute(
+            open_run(run_file, tuple(settings or ()), out and out.resolve()),
+            until=until.value,
+            fresh=fresh,
+            display=Display(style=progress.value),
+            log_level=log_level.value.upper(),
+            performance=performance_report,
+        )
+
+
+@app.command(epilog="Examples: `gelisol status out/north`, `gelisol status out/north --json`")
+def status(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show how far a run is, whether it works and where, or how it ended; from any machine that sees the folder."""
+    from pipelines.status import read_status
+
+    with _reported():
+        found = read_status(directory)
+        if as_json:
+            typer.echo(found.as_json())
+        else:
+            found.show(Console(width=None if sys.stdout.isatty() else 140))
 
 
 @app.command(epilog="Example: `gelisol report out/virtual`")
@@ -151,15 +205,19 @@ def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")],
 ) -> None:
     """Redo figures, page and catalogue from what is in a results folder."""
+    from engine.lock import locked
     from pipelines.config import load
     from pipelines.progress import Display
+    from pipelines.run import amend_report
     from pipelines.stages import redo_report
 
     with _reported(directory):
         if not (directory / "run.yaml").exists():
             raise InputError(f"{directory}: holds no run.yaml, so it is no results folder of `gelisol run`")
         config, _ = load(directory / "run.yaml")
-        redo_report(config, directory, Display())
+        with locked(directory):
+            redo_report(config, directory, Display())
+            amend_report(directory)
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from engine.sources.spec import SourceSpec
 from pipelines.model_spec import FamilySpec, Selection, Validation
 from pipelines.schema import (
     PROFILE_COLUMNS,
+    TLS,
+    Adaptive,
     Cluster,
     Domain,
     Draft,
@@ -39,6 +41,8 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "selection": Selection,
     "families": FamilySpec,
     "cluster": Cluster,
+    "tls": TLS,
+    "adaptive": Adaptive,
     "output": Output,
 }
 

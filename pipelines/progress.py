@@ -1,8 +1,14 @@
-"""What the user sees while it runs: bars with rate and time left on a terminal, plain lines in a log."""
+"""What is told while a run goes on: bars on a terminal, lines in a batch job, events for machines, and a log."""
 
+import io
+import json
+import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,11 +22,16 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from engine.tasks import Progress as Callback
+from pipelines.redact import redacted_text
 
+EVENTS, LOG = "events.jsonl", "gelisol.log"
 _LINE_EVERY_S = 10.0
+_EVENT_EVERY_S = 2.0
+logger = logging.getLogger("gelisol")
 
 
 class _Rate(ProgressColumn):
@@ -32,20 +43,83 @@ class _Rate(ProgressColumn):
 
 
 class Display:
-    """Progress of the stages of a run."""
+    """Progress of the stages of a run.
 
-    def __init__(self, console: Console | None = None):
+    Parameters
+    ----------
+    style : str
+        bars; lines: one every ten seconds; json: events on standard output and nothing else; auto: bars on a terminal,
+        else lines.
+    """
+
+    def __init__(self, console: Console | None = None, style: str = "auto"):
         self.console = console or Console(stderr=True)
+        self.style = style if style != "auto" else "bars" if self.console.is_terminal else "lines"
+        self._events: IO[str] | None = None
+        self.steps: dict[str, dict[str, Any]] = {}
+        """Step → its seconds, and the pieces of work that were done before and in all; since `forget_steps`."""
 
-    def say(self, text: str) -> None:
-        """One line of plain information."""
-        self.console.print(text, highlight=False, markup=False)
+    @contextmanager
+    def recorded(self, directory: Path, level: str = "INFO") -> Iterator[None]:
+        """Also write `events.jsonl` and `gelisol.log` in a results folder, with what Dask warns of."""
+        handler = logging.FileHandler(directory / LOG, encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+        raises, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk stops the run, not its log
+        dask, of_dask = logging.getLogger("distributed"), _Forward(handler)
+        before = logger.level
+        logger.setLevel(level)
+        with ExitStack() as stack:
+            self._events = stack.enter_context((directory / EVENTS).open("a", encoding="utf-8"))
+            logger.addHandler(handler)
+            dask.addHandler(of_dask)
+            try:
+                yield
+            finally:
+                self._events = None
+                dask.removeHandler(of_dask)
+                logger.removeHandler(handler)
+                logger.setLevel(before)
+                handler.close()
+                logging.raiseExceptions = raises
+
+    def say(self, text: str, level: int = logging.INFO) -> None:
+        """One line of plain information; a warning if it says so."""
+        if "warning: " in text:
+            level = logging.WARNING
+        text = redacted_text(text)
+        if self.style != "json":
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.log(text, level)
+        self.event("said", level=logging.getLevelName(level).lower(), text=text)
+
+    def log(self, text: str, level: int = logging.INFO) -> None:
+        """One line in the log only."""
+        logger.log(level, "%s", redacted_text(text))
+
+    def show(self, table: Table) -> None:
+        """A table, on the console and in the log."""
+        if self.style != "json":
+            self.console.print(table)
+        plain = Console(width=160, file=io.StringIO())
+        plain.print(table)
+        assert isinstance(plain.file, io.StringIO)
+        self.log(plain.file.getvalue().rstrip(), logging.WARNING)
+
+    def event(self, event: str, **facts: Any) -> None:
+        """One line for machines."""
+        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts})
+        if self._events is not None:
+            with suppress(OSError):  # a full disk stops the run, not its record
+                self._events.write(line + "\n")
+                self._events.flush()
+        if self.style == "json":
+            print(line, flush=True)
 
     @contextmanager
     def stage(self, name: str, unit: str) -> Iterator[Callback]:
         """Show a piece of work; yields the callback that moves its bar. `unit` is what is counted, e.g. blocks."""
-        started = time.monotonic()
-        if self.console.is_terminal:
+        step = _Step(self, name, unit)
+        if self.style == "bars":
             with Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description:<10}"),
@@ -59,10 +133,63 @@ class Display:
                 console=self.console,
             ) as bars:
                 task = bars.add_task(name, total=None)
-                yield lambda done, total: bars.update(task, completed=done, total=total)
+                yield step.then(lambda done, total: bars.update(task, completed=done, total=total))
         else:
-            yield _Lines(self, name, unit)
-        self.say(f"{name}: done in {time.monotonic() - started:.1f} s")
+            yield step.then(_Lines(self, name, unit))
+        seconds = step.end()
+        if step.total and step.before:
+            self.say(f"{name}: {step.before} of {step.total} {unit} were done before")
+        self.say(f"{name}: done in {seconds:.1f} s")
+
+    def forget_steps(self) -> dict[str, dict[str, Any]]:
+        """What `steps` holds, which is empty afterwards."""
+        steps, self.steps = self.steps, {}
+        return steps
+
+
+class _Forward(logging.Handler):
+    """Warnings of Dask to the log; a handler of its own kind, since Dask silences handlers of streams."""
+
+    def __init__(self, log: logging.Handler):
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.handle(record)
+
+
+class _Step:
+    """Counts what was done before, and sends events."""
+
+    def __init__(self, display: Display, name: str, unit: str):
+        self._display, self._name, self._unit = display, name, unit
+        self._started = time.monotonic()
+        self._told = float("-inf")
+        self.before: int | None = None
+        self.total = 0
+        display.event("step_started", step=name, unit=unit)
+
+    def then(self, show: Callable[[int, int], None]) -> Callback:
+        def update(done: int, total: int) -> None:
+            if self.before is None:
+                self.before = done
+            self.total = total
+            now = time.monotonic()
+            if now - self._told >= _EVENT_EVERY_S or done == total:
+                self._told = now
+                self._display.event("progress", step=self._name, unit=self._unit, done=done, total=total)
+            show(done, total)
+
+        return update
+
+    def end(self) -> float:
+        seconds = time.monotonic() - self._started
+        facts: dict[str, Any] = {"seconds": round(seconds, 3)}
+        if self.total:
+            facts |= {"unit": self._unit, "total": self.total, "done_before": self.before}
+        self._display.steps[self._name] = facts
+        self._display.event("step_done", step=self._name, **facts)
+        return seconds
 
 
 class _Lines:
@@ -71,12 +198,15 @@ class _Lines:
     def __init__(self, display: Display, name: str, unit: str):
         self._display, self._name, self._unit = display, name, unit
         self._started = self._last = time.monotonic()
+        self._before: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._last < _LINE_EVERY_S or not done:
+        if self._before is None:
+            self._before = done
+        if now - self._last < _LINE_EVERY_S or done <= self._before:
             return
         self._last = now
-        rate = done / (now - self._started)
+        rate = (done - self._before) / (now - self._started)
         left = (total - done) / rate
         self._display.say(f"{self._name}: {done}/{total} {self._unit}, {rate:.3g}/s, {left:.0f} s left")

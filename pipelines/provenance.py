@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from engine.outputs.store import staged
+from engine.outputs.store import write_file
+from pipelines.redact import redacted
 
 _PACKAGES = (
     "dask", "distributed", "geopandas", "numpy", "odc-geo", "pandas", "rasterio", "scikit-learn", "scipy", "xarray",
@@ -37,8 +38,7 @@ class Provenance:
 
     def write(self) -> None:
         """Write the file, whole."""
-        with staged(self._file) as stage:
-            stage.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
+        write_file(self._file, json.dumps(redacted(self.record), indent=1, default=str).encode())
 
 
 def _now() -> str:

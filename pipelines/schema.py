@@ -101,23 +101,68 @@ class Observations(Section):
         return columns
 
 
+class TLS(Section):
+    """Certificates for a scheduler at tls://…, as files."""
+
+    ca: str = Field(description="certificate of the authority")
+    cert: str = Field(description="certificate of this client")
+    key: str = Field(description="file of its private key")
+
+
+class Adaptive(Section):
+    """Between how many workers a cluster grows and shrinks with the work."""
+
+    minimum: int = Field(1, ge=0, description="workers that are always there")
+    maximum: int = Field(ge=1, description="most workers")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"`minimum` {self.minimum} is more than `maximum` {self.maximum}")
+        return self
+
+
 class Cluster(Section):
     """Where the tasks run."""
 
-    kind: Literal["local", "address"] = Field(
-        "local", description="local: workers of its own on this machine; address: join a scheduler that runs already"
+    kind: str = Field(
+        "local",
+        pattern=r"^(local|address|ssh|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+)$",
+        description="local: workers of its own on this machine; address: join a scheduler that runs already; ssh: "
+        "start workers on `hosts`; or the dotted name of a Dask cluster class, e.g. `dask_jobqueue.SLURMCluster`",
     )
     address: str | None = Field(None, description="of a running scheduler, e.g. tcp://10.0.0.1:8786")
-    workers: int | None = Field(None, ge=1, description="worker processes; default: one per core")
-    threads: int = Field(1, ge=1, description="threads of each worker")
-    memory: str | None = Field(None, description="limit of each worker, e.g. 2GB; default: a fair share of 80 %")
+    tls: TLS | None = None
+    hosts: tuple[str, ...] = Field((), description="of ssh: the first runs the scheduler, the others workers")
+    workers: int | None = Field(None, ge=1, description="worker processes; default: one per core (local)")
+    adaptive: Adaptive | None = None
+    threads: int = Field(1, ge=1, description="threads of each worker (local, ssh)")
+    memory: str | None = Field(
+        None, description="limit of each worker, e.g. 2GB (local, ssh); default: a fair share of 80 %"
+    )
+    options: dict[str, Any] = Field({}, description="arguments of the cluster class")
+    timeout: float = Field(120.0, gt=0, description="how long the first worker may take to start, s")
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
         if self.kind == "address" and not self.address:
             raise ValueError("`kind: address` needs `address`, e.g. {kind: address, address: tcp://10.0.0.1:8786}")
-        if self.kind == "local" and self.address:
-            raise ValueError("`address` goes with `kind: address`; `kind: local` starts its own workers")
+        if self.kind != "address" and (self.address or self.tls):
+            raise ValueError("`address` and `tls` go with `kind: address`; other kinds start their own workers")
+        if self.tls and self.address and not self.address.startswith("tls://"):
+            raise ValueError(f"`tls` needs a scheduler at tls://…, not {self.address}")
+        if (self.kind == "ssh") != bool(self.hosts):
+            raise ValueError("`kind: ssh` and `hosts` go together, e.g. {kind: ssh, hosts: [node1, node1, node2]}")
+        if self.kind == "ssh" and len(self.hosts) < 2:
+            raise ValueError("`hosts` needs two or more: where the scheduler runs, then where workers run (may repeat)")
+        if self.adaptive and self.kind in ("address", "ssh"):
+            raise ValueError(f"`adaptive` does not go with `kind: {self.kind}`: its workers are given")
+        if self.workers and self.adaptive:
+            raise ValueError("give `workers` (a fixed number) or `adaptive`, not both")
+        if self.options and self.kind in ("local", "address"):
+            raise ValueError(f"`options` are those of a cluster class; `kind: {self.kind}` has none")
+        if "." in self.kind and (self.memory or self.threads > 1):
+            raise ValueError(f"threads and memory of {self.kind}'s workers are set in its `options`")
         return self
 
 

@@ -12,9 +12,10 @@ from distributed import Client
 from engine.blockwise import make_plan, map_region
 from engine.cube import build_cube
 from engine.ensemble import Ensemble
-from engine.ledger import Scratch
+from engine.ledger import Records
 from engine.outputs.store import staged
 from pipelines.config import RunFile
+from pipelines.keys import validation_scratch
 from pipelines.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.provenance import Provenance
@@ -27,23 +28,6 @@ from pipelines.soil_carbon.stocks import replicate_table, stock_table
 from pipelines.soil_carbon.training import TrainingTable
 from pipelines.soil_carbon.zonal_tables import write_zone_tables
 
-ARTEFACTS: dict[str, tuple[str, ...]] = {
-    "profiles": ("profiles.parquet", "depth_regression.csv"),
-    "cube": ("cube.zarr",),
-    "select": ("selection.csv",),
-    "train": ("ensemble", "applicability.npz", "validation.csv", "importance.csv"),
-    "map": (
-        "maps.zarr",
-        "stocks.csv",
-        "stocks_applicable.csv",
-        "replicate_totals.csv",
-        "zone_differences.csv",
-        "stock_uncertainty.csv",
-        "cog",
-    ),
-    "report": ("report.html", "stac"),
-}
-"""What is there once a stage is done."""
 NEED_CLUSTER = {"cube", "train", "map"}
 
 
@@ -94,7 +78,9 @@ def _cube(context: Context) -> dict[str, Any]:
     config = context.config
     attrs = {"title": f"{config.title or config.name}: covariates"} | _made_up(config)
     with context.display.stage("cube", "blocks") as progress:
-        counts = build_cube(context.cluster, context.prepared.plan, context.path("cube.zarr"), attrs, progress)
+        counts = build_cube(
+            context.cluster, context.prepared.plan, context.path("cube.zarr"), attrs, progress, key=context.key
+        )
     context.display.say(f"cube: {counts.complete:,} of {counts.inside:,} cells of the domain have every covariate")
     facts = {
         "cells_inside": counts.inside,
@@ -127,7 +113,8 @@ def _train(context: Context) -> dict[str, Any]:
     for note in training.notes:
         context.display.say(f"train: {note}")
     training.update_profiles(context.path("profiles.parquet"))
-    scratch = Scratch(context.path(".scratch") / context.key)
+    scratch = validation_scratch(context.prepared)
+    scratch.clear_others()
     facts = Modelling(context.prepared, training, context.cluster, context.display, scratch).run()
     return {**facts, "notes": list(training.notes)}
 
@@ -145,8 +132,9 @@ def _map(context: Context) -> dict[str, Any]:
     store_attrs = {"title": f"{config.title or config.name}: soil organic carbon density"} | _made_up(config)
     with context.display.stage("map", "blocks") as progress:
         everywhere, applicable = map_region(
-            context.cluster, plan, context.path("maps.zarr"), coords, map_attrs(config) | {"": store_attrs}, progress
-        )
+            context.cluster, plan, context.path("maps.zarr"), coords, map_attrs(config) | {"": store_attrs}, progress,
+            key=context.key,
+        )  # fmt: skip
     tables = {
         "replicate_totals.csv": replicate_table(everywhere, zones, labels),
         "stocks.csv": stock_table(everywhere, zones, labels),
@@ -158,7 +146,7 @@ def _map(context: Context) -> dict[str, Any]:
     with context.display.stage("zones", "tests"):
         notes = write_zone_tables(prepared, ensemble, everywhere)
     with context.display.stage("cog", "files") as progress:
-        write_cogs(context.cluster, config, prepared.directory, progress)
+        write_cogs(context.cluster, config, prepared.directory, Records.of(context.path("cog"), context.key), progress)
     # More than have every covariate, where the screening left some out.
     context.provenance.record["grid"] |= {
         "cells_mapped": int(everywhere.cells[-1]), "area_km2": float(everywhere.area[-1]),

@@ -1,5 +1,6 @@
 """Zarr stores on the grid: templates that blocks are written into, and results that appear whole or not at all."""
 
+import ctypes
 import glob
 import os
 import shutil
@@ -94,9 +95,18 @@ def _string_coordinates() -> Iterator[None]:
         yield
 
 
+def chunk_names(layers: Mapping[str, Layer], coords: Mapping[str, Any], index: tuple[int, int]) -> list[str]:
+    """Files below the store that hold one block of the grid, of every layer and leading position."""
+    names = []
+    for name, layer in layers.items():
+        sizes = [len(coords[d][1]) for d in layer.leading]
+        names += ["/".join([name, "c", *map(str, (*lead, *index))]) for lead in np.ndindex(*sizes)]
+    return names
+
+
 @contextmanager
 def staged(path: Path) -> Iterator[Path]:
-    """A place to build a file or folder that takes the name `path` only once it is whole.
+    """A place to build a file or folder that takes the name `path` only once it is whole and on disk.
 
     On an error what was built is removed and what stood at `path` before is left as it was. The place is a new one
     each time, since tasks of a run that has failed may still write to theirs; what they leave there is removed by the
@@ -104,28 +114,113 @@ def staged(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}.partial"):
-        _remove(left)
+        remove(left)
     stage = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
         yield stage
+        sync_tree(stage)
         publish(stage, path)
     finally:
-        _remove(stage)
+        remove(stage)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a small file that is there whole or not at all, and on disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stage = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
+    try:
+        stage.write_bytes(content)
+        sync(stage)
+        os.replace(stage, path)
+    finally:
+        stage.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def unfinished(path: Path, key: str) -> Path:
+    """Where a folder is built that takes the name `path` once it is whole, and where a rerun finds what there is.
+
+    Parameters
+    ----------
+    key : str
+        Of all that the content depends on.
+    """
+    return path.with_name(f".{path.name}.{key}.partial")
+
+
+def resume(path: Path, key: str) -> Path:
+    """The place of `unfinished`, after what was built for other keys has been removed."""
+    recover(path)
+    stage = unfinished(path, key)
+    for other in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if other != stage:
+            remove(other)
+    return stage
+
+
+def recover(path: Path) -> None:
+    """Give back its name to a folder that was moved aside when the machine went down."""
+    previous = _previous(path)
+    if previous.exists() and not path.exists():
+        os.replace(previous, path)
+    remove(previous)
 
 
 def publish(stage: Path, path: Path) -> None:
-    """Give a finished file or folder its name; a folder that has it already is moved aside first."""
+    """Give a finished file or folder its name; a folder that has it already gives way in the same instant.
+
+    Where the file system cannot swap two names, the old folder is moved aside first, and `recover` knows of it.
+    """
     if path.is_dir():
-        previous = path.with_name(f".{path.name}.previous")
-        _remove(previous)
-        os.replace(path, previous)
-        os.replace(stage, path)
-        _remove(previous)
+        if _swap(stage, path):
+            remove(stage)
+        else:
+            previous = _previous(path)
+            remove(previous)
+            os.replace(path, previous)
+            os.replace(stage, path)
+            remove(previous)
     else:
         os.replace(stage, path)
+    sync(path.parent)
 
 
-def _remove(path: Path) -> None:
+def _previous(path: Path) -> Path:
+    return path.with_name(f".{path.name}.previous")
+
+
+_EXCHANGE, _HERE = 2, -100
+"""RENAME_EXCHANGE and AT_FDCWD of Linux's renameat2(2)."""
+
+
+def _swap(one: Path, other: Path) -> bool:
+    """Exchange two names at once; False where the system or the file system has no such call."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    return rename is not None and not rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk; a crash of the machine then leaves them."""
+    place = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(place)
+    finally:
+        os.close(place)
+
+
+def sync_tree(path: Path) -> None:
+    """`sync` a file, or a folder with all in it."""
+    if path.is_dir():
+        for folder, _, files in os.walk(path):
+            for name in files:
+                sync(Path(folder, name))
+            sync(Path(folder))
+    else:
+        sync(path)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder if it is there."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -72,7 +72,6 @@ class Modelling:
             self.coverage(members, folds)
         importance = self.drivers(ensemble)
         self.applicability(folds, importance)
-        self.scratch.clear()
         return {
             "sites": len(self.training.y),
             "mapped": ensemble.manifest.family,

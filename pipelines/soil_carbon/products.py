@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pystac
 from distributed import Client
 
 from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
+from engine.ledger import Records, digest_of
 from engine.outputs.cog import write_cog
 from engine.outputs.stac import Layers, write_collection
+from engine.outputs.store import remove, sync
 from engine.tasks import Progress, run_each, silent
 from pipelines.config import RunFile
 
@@ -74,15 +77,26 @@ def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
     return items
 
 
-def write_cogs(client: Client, config: RunFile, directory: Path, progress: Progress = silent) -> None:
-    """Write one COG per depth and statistic, and those of the area of applicability, a task each."""
+def write_cogs(client: Client, config: RunFile, directory: Path, records: Records, progress: Progress = silent) -> None:
+    """Write one COG per depth and statistic, and those of the area of applicability, a task each.
+
+    Parameters
+    ----------
+    records : Records
+        Of this map's files: those that are recorded and there are kept.
+    """
     cogs = [cog for item in _cogs(config).values() for cog in item]
-    for _ in run_each(client, _write, cogs, directory, total=len(cogs), progress=progress, name="cog"):
+    done = {cog.file for cog in cogs if (directory / "cog" / cog.file).exists() and records.load(cog.file)}
+    todo = [cog for cog in cogs if cog.file not in done]
+    for _ in run_each(
+        client, _write, todo, directory, records, total=len(cogs), before=len(done), progress=progress, name="cog"
+    ):
         pass
+    records.forget_others()
     keep = {cog.file for cog in cogs}
-    for other in (directory / "cog").glob("*.tif"):
+    for other in (directory / "cog").iterdir():
         if other.name not in keep:
-            other.unlink()
+            remove(other)
 
 
 def write_catalog(config: RunFile, directory: Path) -> None:
@@ -115,11 +129,13 @@ def _made_up(config: RunFile) -> str:
     return " (made-up data)" if config.synthetic else ""
 
 
-def _write(cog: _Cog, directory: Path) -> None:
+def _write(cog: _Cog, directory: Path, records: Records) -> None:
     write_cog(
         directory / "maps.zarr", cog.variable, directory / "cog" / cog.file, index=cog.index,
         description=cog.description, units=cog.units, resampling=cog.resampling,
     )  # fmt: skip
+    sync(directory / "cog" / cog.file)
+    records.save(cog.file, digest=np.array(digest_of(directory / "cog" / cog.file)))
 
 
 def _assets() -> dict[str, pystac.Asset]:

@@ -17,6 +17,7 @@ from engine.ensemble import train_ensemble
 from engine.estimators import REGISTRY
 from engine.features import Features
 from engine.grid import Grid
+from engine.ledger import key_of
 from engine.models import Member
 from engine.outputs.store import Layer, create, open_dataset
 from engine.sources.spec import SourceSpec
@@ -90,7 +91,7 @@ def make_map(client, path: Path, ensemble, chunk=32, name="maps", crs=EQUAL_AREA
     grid = a_grid(chunk, crs)
     cube = write_cube(path / f"{name}-cube.zarr", grid)
     plan = make_plan(grid, cube, ensemble, ensemble.path.parent / "applicability.npz", "vegetation", 3, 0.8)
-    totals = map_region(client, plan, path / f"{name}.zarr", COORDS, ATTRS)
+    totals = map_region(client, plan, path / f"{name}.zarr", COORDS, ATTRS, key=key_of(name, ensemble.hash))
     return grid, open_dataset(path / f"{name}.zarr").load(), totals
 
 

@@ -111,4 +111,4 @@ def test_a_failed_fit_leaves_what_was_there(client, tmp_path):
     with pytest.raises(Exception, match="none_such"):
         trained(client, tmp_path / "ensemble", [hopeless])
     assert Ensemble(tmp_path / "ensemble").hash == before
-    assert [p.name for p in tmp_path.iterdir()] == ["ensemble"]
+    assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["ensemble"]

@@ -197,3 +197,10 @@ def test_a_crs_that_cannot_carry_a_grid(crs, message):
 def test_an_outline_beyond_the_projection():
     with pytest.raises(InputError, match="domain: the outline cannot be projected into 'EPSG:6931'"):
         Grid.from_outline(box(-180, -90, 180, 90, "EPSG:4326"), "EPSG:6931", 100_000, 64)
+
+
+def test_mixed_blocks_are_the_same_blocks():
+    grid = Grid.from_outline(box(120, 48, 128, 53, "EPSG:4326"), LAEA, 5000, 32)
+    plain, mixed = list(grid.blocks()), list(grid.blocks(mixed=True))
+    assert [b.index for b in mixed] != [b.index for b in plain]
+    assert sorted(mixed, key=lambda b: b.index) == plain

@@ -1,14 +1,16 @@
 """Many tasks, few in flight."""
 
+import errno
 import os
 import time
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 
 from engine.errors import InputError, RunError
 from engine.outputs.store import staged
-from engine.tasks import IN_FLIGHT_PER_THREAD, run_each
+from engine.tasks import IN_FLIGHT_PER_THREAD, TOPIC, run_each
 
 
 def square(item: int, plus: int = 0) -> int:
@@ -126,3 +128,84 @@ def test_workers_that_die_are_a_failed_run(client, monkeypatch):
         list(run_each(client, die, [1], total=1, name="blocks"))
     client.wait_for_workers(2, timeout=30)
     assert dict(run_each(client, square, range(3), total=3)) == {0: 0, 1: 1, 2: 4}
+
+
+def test_workers_that_stay_away_end_the_run(monkeypatch):
+    """All workers end, and none comes: an error after a while, not silence for ever."""
+    monkeypatch.setattr("engine.tasks.NO_WORKERS_S", 1.0)
+    monkeypatch.setattr("engine.tasks._LOOK_EVERY_S", 0.2)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        Client(cluster) as alone,
+    ):
+        tasks = run_each(alone, square, range(5), total=5, name="blocks")
+        next(tasks)
+        alone.retire_workers()
+        with pytest.raises(RunError, match=r"blocks: the workers are all gone, and no other has joined, for 1 s now"):
+            list(tasks)
+
+
+def fail_until(item: int, folder: Path, error: type[Exception], times: int) -> int:
+    """As a source does that is away for a while."""
+    tries = folder / "tries"
+    with tries.open("a") as file:
+        file.write("x")
+    if len(tries.read_text()) > times:
+        return item
+    if error is InputError:
+        raise InputError("tn.tif: cannot be read") from OSError("no answer")
+    raise error(5, "no answer")
+
+
+@pytest.mark.parametrize("error", [InputError, OSError])
+def test_what_cannot_be_read_is_tried_again(client, tmp_path, error):
+    told = []
+    client.subscribe_topic(TOPIC, lambda event: told.append(event[1]))
+    found = dict(run_each(client, fail_until, [7], tmp_path, error, 2, total=1, waits=(0.01, 0.01)))
+    assert found == {7: 7} and (tmp_path / "tries").read_text() == "xxx"
+    end = time.monotonic() + 10
+    while len(told) < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    client.unsubscribe_topic(TOPIC)
+    assert len(told) == 2 and all("no answer" in t or "cannot be read" in t for t in told)
+    assert all("trying again in 0.01 s" in t for t in told)
+
+
+@pytest.mark.parametrize("error", [InputError, OSError])
+def test_patience_has_an_end(client, tmp_path, error):
+    with pytest.raises(error):
+        list(run_each(client, fail_until, [7], tmp_path, error, 9, total=1, waits=(0.01, 0.01)))
+    assert (tmp_path / "tries").read_text() == "xxx"
+
+
+def test_other_errors_are_final(client, tmp_path):
+    """A bad setting does not get better."""
+    seen = tmp_path / "seen"
+    with pytest.raises(InputError, match="block 3: bad"):
+        list(run_each(client, fail_at_three_and_count, [3], seen, total=1, waits=(0.01,)))
+    assert seen.read_text() == "x"
+
+
+def fail_at_three_and_count(item: int, seen: Path) -> int:
+    with seen.open("a") as file:
+        file.write("x")
+    return fail_at_three(item)
+
+
+def full(item: int, folder: Path) -> None:
+    (folder / "tries").open("a").write("x")
+    raise OSError(errno.ENOSPC, "No space left on device", "/data/maps.zarr/mean/c/0")
+
+
+def test_a_full_disk_is_a_failed_run_at_once(client, tmp_path):
+    with pytest.raises(RunError, match=r"no space is left on the disk of /data/maps.zarr/mean/c/0: free some"):
+        list(run_each(client, full, [1], tmp_path, total=1, waits=(0.01,)))
+    assert (tmp_path / "tries").read_text() == "x"
+
+
+def test_what_was_done_before_counts(client):
+    seen = []
+    list(run_each(client, square, range(3), total=5, before=2, progress=lambda done, total: seen.append((done, total))))
+    assert seen == [(2, 5), (3, 5), (4, 5), (5, 5)]

@@ -15,7 +15,7 @@ import engine
 from engine.outputs.store import open_dataset
 from pipelines import STAGES
 from pipelines.config import RunFile, load
-from pipelines.stages import ARTEFACTS
+from pipelines.keys import ARTEFACTS
 
 
 def stamps(directory: Path, *stages: str) -> dict[Path, int]:
@@ -45,7 +45,7 @@ def out(finished: Path, tmp_path: Path) -> Path:
 # Help, version, wrong usage
 
 
-@pytest.mark.parametrize("verb", ["demo", "init", "check", "run", "report"])
+@pytest.mark.parametrize("verb", ["demo", "init", "check", "run", "status", "report"])
 def test_every_verb_has_help_with_an_example(gelisol, verb):
     result = gelisol(verb, "--help")
     assert result.exit_code == 0
@@ -56,7 +56,7 @@ def test_every_verb_has_help_with_an_example(gelisol, verb):
 def test_help_lists_the_verbs(gelisol):
     result = gelisol("--help")
     assert result.exit_code == 0
-    assert all(verb in result.output for verb in ("demo", "init", "check", "run", "report"))
+    assert all(verb in result.output for verb in ("demo", "init", "check", "run", "status", "report"))
 
 
 def test_version(gelisol):
@@ -157,7 +157,10 @@ def test_check_shows_what_is_done_and_what_is_stale(run: SmallRun, finished: Pat
     before = plan()
     assert before["profiles"] == "done" and before["report"] == "to do"
     touched.write_text(touched.read_text().replace("made up", "made"))
-    stale = dict.fromkeys(("profiles", "select", "train", "map"), "stale")
+    stale = {
+        "profiles": "stale: the profile table changed", "select": "stale: follows profiles",
+        "train": "stale: follows select", "map": "stale: follows train",
+    }  # fmt: skip
     assert plan() == before | stale
 
 
@@ -239,6 +242,8 @@ def test_until_stops(run: SmallRun, gelisol):
         "run.yaml",
         "provenance.json",
         "ledger.json",
+        "events.jsonl",
+        "gelisol.log",
     }
 
 

@@ -1,0 +1,148 @@
+"""One run per results folder: a lock that names its owner and is known to be stale when the owner is gone."""
+
+import fcntl
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from engine.errors import RunError
+from engine.outputs.store import write_file
+
+LOCK = "run.lock"
+BEAT_S = 20.0
+"""Seconds between the heartbeats of a run."""
+STALE_S = 300.0
+"""A run on another machine whose last heartbeat is older than this is taken for dead."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who works in a folder.
+
+    Attributes
+    ----------
+    born : float
+        When the process started, s since 1970: another process may have its number today.
+    started : str
+        When the run started, ISO 8601.
+    """
+
+    host: str
+    pid: int
+    born: float
+    user: str
+    started: str
+
+    @classmethod
+    def me(cls) -> "Owner":
+        """The process that asks."""
+        process = psutil.Process()
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # no such user in a container
+            user = str(os.getuid())
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(socket.gethostname(), process.pid, process.create_time(), user, started)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.user} on {self.host}, started {self.started}"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A lock as found in a folder.
+
+    Attributes
+    ----------
+    silent_s : float
+        Seconds since its last heartbeat.
+    """
+
+    owner: Owner
+    silent_s: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether the owner still works: seen here by its process, from elsewhere by its heartbeat."""
+        if self.owner.host != socket.gethostname():
+            return self.silent_s < STALE_S
+        try:
+            return abs(psutil.Process(self.owner.pid).create_time() - self.owner.born) < 1
+        except psutil.Error:
+            return False
+
+
+def held(directory: Path) -> Holding | None:
+    """The lock of a folder, stale or not."""
+    file = directory / LOCK
+    try:
+        owner = Owner(**json.loads(file.read_text(encoding="utf-8")))
+        return Holding(owner, max(0.0, time.time() - file.stat().st_mtime))
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[Owner | None]:
+    """Work in a folder alone.
+
+    Yields
+    ------
+    Owner or None
+        A former owner that ended without letting go: killed, or its machine went down.
+
+    Raises
+    ------
+    RunError
+        If another run works there, naming it.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    me = Owner.me()
+    with _guarded(directory):
+        before = held(directory)
+        if before and before.alive:
+            raise RunError(
+                f"{directory}: another run works here: {before.owner}. Wait until it has ended, stop it, or choose "
+                "another folder with --out."
+            )
+        write_file(directory / LOCK, json.dumps(asdict(me)).encode())
+    ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(directory / LOCK, ended), daemon=True, name="gelisol-heartbeat")
+    beat.start()
+    try:
+        yield before.owner if before else None
+    finally:
+        ended.set()
+        beat.join()
+        with _guarded(directory):
+            now = held(directory)
+            if now and now.owner == me:
+                (directory / LOCK).unlink(missing_ok=True)
+
+
+@contextmanager
+def _guarded(directory: Path) -> Iterator[None]:
+    """Look and write in one go; two runs that start together do not both see the folder free."""
+    place = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def _beat(file: Path, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_S):
+        with suppress(OSError):
+            os.utime(file)

@@ -1,0 +1,172 @@
+"""Blocks of a store, each computed once: what is recorded is kept, what is missing is done, the whole is published."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import zarr
+from distributed import Client
+
+from engine.grid import Block, Grid
+from engine.ledger import Records, digest_of
+from engine.outputs.store import Layer, chunk_names, create, publish, resume, staged, sync, unfinished
+from engine.tasks import Progress, run_each, silent
+
+KEY = "gelisol_key"
+"""Attribute of a store: the key of all that its content depends on."""
+_FILES, _DIGESTS = "files", "digests"
+
+
+class _Plan(Protocol):
+    @property
+    def grid(self) -> Grid: ...
+
+
+Plan = TypeVar("Plan", bound=_Plan)
+Found = dict[str, np.ndarray] | None
+"""What a block gives beside its data: arrays by name; None if it has nothing to give."""
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A store that is filled block by block.
+
+    Attributes
+    ----------
+    path : Path
+        The name it takes once it is whole.
+    key : str
+        Of all that its content depends on.
+    layers, coords, attrs
+        As for `store.create`.
+    """
+
+    path: Path
+    key: str
+    layers: Mapping[str, Layer]
+    coords: Mapping[str, Any]
+    attrs: Mapping[str, Any]
+
+    @property
+    def records(self) -> Records:
+        """What is done."""
+        return Records.of(self.path, self.key)
+
+    def fill(
+        self,
+        client: Client,
+        function: Callable[[Block, Plan, Path], Found],
+        plan: Plan,
+        *,
+        waits: tuple[float, ...] = (),
+        progress: Progress = silent,
+        name: str,
+    ) -> Iterator[Found]:
+        """Compute and write the blocks that are not recorded.
+
+        Parameters
+        ----------
+        function : callable
+            `function(block, plan, store)` writes one block and returns what else comes of it.
+        waits : tuple of float
+            As for `run_each`.
+
+        Yields
+        ------
+        What every block gave, those of former runs first.
+        """
+        stage, done = self._open(plan.grid)
+        kept = {block_name: record for block_name in done if (record := self.records.load(block_name)) is not None}
+        yield from (_found(record) for record in kept.values())
+        todo = (block for block in plan.grid.blocks(mixed=True) if record_name(block.index) not in kept)
+        tasks = run_each(
+            client, _do_block, todo, function, plan, stage, self,
+            total=plan.grid.n_blocks, before=len(kept), waits=waits, progress=progress, name=name,
+        )  # fmt: skip
+        for _, found in tasks:
+            yield found
+
+    def publish(self) -> None:
+        """Give the filled store its name."""
+        stage = unfinished(self.path, self.key)
+        if stage.exists():
+            publish(stage, self.path)
+        self.records.forget_others()
+
+    def _open(self, grid: Grid) -> tuple[Path, set[str]]:
+        """The store to write to, and the blocks that are in it.
+
+        A finished store of the same key that lacks blocks (they were found damaged) is mended where it stands.
+        """
+        stage = resume(self.path, self.key)
+        if stage.exists():
+            for left in stage.rglob("*.partial"):  # a chunk that was being written
+                left.unlink(missing_ok=True)
+        elif self.records.directory.is_dir() and key_of_store(self.path) == self.key:
+            stage = self.path
+        else:
+            self.records.clear()
+            with staged(stage) as new:
+                create(new, grid, self.layers, self.coords, {**self.attrs, KEY: self.key})
+        return stage, self.records.names()
+
+
+def _do_block(
+    block: Block, function: Callable[[Block, Any, Path], Found], plan: Any, stage: Path, blocks: Blocks
+) -> Found:
+    """Write one block and, once it is on disk, its record."""
+    found = function(block, plan, stage)
+    files = chunk_names(blocks.layers, blocks.coords, block.index)
+    digests = []
+    for file in files:
+        if (stage / file).exists():
+            sync(stage / file)
+        digests.append(digest_of(stage / file))
+    for folder in {(stage / file).parent for file, digest in zip(files, digests, strict=True) if digest}:
+        sync(folder)
+    arrays = {f"found_{name}": values for name, values in found.items()} if found is not None else {}
+    blocks.records.save(record_name(block.index), **{_FILES: np.array(files), _DIGESTS: np.array(digests)}, **arrays)
+    return found
+
+
+def _found(record: dict[str, np.ndarray]) -> Found:
+    return {k.removeprefix("found_"): v for k, v in record.items() if k.startswith("found_")} or None
+
+
+def record_name(index: tuple[int, int]) -> str:
+    """Name of a block's record."""
+    return f"block_{index[0]:05d}_{index[1]:05d}"
+
+
+def key_of_store(path: Path) -> str | None:
+    """The key that a store was made with."""
+    if not (path / "zarr.json").exists():
+        return None
+    key = zarr.open_group(path, mode="r").attrs.get(KEY)
+    return str(key) if key else None
+
+
+def damaged_blocks(path: Path, key: str) -> dict[str, str]:
+    """Blocks of a store, finished or not, whose files are not those that were written.
+
+    Returns
+    -------
+    dict
+        Block → the first of its files that is damaged.
+    """
+    records = Records.of(path, key)
+    store = path if key_of_store(path) == key else unfinished(path, key)
+    damaged = {}
+    for name in sorted(records.names()):
+        record = records.load(name)
+        if record is None:
+            damaged[name] = os.fspath(records.directory / f"{name}.npz")
+            continue
+        for file, digest in zip(record[_FILES], record[_DIGESTS], strict=True):
+            if digest_of(store / str(file)) != digest:
+                damaged[name] = os.fspath(store / str(file))
+                break
+    return damaged

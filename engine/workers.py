@@ -1,0 +1,138 @@
+"""Whether workers are fit for a run: the same code and libraries, the same files, room to write; all told at once."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from distributed import Client, Worker
+
+import engine
+from engine.cluster import ONE_THREAD
+from engine.outputs.store import remove
+
+PACKAGES = (
+    "dask", "distributed", "numpy", "odc-geo", "pandas", "pyproj", "rasterio", "scikit-learn", "scipy", "xarray",
+    "xgboost-cpu", "xgboost", "zarr",
+)  # fmt: skip
+"""Packages whose versions decide over numbers, or over whether tasks arrive."""
+_FILES = 200
+"""Files of the sources that each worker looks at, spread over all of them."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Something that a worker lacks, or has otherwise than this process.
+
+    Attributes
+    ----------
+    fatal : bool
+        Whether the run would fail, or its numbers could differ.
+    """
+
+    worker: str
+    what: str
+    here: str
+    there: str
+    fatal: bool = True
+
+
+def check_workers(client: Client, files: Sequence[Path], directory: Path) -> list[Mismatch]:
+    """Compare every worker with this process.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        What the workers will read.
+    directory : Path
+        The results folder, to which they will write; it exists.
+    """
+    chosen = files if len(files) <= _FILES else [files[i * len(files) // _FILES] for i in range(_FILES)]
+    sizes = {os.fspath(file): file.stat().st_size for file in chosen}
+    probe = directory / f".probe-{uuid4().hex[:8]}"
+    here = versions()
+    probe.mkdir()
+    try:
+        (probe / "here").write_text(probe.name, encoding="utf-8")
+        found = client.run(_facts, sizes, os.fspath(probe))
+        mismatches = []
+        for address, facts in found.items():
+            seen = (probe / facts["wrote"]).exists() if facts["wrote"] else False
+            mismatches += _compare(address, here, facts, directory, seen)
+        return mismatches
+    finally:
+        remove(probe)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that matter, and a hash of this package's code."""
+    found = {"python": platform.python_version(), "gelisol": engine.__version__, "code of gelisol": _code()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _code() -> str:
+    digest = hashlib.sha256()
+    root = Path(engine.__file__).parent
+    for file in sorted(root.rglob("*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _facts(sizes: dict[str, int], probe: str, dask_worker: Worker) -> dict[str, Any]:
+    """What a worker has to say of itself."""
+    unreadable = []
+    for file, size in sizes.items():
+        try:
+            with open(file, "rb") as content:
+                content.read(1)
+            there = os.stat(file).st_size
+            if there != size:
+                unreadable.append(f"{file}: {there} bytes, here {size}")
+        except OSError as error:
+            unreadable.append(f"{file}: {error.strerror}")
+    wrote, why = f"there-{uuid4().hex[:8]}", ""
+    try:
+        Path(probe, wrote).write_text(Path(probe, "here").read_text(encoding="utf-8"), encoding="utf-8")
+    except OSError as error:
+        wrote, why = "", str(error.strerror)
+    return {
+        "versions": versions(),
+        "unreadable": unreadable,
+        "wrote": wrote,
+        "why": why,
+        "environment": {name: os.environ.get(name, "not set") for name in ONE_THREAD},
+        "threads": dask_worker.state.nthreads,
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def _compare(address: str, here: dict[str, str], facts: dict[str, Any], directory: Path, seen: bool) -> list[Mismatch]:
+    there = facts["versions"]
+    mismatches = [
+        Mismatch(address, name, here.get(name, "not installed"), there.get(name, "not installed"))
+        for name in dict.fromkeys([*here, *there])
+        if here.get(name) != there.get(name)
+    ]
+    if unreadable := facts["unreadable"]:
+        more = f", and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+        mismatches.append(Mismatch(address, "files of the sources", "readable", unreadable[0] + more))
+    if not seen:
+        why = facts["why"] or "writes to a folder of the same name that is not this one"
+        mismatches.append(Mismatch(address, "results folder", f"{directory} is writable", why))
+    if facts["threads"] > 1 or facts["cores"] > 1:
+        mismatches += [
+            Mismatch(address, name, "1", value, fatal=False)
+            for name, value in facts["environment"].items()
+            if value != "1"
+        ]
+    return mismatches

@@ -1,0 +1,38 @@
+"""The resolved run file that goes with the results."""
+
+import os
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from engine.outputs.store import staged
+from pipelines.prepare import Prepared
+from pipelines.redact import redacted
+
+
+def write_run_file(prepared: Prepared) -> None:
+    """Leave the resolved run file in the results folder, its paths relative to that folder."""
+    entries = prepared.config.model_dump(mode="json", exclude_none=True)
+
+    def relative(path: str, base: Path = prepared.data) -> str:
+        return Path(path).as_posix() if Path(path).is_absolute() else Path(
+            os.path.relpath(base / path, prepared.directory)
+        ).as_posix()  # fmt: skip
+
+    for spec in (*entries["covariates"].values(), entries.get("zones")):
+        if isinstance(spec, dict):
+            href = spec["href"]
+            spec["href"] = relative(href) if isinstance(href, str) else [relative(h) for h in href]
+    entries["observations"]["table"] = relative(entries["observations"]["table"])
+    if "boundary" in entries["domain"]:
+        entries["domain"]["boundary"] = relative(entries["domain"]["boundary"], prepared.base)
+    if "truth" in entries:
+        entries["truth"] = relative(entries["truth"], prepared.base)
+    if tls := entries["cluster"].get("tls"):
+        entries["cluster"]["tls"] = {name: relative(path, prepared.base) for name, path in tls.items()}
+    entries["output"]["dir"] = entries["data"] = "."
+    # The round-trip representer keeps the order of keys; the safe one sorts them.
+    yaml = YAML(typ="rt", pure=True)
+    yaml.width = 1000
+    with staged(prepared.directory / "run.yaml") as stage, stage.open("w", encoding="utf-8") as file:
+        yaml.dump(redacted(entries), file)

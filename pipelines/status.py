@@ -1,0 +1,134 @@
+"""`gelisol status`: how far a run is, from its folder alone."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.errors import InputError
+from engine.ledger import Ledger
+from engine.lock import held
+from pipelines import STAGES
+from pipelines.progress import EVENTS, LOG
+
+_TAIL = 1_000_000
+"""Bytes at the end of the events that are looked at."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run's state.
+
+    Attributes
+    ----------
+    state : str
+        running, interrupted (its process is gone), failed, done (as far as it was asked to go), or never started.
+    owner : str
+        Who runs it, or ran it when it was interrupted.
+    step : dict
+        The piece of work of the last event: step, done, total, unit; empty where none is under way.
+    stages : dict
+        Stage → done, or to do.
+    last : str
+        Time of the last event.
+    text : str
+        Why it failed.
+    """
+
+    directory: str
+    state: str
+    owner: str
+    stages: dict[str, str]
+    step: dict[str, Any] = field(default_factory=dict)
+    last: str = ""
+    text: str = ""
+
+    def as_json(self) -> str:
+        """For machines."""
+        return json.dumps(asdict(self), indent=1)
+
+    def show(self, console: Console) -> None:
+        """For people."""
+        table = Table("stage", "state", title=self.directory, title_justify="left")
+        for stage, state in self.stages.items():
+            table.add_row(stage, state)
+        console.print(table)
+        lines = [f"{self.state}{f': {self.owner}' if self.owner else ''}"]
+        if self.step:
+            done, total = self.step.get("done"), self.step.get("total")
+            counted = f", {done} of {total} {self.step['unit']}" if total else ""
+            lines.append(f"{'now' if self.state == 'running' else 'was'} at {self.step['step']}{counted}")
+        if self.last:
+            lines.append(f"last sign of life {_ago(self.last)} ago; log: {Path(self.directory) / LOG}")
+        for line in (*lines, self.text):
+            if line:
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def read_status(directory: Path) -> Status:
+    """The state of the run in a results folder.
+
+    Raises
+    ------
+    InputError
+        If the folder is none.
+    """
+    if not (directory / EVENTS).exists() and not (directory / "ledger.json").exists():
+        raise InputError(f"{directory}: no run has worked here; give the results folder of `gelisol run`")
+    ledger, holding = Ledger(directory), held(directory)
+    step: dict[str, Any] = {}
+    stage = last = text = ""
+    ended = "interrupted"
+    for event in _events(directory / EVENTS):
+        last = event["time"]
+        match event["event"]:
+            case "run_started":
+                step, stage, text, ended = {}, "", "", "interrupted"
+            case "stage_started":
+                stage = event["stage"]
+            case "stage_done":
+                stage = ""
+            case "step_started" | "progress":
+                step = {k: event[k] for k in ("step", "unit", "done", "total") if k in event}
+            case "step_done":
+                step = {}
+            case "run_failed":
+                ended, text = "failed", event["text"]
+            case "run_done":
+                ended, step = "done", {}
+    running = holding is not None and holding.alive
+    state = "running" if running else ended
+    owner = str(holding.owner) if holding else ""
+    stages = {s: "done" if ledger.entry(s) else "to do" for s in STAGES}
+    if stage and state != "done":
+        stages[stage] = "running" if running else state
+    return Status(str(directory), state, owner, stages, step, last, text)
+
+
+def _events(file: Path) -> Iterator[dict[str, Any]]:
+    """The last events; a line that was being written is passed over."""
+    if not file.exists():
+        return
+    with file.open("rb") as content:
+        content.seek(max(0, file.stat().st_size - _TAIL))
+        for line in content.read().decode("utf-8", "replace").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def _ago(moment: str) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

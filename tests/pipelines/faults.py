@@ -1,0 +1,90 @@
+"""Runs of the small example as processes of their own, in which something goes wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from small_run import SmallRun
+
+from engine.outputs.store import open_dataset
+
+BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 16
+"""Pieces of work of the small run with blocks of 16 cells."""
+TABLES = (
+    "stocks.csv", "stocks_applicable.csv", "replicate_totals.csv", "validation.csv", "importance.csv",
+    "zone_differences.csv", "stock_uncertainty.csv", "depth_regression.csv", "selection.csv",
+)  # fmt: skip
+COMMAND = Path(sys.executable).with_name("gelisol")
+
+
+class FaultyRun:
+    """A small run, with a folder for faults and for the count of what was done."""
+
+    def __init__(self, run: SmallRun, folder: Path, *, workers: int = 1):
+        self.run, self.folder = run, folder
+        self.settings = ["domain.chunk=16", f"cluster.workers={workers}"]
+        folder.mkdir()
+        self.faults()
+
+    def faults(self, *faults: tuple[str, int, str], **facts: Any) -> None:
+        """What goes wrong in the next runs: at which step, the how manieth piece of work since the beginning, what."""
+        entries = [
+            {"step": step, "nth": nth, "harm": harm, "out": str(self.run.out), **facts} for step, nth, harm in faults
+        ]
+        (self.folder / "faults.json").write_text(json.dumps(entries))
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start `gelisol run`."""
+        preload = json.dumps([str(Path(__file__).with_name("fault_preload.py"))])
+        environment = os.environ | {
+            "GELISOL_FAULTS": str(self.folder), "DASK_DISTRIBUTED__WORKER__PRELOAD": preload, "MPLBACKEND": "agg",
+        }  # fmt: skip
+        settings = [part for s in self.settings for part in ("--set", s)]
+        return subprocess.Popen(
+            [COMMAND, "run", self.run.path, *settings, *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+
+    def go(self, *arguments: str) -> tuple[int, str]:
+        """Run to the end; exit code and what was said."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=600)
+        return process.returncode, out + err
+
+    def calls(self) -> Counter[str]:
+        """Pieces of work that were begun so far, by step."""
+        calls = self.folder / "calls"
+        return Counter(line.split()[0] for line in calls.read_text().splitlines()) if calls.exists() else Counter()
+
+    def harm_done(self) -> int:
+        """Faults that have happened."""
+        return len(list(self.folder.glob("done-*")))
+
+
+def assert_same_results(ours: Path, theirs: Path) -> None:
+    """Maps and tables, bit for bit."""
+    for table in TABLES:
+        assert (ours / table).read_bytes() == (theirs / table).read_bytes(), table
+    for store in ("cube.zarr", "maps.zarr"):
+        assert_same_store(ours / store, theirs / store)
+    files = sorted(f.name for f in (theirs / "cog").iterdir())
+    assert files == sorted(f.name for f in (ours / "cog").iterdir()) and len(files) == COGS
+    for file in files:
+        with rasterio.open(ours / "cog" / file) as one, rasterio.open(theirs / "cog" / file) as other:
+            np.testing.assert_array_equal(one.read(1), other.read(1), err_msg=file)
+    leftovers = [p for p in ours.rglob("*") if ".partial" in p.name or p.name == "run.lock"]
+    assert leftovers == []
+
+
+def assert_same_store(ours: Path, theirs: Path) -> None:
+    """Every variable, bit for bit."""
+    one, other = open_dataset(ours), open_dataset(theirs)
+    assert set(one.data_vars) == set(other.data_vars)
+    for name in other.data_vars:
+        np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=name)

@@ -1,0 +1,84 @@
+"""What a change of the run file makes stale, and what it does not."""
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pipelines import STAGES
+from pipelines.keys import CODE, stage_parts, stage_states
+from pipelines.prepare import open_run
+
+STALE = {
+    "model.replicates=9": (("train", "map"), "stale: model.replicates changed"),
+    "model.interval=0.9": (("map",), "stale: model.interval changed"),
+    "model.validation.repeats=3": (("train", "map"), "stale: model.validation changed"),
+    "selection.drop=[ai]": (("select", "train", "map"), "stale: selection changed"),
+    "domain.resolution=4000": (("cube", "select", "train", "map"), "stale: domain changed"),
+    "covariates.ai.scale=0.001": (("cube", "select", "train", "map"), "stale: covariates.ai changed"),
+    "depths=[[0, 10], [0, 20]]": (("profiles", "select", "train", "map"), "stale: depths changed"),
+    "title=Elsewhere": (("map",), "stale: title changed"),
+    "cluster.workers=2": ((), ""),
+    "output.dir=elsewhere": ((), ""),
+}
+
+
+@pytest.mark.parametrize("setting", STALE)
+def test_a_setting_makes_stale_what_depends_on_it(pristine: Path, finished: Path, setting: str):
+    stale, reason = STALE[setting]
+    states = stage_states(open_run(pristine / "run.yaml", (setting,), finished))
+    for stage in STAGES[:-1]:
+        assert states[stage].startswith("stale" if stage in stale else "done"), stage
+    if stale:
+        assert states[stale[0]] == reason
+        for before, after in pairwise(stale):
+            if setting.split("=")[0] not in states[after]:
+                assert states[after] == f"stale: follows {before}", after
+
+
+def test_a_new_version_of_a_stage_makes_it_stale(pristine: Path, finished: Path, monkeypatch):
+    monkeypatch.setitem(CODE, "map", 99)
+    states = stage_states(open_run(pristine / "run.yaml", (), finished))
+    assert states["map"] == "stale: its code changed" and states["train"] == "done"
+
+
+def test_files_that_change_are_noticed(run, finished: Path):
+    before = stage_parts(open_run(run.path))
+    (run.data / "tn.tif").touch()
+    (run.directory / "boundary.geojson").write_text((run.directory / "boundary.geojson").read_text() + "\n")
+    run.edit_profiles(lambda table: table.assign(soc=table["soc"] + 1))
+    after = stage_parts(open_run(run.path))
+    changed = {
+        stage: {name for name in parts if parts[name] != before[stage].get(name)} for stage, parts in after.items()
+    }
+    assert changed["profiles"] == {"the profile table"}
+    assert changed["cube"] == {"files of tn", "the boundary's file"}
+    assert changed["select"] == {"stage profiles", "stage cube"}
+
+
+def test_what_is_missing_is_named(pristine: Path, finished: Path, tmp_path: Path):
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    (out / "stocks.csv").unlink()
+    assert stage_states(open_run(pristine / "run.yaml", (), out))["map"] == "incomplete: stocks.csv is gone"
+
+
+def test_more_replicates_keep_those_that_are_there(
+    finished: Path, pristine: Path, tmp_path: Path, gelisol, on_scheduler: list[str]
+):
+    """Nor is the cross-validation done again."""
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    arguments = ["run", pristine / "run.yaml", "--out", out, "--until", "train", *on_scheduler]
+    result = gelisol(*arguments, "--set", "model.replicates=10", "--progress", "json")
+    assert result.exit_code == 0, result.output
+    steps = {e["step"]: e for e in map(json.loads, result.stdout.splitlines()) if e["event"] == "step_done"}
+    assert (steps["train"]["done_before"], steps["train"]["total"]) == (8, 10)
+    assert steps["xgboost"]["done_before"] == steps["xgboost"]["total"]
+    for replicate in range(8):
+        name = f"ensemble/replicate_{replicate:03d}.ubj"
+        assert (out / name).read_bytes() == (finished / name).read_bytes()
+    fewer = gelisol(*arguments, "--set", "model.replicates=8")
+    assert fewer.exit_code == 0, fewer.output
+    assert (out / "ensemble" / "manifest.json").read_bytes() == (finished / "ensemble" / "manifest.json").read_bytes()
+    assert not (out / "ensemble" / "replicate_008.ubj").exists()
