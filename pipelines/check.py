@@ -32,7 +32,7 @@ def _sources(prepared: Prepared) -> Table:
         rows, cols = summary.size or (0, 0)
         table.add_row(
             name,
-            f"{len(summary.files)}, {summary.bytes / 1e6:.1f} MB",
+            f"{len(summary.files)}, {(summary.bytes or 0) / 1e6:.1f} MB",
             f"{rows} × {cols}" if summary.size else "polygons",
             summary.crs.proj.name,
             f"{summary.resolution:.6g}" if summary.resolution else "–",

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from distributed import Client
 from ruamel.yaml import YAML
@@ -13,6 +14,8 @@ import engine
 from engine.cluster import local_client, peak_memory, remote_client
 from engine.ledger import Ledger, key_of
 from engine.outputs.store import staged
+from engine.sources import SourceSpec
+from engine.sources.remote import is_remote, place_of, read_bytes
 from pipelines import STAGES
 from pipelines.config import Cluster
 from pipelines.prepare import Prepared
@@ -25,9 +28,9 @@ def stage_keys(prepared: Prepared) -> dict[str, str]:
     """A key per stage of all that its artefacts depend on."""
     config = prepared.config
     entries = config.model_dump(mode="json")
-    boundary = (prepared.base / config.domain.boundary).read_bytes().hex() if config.domain.boundary else ""
+    boundary = read_bytes(place_of(config.domain.boundary, prepared.base)).hex() if config.domain.boundary else ""
     sources = {name: summary.fingerprint for name, summary in prepared.summaries.items()}
-    table = (prepared.data / config.observations.table).read_bytes().hex()
+    table = read_bytes(place_of(config.observations.table, prepared.data)).hex()
     version = engine.__version__
     keys = {
         "profiles": key_of(version, entries["observations"], entries["depths"], table),
@@ -151,14 +154,18 @@ def write_run_file(prepared: Prepared) -> None:
     entries = prepared.config.model_dump(mode="json", exclude_none=True)
 
     def relative(path: str, base: Path = prepared.data) -> str:
-        return Path(path).as_posix() if Path(path).is_absolute() else Path(
-            os.path.relpath(base / path, prepared.directory)
-        ).as_posix()  # fmt: skip
+        if is_remote(path) or Path(path).is_absolute():
+            return path
+        return Path(os.path.relpath(base / path, prepared.directory)).as_posix()
 
-    for spec in (*entries["covariates"].values(), entries.get("zones")):
-        if isinstance(spec, dict):
-            href = spec["href"]
-            spec["href"] = relative(href) if isinstance(href, str) else [relative(h) for h in href]
+    def moved(spec: SourceSpec) -> dict[str, Any]:
+        there = spec.with_paths(relative, lambda about: relative(about, prepared.base))
+        return there.model_dump(mode="json", exclude_none=True)
+
+    config = prepared.config
+    entries["covariates"] = {name: moved(spec) for name, spec in config.covariates.items()}
+    if isinstance(config.zones, SourceSpec):
+        entries["zones"] = moved(config.zones)
     entries["observations"]["table"] = relative(entries["observations"]["table"])
     if "boundary" in entries["domain"]:
         entries["domain"]["boundary"] = relative(entries["domain"]["boundary"], prepared.base)

@@ -113,7 +113,8 @@ def test_tiles_of_another_grid_are_refused(tmp_path, stored, other):
     write_tif(tmp_path / "t_0.tif", stored, NATIVE)
     path = write_tif(tmp_path / "t_1.tif", stored[:5, :5], other)
     assert problems(tmp_path / "x", href="t_*.tif") == [
-        f"covariates.v: {path} is not on the same grid as t_0.tif; they cannot be mosaicked"
+        f"covariates.v: {path} is not on the same grid as t_0.tif; they cannot be mosaicked. "
+        "Tiles that are meant to differ (UTM zones, latitude bands) need `grids: many`"
     ]
 
 

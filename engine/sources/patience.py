@@ -1,0 +1,98 @@
+"""Patience with servers: what is tried again, how often, and what is said when it fails."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+TRIES = 5
+"""How often a request is made before it counts as failed."""
+FIRST_WAIT_S = 0.5
+"""Wait, s, before the second try; each further wait is twice as long, less a random part."""
+CONNECT_S, READ_S = 10.0, 60.0
+"""How long, s, a server may take to accept a connection, and to send something."""
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""Answers of servers that a later try may well find changed."""
+_SECRETS = {
+    "sig", "signature", "token", "access_token", "awsaccesskeyid", "googleaccessid", "key-pair-id", "policy", "expires",
+    "se", "sp", "sv", "sr", "st", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv", "sig_ver", "subscription-key",
+}  # fmt: skip
+"""Parts of a query that unlock a file for a while."""
+T = TypeVar("T")
+
+
+class RemoteError(OSError):
+    """A server did not give what was asked for, after all tries that made sense."""
+
+
+def unsigned(url: str) -> str:
+    """An address without what unlocks it."""
+    parts = urlsplit(url)
+    kept = [(k, v) for k, v in parse_qsl(parts.query) if k.lower() not in _SECRETS and not k.lower().startswith("x-")]
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, urlencode(kept), ""))
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, down to its cause, without the secrets of an address."""
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        text = " ".join(str(cause).split()) or type(cause).__name__
+        if not any(text in other for other in texts):
+            texts.append(text)
+        cause = cause.__cause__
+    return _scrubbed("; ".join(texts))
+
+
+def _scrubbed(text: str) -> str:
+    return " ".join(_bare(word) if "://" in word and "?" in word else word for word in text.split(" "))
+
+
+def _bare(word: str) -> str:
+    """Without the query: an address in a message is there to be recognised."""
+    end = word[-1] if word[-1] in ".,:;)'\"" else ""
+    return word.partition("?")[0] + end
+
+
+def persistently(action: Callable[[], T], what: str) -> T:
+    """Do what needs a network, again if need be.
+
+    Parameters
+    ----------
+    what : str
+        For the error, e.g. an address.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the server says that there is no such file.
+    RemoteError
+        If it refuses, or fails after all tries.
+    """
+    for attempt in range(1, TRIES + 1):
+        try:
+            return action()
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if not _may_pass(error):
+                raise RemoteError(f"{what}: {reason(error)}") from None
+            if attempt == TRIES:
+                raise RemoteError(f"{what}: {reason(error)}, {TRIES} times; try again later") from None
+        time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1))
+    raise AssertionError
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a fault is one that passes: a busy or broken server, a lost or hung connection."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return status in PASSING
+    if isinstance(error, PermissionError):
+        return False
+    return isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError)) or type(error).__module__.startswith(
+        ("aiohttp", "botocore", "aiobotocore")
+    )
