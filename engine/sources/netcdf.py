@@ -162,7 +162,7 @@ class NetcdfSource(GriddedSource):
                     yield step, self._read_step(variable, file.axes, index, window)
                     continue
                 try:
-                    stored = persistently(lambda i=index: self._read_step(variable, file.axes, i, window), where)  # type: ignore[misc]
+                    stored = persistently(lambda i=index: self._read_step(variable, file.axes, i, window), "")  # type: ignore[misc]
                 except (RemoteError, FileNotFoundError) as error:
                     raise RunError(f"{where}: cannot be read: {reason(error)}") from error
                 yield step, stored

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from engine.errors import GelisolError
+
 TRIES = 5
 """How often a request is made before it counts as failed."""
 FIRST_WAIT_S = 0.5
@@ -63,7 +65,7 @@ def persistently(action: Callable[[], T], what: str) -> T:
     Parameters
     ----------
     what : str
-        For the error, e.g. an address.
+        For the error, e.g. an address; "" where the caller says so itself.
 
     Raises
     ------
@@ -72,18 +74,26 @@ def persistently(action: Callable[[], T], what: str) -> T:
     RemoteError
         If it refuses, or fails after all tries.
     """
+    prefix = f"{what}: " if what else ""
     for attempt in range(1, TRIES + 1):
         try:
             return action()
-        except FileNotFoundError:
+        except (FileNotFoundError, GelisolError):
             raise
         except Exception as error:
+            if not _is_refusal(error) and not _may_pass(error):
+                raise
             if not _may_pass(error):
-                raise RemoteError(f"{what}: {reason(error)}") from None
+                raise RemoteError(prefix + reason(error)) from None
             if attempt == TRIES:
-                raise RemoteError(f"{what}: {reason(error)}, {TRIES} times; try again later") from None
+                raise RemoteError(f"{prefix}{reason(error)}, {TRIES} times; try again later") from None
         time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1))
     raise AssertionError
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a server, or what stands for one, says no; anything else is a fault of this program."""
+    return isinstance(error, OSError) or isinstance(getattr(error, "status", None), int)
 
 
 def _may_pass(error: Exception) -> bool:
@@ -93,6 +103,6 @@ def _may_pass(error: Exception) -> bool:
         return status in PASSING
     if isinstance(error, PermissionError):
         return False
-    return isinstance(error, (OSError, asyncio.TimeoutError, TimeoutError)) or type(error).__module__.startswith(
+    return isinstance(error, (OSError, ValueError, asyncio.TimeoutError)) or type(error).__module__.startswith(
         ("aiohttp", "botocore", "aiobotocore")
     )

@@ -125,9 +125,9 @@ def find_remote(pattern: str) -> list[str]:
     return sorted(p if "://" in p else f"{scheme}://{p}" for p in found)
 
 
-def open_remote(place: Remote) -> Any:
-    """A file object that reads the parts that are asked for."""
-    return filesystem(place.url).open(place.url, "rb", cache_type="readahead", block_size=2**20, **_headers(place.url))
+def open_remote(place: Remote, block: int = 2**20) -> Any:
+    """A file object that reads the parts that are asked for, `block` bytes at a time."""
+    return filesystem(place.url).open(place.url, "rb", cache_type="readahead", block_size=block, **_headers(place.url))
 
 
 def read_bytes(place: Place) -> bytes:

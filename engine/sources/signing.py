@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from threading import Lock
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from engine.sources.patience import CONNECT_S, READ_S, RemoteError, persistently
 Rule = Literal["planetary_computer", "earthdata", "none"]
 _PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/sas/v1"
 _EARTHDATA_HOSTS = (".earthdata.nasa.gov", ".earthdatacloud.nasa.gov")
+_ONE_AT_A_TIME = Lock()
 _SPARE_S = 300.0
 """A token is renewed so long, s, before it expires."""
 
@@ -83,6 +85,11 @@ def _kept(collection: str, service: str) -> dict[str, tuple[str, float]]:
 
 
 def _sas_token(collection: str, service: str) -> str:
+    with _ONE_AT_A_TIME:
+        return _current_token(collection, service)
+
+
+def _current_token(collection: str, service: str) -> str:
     kept = _kept(collection, service)
     if "token" in kept and kept["token"][1] - _SPARE_S > time.time():
         return kept["token"][0]

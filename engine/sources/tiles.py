@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,10 +22,11 @@ from engine.grid import parse_crs
 from engine.sources.align import Window
 from engine.sources.decode import Declared
 from engine.sources.files import Step
-from engine.sources.patience import RemoteError, reason, unsigned
-from engine.sources.remote import Place, Remote, gdal, gdal_path
+from engine.sources.patience import RemoteError, persistently, reason, unsigned
+from engine.sources.remote import Place, Remote, gdal, gdal_path, open_remote
 from engine.sources.signing import Access
 from engine.sources.spec import SourceSpec
+from engine.sources.tiff_end import end_of_last_tile
 
 _AT_ONCE = 16
 """Headers that are read at a time over a network."""
@@ -111,7 +112,7 @@ def read_header(name: str, spec: SourceSpec, place: Place, access: Access) -> tu
     where = f"covariates.{name}: {shown(place)}"
     try:
         with opened(place, spec, access, where) as file:
-            _require_whole(file, place, where)
+            _require_whole(file, place, access, where)
             return _grid(file, spec, name, where), _declared(file, spec)
     except (RasterioIOError, RemoteError) as error:
         raise InputError(f"{where}: {_cannot_open(place, error)}") from error
@@ -129,19 +130,39 @@ def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> t
     """
     where = f"covariates.{name}: {shown(file.place)}"
     try:
-        with opened(file.place, spec, file.access, where) as dataset:
-            if dataset.shape != file.geobox.shape.yx:
-                raise InputError(
-                    f"{where}: has {dataset.height} × {dataset.width} pixels, the catalogue says "
-                    f"{file.geobox.shape.y} × {file.geobox.shape.x}"
-                )
-            if spec.band > dataset.count:
-                raise InputError(f"{where}: has {dataset.count} band(s), not a band {spec.band}")
-            return dataset.read(spec.band, window=part), file.declared.over(_declared(dataset, spec))
-    except (RasterioIOError, RemoteError) as error:
         if isinstance(file.place, Remote):
-            raise RunError(f"{where}: cannot be read: {_cut_off(file, spec) or reason(error)}.") from error
+            return persistently(lambda: _read_afresh(file, part, spec, where), "")
+        return _read(file, part, spec, where)
+    except (RemoteError, FileNotFoundError) as error:
+        assert isinstance(file.place, Remote)
+        cut = _cut_off(file.place, file.access)
+        raise RunError(f"{where}: {cut}" if cut else f"{where}: cannot be read: {reason(error)}") from error
+    except RasterioIOError as error:
         raise InputError(f"{where}: cannot be read ({reason(error)}). Is the file whole? Fetch it again.") from error
+
+
+def _read_afresh(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> tuple[np.ndarray, Declared]:
+    """Read; after a failure make GDAL forget what it has of the file, half answers too, so that the next try asks."""
+    try:
+        return _read(file, part, spec, where)
+    except RasterioIOError:
+        assert isinstance(file.place, Remote)
+        path = gdal_path(file.access.signed(file.place.url))
+        with suppress(RasterioIOError), gdal(CPL_VSIL_CURL_NON_CACHED=path), rasterio.open(path):
+            pass
+        raise
+
+
+def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> tuple[np.ndarray, Declared]:
+    with opened(file.place, spec, file.access, where) as dataset:
+        if dataset.shape != file.geobox.shape.yx:
+            raise InputError(
+                f"{where}: has {dataset.height} × {dataset.width} pixels, the catalogue says "
+                f"{file.geobox.shape.y} × {file.geobox.shape.x}"
+            )
+        if spec.band > dataset.count:
+            raise InputError(f"{where}: has {dataset.count} band(s), not a band {spec.band}")
+        return dataset.read(spec.band, window=part), file.declared.over(_declared(dataset, spec))
 
 
 def shown(place: Place) -> str:
@@ -217,14 +238,13 @@ def _begins_with(path: Path, magic: bytes) -> bool:
         return file.read(len(magic)) == magic
 
 
-def _require_whole(file: DatasetReader, place: Place, where: str) -> None:
+def _require_whole(file: DatasetReader, place: Place, access: Access, where: str) -> None:
     """A cut-off download opens without complaint: compare where its data should end with the file's size."""
     if file.driver not in ("GTiff", "COG"):
         return
     if isinstance(place, Remote):
-        end, size = _end_of_last_tile(file), place.size()
-        if size and end > size:
-            raise InputError(f"{where}: is truncated: {size:,} bytes of at least {end:,}. Tell its provider.")
+        if access.rule is None and (cut := _cut_off(place, access)):
+            raise InputError(f"{where}: {cut}")
         return
     try:
         with tifffile.TiffFile(place) as tiff:
@@ -237,20 +257,13 @@ def _require_whole(file: DatasetReader, place: Place, where: str) -> None:
         raise InputError(f"{where}: is truncated: {size:,} bytes of at least {end:,}. Fetch the file again.")
 
 
-def _end_of_last_tile(file: DatasetReader) -> int:
-    """Where the last tile of the first band ends; 0 where that is not known. The header is enough to tell."""
-    height, width = file.block_shapes[0]
-    place = f"{-(-file.width // width) - 1}_{-(-file.height // height) - 1}"
-    offset, size = (file.get_tag_item(f"BLOCK_{part}_{place}", "TIFF", bidx=1) for part in ("OFFSET", "SIZE"))
-    return int(offset) + int(size) if offset and size else 0
-
-
-def _cut_off(file: RasterFile, spec: SourceSpec) -> str:
-    """That a file behind an address is shorter than its directory says, if it is."""
-    assert isinstance(file.place, Remote)
+def _cut_off(place: Remote, access: Access) -> str:
+    """That a TIFF behind an address ends before its last tile does; "" if it does not, or that cannot be told."""
+    signed = Remote(access.signed(place.url))
     try:
-        with opened(file.place, spec, file.access, "") as dataset:
-            end, size = _end_of_last_tile(dataset), file.place.size()
-    except (OSError, InputError):
+        size = signed.size()
+        with open_remote(signed, block=2**14) as file:
+            end = end_of_last_tile(file)
+    except (OSError, ValueError):
         return ""
-    return f"it is truncated: {size:,} bytes of at least {end:,}; tell its provider" if size and end > size else ""
+    return f"is truncated: {size:,} bytes of at least {end:,}. Tell its provider." if size and end > size else ""

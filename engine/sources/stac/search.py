@@ -1,24 +1,65 @@
 """Items of a collection in a STAC API, or in a static catalog: found page by page, complete or not at all."""
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pystac
-import requests
 from pystac_client import Client, ConformanceClasses
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
 
-from engine.sources.patience import CONNECT_S, FIRST_WAIT_S, PASSING, READ_S, TRIES, RemoteError, reason, unsigned
+from engine.sources.patience import (
+    CONNECT_S,
+    FIRST_WAIT_S,
+    PASSING,
+    READ_S,
+    TRIES,
+    RemoteError,
+    persistently,
+    reason,
+    unsigned,
+)
 from engine.sources.remote import is_remote
 from engine.sources.spec import StacSpec
 from engine.sources.stac.query import matches
 
 PAGE = 200
 """Items that are asked for at a time."""
+
+
+class _Patient(StacApiIO):
+    """Requests with time-outs, made again when a server is busy or broken, or an answer does not come whole."""
+
+    def __init__(self) -> None:
+        busy = Retry(
+            total=None, connect=0, read=0, other=0, status=TRIES - 1, backoff_factor=FIRST_WAIT_S,
+            status_forcelist=PASSING, allowed_methods=None, raise_on_status=False,
+        )  # fmt: skip
+        super().__init__(max_retries=busy, timeout=(CONNECT_S, READ_S))
+
+    def request(self, href: str, *arguments: Any, **options: Any) -> str:
+        """The text of an answer; see `StacApiIO.request`."""
+
+        def ask() -> str | APIError:
+            try:
+                text = super(_Patient, self).request(href, *arguments, **options)
+            except APIError as error:
+                if getattr(error, "status_code", None) is None:
+                    raise RemoteError(reason(error)) from error
+                return error  # an answer, be it a refusal
+            json.loads(text)
+            return text
+
+        answer = persistently(ask, "")
+        if isinstance(answer, APIError):
+            raise answer
+        return answer
+
+
 Bbox = tuple[float, float, float, float]
 Item = dict[str, Any]
 Years = tuple[int, int]
@@ -44,13 +85,17 @@ def find_items(spec: StacSpec, base: Path, bbox: Bbox | None, years: Years | Non
         If there is no such collection; the message lists those that there are.
     """
     address = spec.api if is_remote(spec.api) else str(base / spec.api)
+    root = open_catalog(address)
     try:
-        root = open_catalog(address)
         collection = _collection(root, spec.collection)
         items = _search(root, spec, bbox, years) if _is_api(root) else _walk(collection)
         found = [item for item in items if _wanted(item, spec, bbox, years)]
-    except (APIError, requests.RequestException, pystac.STACError, ValueError, KeyError, TypeError) as error:
-        raise RemoteError(f"{unsigned(address)}: {reason(error)}") from error
+    except LookupError as error:
+        if isinstance(error, KeyError):
+            raise RemoteError(f"{unsigned(address)}: its answer lacks {error}") from error
+        raise
+    except (APIError, OSError, pystac.STACError, ValueError, TypeError) as error:
+        raise RemoteError(f"{unsigned(address)}: {_told(error)}") from error
     return collection.to_dict(include_self_link=False, transform_hrefs=False), sorted(found, key=_order)
 
 
@@ -62,20 +107,16 @@ def open_catalog(address: str) -> pystac.Catalog:
     RemoteError
         If the address does not answer, or with something else.
     """
-    retry = Retry(
-        total=TRIES - 1, backoff_factor=FIRST_WAIT_S, status_forcelist=PASSING, allowed_methods=None,
-        respect_retry_after_header=True, raise_on_status=False,
-    )  # fmt: skip
-    io = StacApiIO(max_retries=retry, timeout=(CONNECT_S, READ_S))
+    io = _Patient()
     try:
         document = io.read_json(address)
         if document.get("conformsTo"):
-            return Client.open(address, stac_io=io)
+            return Client.open(address, stac_io=io, timeout=(CONNECT_S, READ_S))
         root = pystac.read_dict(document, href=address, stac_io=io)
     except FileNotFoundError as error:
         raise RemoteError(f"{address}: no such file") from error
-    except (APIError, requests.RequestException, pystac.STACError, ValueError, KeyError, TypeError, OSError) as error:
-        raise RemoteError(f"{unsigned(address)}: is no STAC API or catalog that answers ({reason(error)})") from error
+    except (APIError, OSError, pystac.STACError, ValueError, KeyError, TypeError) as error:
+        raise RemoteError(f"{unsigned(address)}: is no STAC API or catalog that answers ({_told(error)})") from error
     if not isinstance(root, pystac.Catalog):
         raise RemoteError(f"{unsigned(address)}: is a STAC {type(root).__name__.lower()}, not a catalog or collection")
     root._stac_io = io
@@ -93,17 +134,23 @@ def collections(root: pystac.Catalog) -> Iterator[pystac.Collection]:
         yield from collections(child)
 
 
+def _told(error: Exception) -> str:
+    status = getattr(error, "status_code", None)
+    return f"answers {status} {reason(error)}" if status else reason(error)
+
+
 def _is_api(root: pystac.Catalog) -> bool:
-    return isinstance(root, Client)
+    return isinstance(root, Client) and bool(root.get_conforms_to())
 
 
 def _collection(root: pystac.Catalog, wanted: str) -> pystac.Collection:
     known = []
     if isinstance(root, Client) and root.conforms_to(ConformanceClasses.COLLECTIONS):
         try:
-            return root.get_collection(wanted)  # type: ignore[return-value]
+            if (found := root.get_collection(wanted)) is not None:
+                return found
         except APIError as error:
-            if error.status_code != 404:
+            if getattr(error, "status_code", None) != 404:
                 raise
     for collection in collections(root):
         if collection.id == wanted:
@@ -117,8 +164,11 @@ def _search(root: pystac.Catalog, spec: StacSpec, bbox: Bbox | None, years: Year
     when = f"{years[0]}-01-01T00:00:00Z/{years[1]}-12-31T23:59:59Z" if years else None
     query = spec.query if spec.query and root.conforms_to(ConformanceClasses.QUERY) else None
     search = root.search(collections=[spec.collection], bbox=bbox, datetime=when, query=_operators(query), limit=PAGE)
-    items = list(search.items_as_dicts())
-    matched = search.matched()
+    items: list[Item] = []
+    matched = None
+    for page in search.pages_as_dicts():
+        items += page["features"]
+        matched = page.get("numberMatched", page.get("context", {}).get("matched", matched))
     if len({item["id"] for item in items}) < len(items):
         raise ValueError("its pages repeat items; a server whose paging is broken gives no complete list")
     if matched is not None and matched != len(items):
