@@ -19,6 +19,7 @@ from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
 from engine.sources import Context, Source, SourceSpec, SourceSummary, open_source
+from engine.sources.about import read_about
 from engine.sources.patience import RemoteError
 from engine.sources.remote import exists, on_disk, place_of
 from engine.sources.vector import read_polygons
@@ -181,7 +182,9 @@ def _survey(run: RunFile | Draft, base: Path, items: Path | None, refresh: bool,
     bbox = None if outline is None else _degrees(outline)
     context = Context(bbox, items, refresh, run.covariates)
     for name, spec in _specs(run).items():
+        before = len(problems.found)
         source = problems.attempt(open_source, name, spec, data, context)
+        problems.found[before:] = [_with_recipe(text, name, spec, base) for text in problems.found[before:]]
         if source is not None:
             found.sources[name] = source
     if run.observations and run.depths:
@@ -220,6 +223,19 @@ def domain_outline(domain: Domain, base: Path) -> Geometry:
 
 def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
     return dict(run.covariates) | ({ZONES: run.zones} if isinstance(run.zones, SourceSpec) else {})
+
+
+def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
+    """A problem, and if it is that a file is missing, where it can be had."""
+    term = problem.removeprefix(f"covariates.{name}.").partition(".")[0]
+    entry = (spec.of or {}).get(term, spec)
+    described = entry.about or spec.about
+    if described is None or not ("no such file" in problem or "no file matches" in problem):
+        return problem
+    try:
+        return f"{problem}. {read_about(base / described, f'covariates.{name}.about').how_to_get}"
+    except InputError as error:
+        return f"{problem}. {error}"
 
 
 def _profiles(observations: Observations, depths: Depths, data: Path, outline: Geometry | None) -> Profiles:

@@ -69,11 +69,10 @@ class VectorSource:
         return self
 
     def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
-        """Codes of polygons under a part of the grid that no class lists, most frequent first."""
-        near = _near(self._dense(), geobox)
-        if len(near) == 0:
-            return ()
-        codes = near[self.spec.attribute][self._classes(near) == 0]
+        """Codes of all polygons that no class lists, most frequent first; wherever they are."""
+        del geobox
+        polygons = self._dense()
+        codes = polygons[self.spec.attribute][self._classes(polygons) == 0]
         return tuple(code for code, _ in Counter(map(str, codes)).most_common())
 
     def _polygons(self) -> gpd.GeoDataFrame:
