@@ -74,7 +74,12 @@ def none_wanted(name: str, spec: SourceSpec, steps: Sequence[Step], what: str) -
 
 
 def _is_pattern(href: str) -> bool:
-    return any(c in (href.rpartition("/")[2] if is_remote(href) else Path(href).name) for c in "*?{")
+    # In an address a question mark begins the query.
+    return any(c in _name(href) for c in ("*{" if is_remote(href) else "*?{"))
+
+
+def _name(href: str) -> str:
+    return href.partition("?")[0].rpartition("/")[2] if is_remote(href) else Path(href).name
 
 
 def _match(href: str, base: Path) -> dict[Place, Step]:
@@ -82,7 +87,7 @@ def _match(href: str, base: Path) -> dict[Place, Step]:
     place = place_of(href, base)
     if not _is_pattern(href):
         return {place: Step()} if exists(place) else {}
-    name = href.rpartition("/")[2] if is_remote(href) else place.name
+    name = _name(href)
     glob, regex = name, re.escape(name).replace(r"\*", ".*").replace(r"\?", ".")
     for placeholder, group in _PLACEHOLDERS.items():
         glob = glob.replace(placeholder, "*")

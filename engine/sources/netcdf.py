@@ -183,7 +183,6 @@ _PLAIN: dict[str, Any] = {
     "decode_times": False,
     "mask_and_scale": False,
     "decode_coords": False,
-    "cache": False,
 }
 """Stored values as they are, none kept."""
 
@@ -218,11 +217,11 @@ def _dataset(path: Place) -> tuple[xr.Dataset, Any]:
     if isinstance(path, Remote):
         file = persistently(lambda: open_remote(path), unsigned(path.url))
         try:
-            return persistently(lambda: xr.open_dataset(file, **_PLAIN), unsigned(path.url)), file
+            return persistently(lambda: xr.open_dataset(file, cache=False, **_PLAIN), unsigned(path.url)), file
         except BaseException:
             file.close()
             raise
-    return xr.open_dataset(path, **_PLAIN), None
+    return xr.open_dataset(path, cache=False, **_PLAIN), None
 
 
 def _variable(dataset: xr.Dataset, spec: SourceSpec, where: str) -> xr.DataArray:

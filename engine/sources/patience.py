@@ -78,9 +78,12 @@ def persistently(action: Callable[[], T], what: str) -> T:
     for attempt in range(1, TRIES + 1):
         try:
             return action()
-        except (FileNotFoundError, GelisolError):
+        except GelisolError:
             raise
-        except Exception as error:
+        except Exception as raised:
+            error = _behind(raised)
+            if isinstance(error, FileNotFoundError):
+                raise error from None
             if not _is_refusal(error) and not _may_pass(error):
                 raise
             if not _may_pass(error):
@@ -91,15 +94,34 @@ def persistently(action: Callable[[], T], what: str) -> T:
     raise AssertionError
 
 
+def _behind(error: Exception) -> Exception:
+    """The fault behind fsspec's "not found", which it also says when a server is busy, refuses or does not answer."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    status = _status(cause)
+    return cause if status not in (404, 410) and (status is not None or _may_pass(cause)) else error
+
+
+def _status(error: Exception) -> int | None:
+    """The status of a server's answer: of a web server, or within what an object store says."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return status
+    answer = getattr(error, "response", None)
+    found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    return found if isinstance(found, int) else None
+
+
 def _is_refusal(error: Exception) -> bool:
     """Whether a server, or what stands for one, says no; anything else is a fault of this program."""
-    return isinstance(error, OSError) or isinstance(getattr(error, "status", None), int)
+    return isinstance(error, OSError) or _status(error) is not None
 
 
 def _may_pass(error: Exception) -> bool:
     """Whether a fault is one that passes: a busy or broken server, a lost or hung connection."""
-    status = getattr(error, "status", None)
-    if isinstance(status, int):
+    status = _status(error)
+    if status is not None:
         return status in PASSING
     if isinstance(error, PermissionError):
         return False
