@@ -101,12 +101,12 @@ def terms_of(name: str, spec: SourceSpec, others: Mapping[str, SourceSpec]) -> d
     found, problems = {}, []
     for term in names_in(spec.expression):
         entry = known.get(term)
-        if entry is None:
+        if term == name or (entry is not None and _leads_to(name, term, known, frozenset())):
+            problems.append(f"{term!r} leads back to {name!r} itself")
+        elif entry is None:
             problems.append(f"{term!r} is neither in `of` nor among the covariates")
         elif entry.is_categorical:
             problems.append(f"{term!r} is a category, not a number")
-        elif _leads_to(name, term, known, frozenset()):
-            problems.append(f"{term!r} leads back to {name!r} itself")
         else:
             found[term] = entry
     if problems:

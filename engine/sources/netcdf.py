@@ -1,5 +1,6 @@
 """NetCDF files and Zarr stores: a variable on latitude and longitude (or projected x and y), often a time series."""
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -341,7 +342,11 @@ def _steps(
     n = variable.sizes[time]
     if n == 1 and not (spec.period or spec.months or spec.reduce == "annual_sum"):
         return [(0, dated)]
-    if time in dataset.coords and "since" in str(dataset[time].attrs.get("units", "")):
+    units = str(dataset[time].attrs.get("units", "")) if time in dataset.coords else ""
+    if match := re.match(r"months since (\d{1,4})-(\d{1,2})", units):
+        months = int(match[1]) * 12 + int(match[2]) - 1 + np.floor(dataset[time].values).astype(int)
+        return [(i, Step(int(month) // 12, int(month) % 12 + 1)) for i, month in enumerate(months)]
+    if "since" in units:
         try:
             moments = xr.decode_cf(dataset[[time]], decode_coords=False)[time]
         except (ValueError, OverflowError) as error:

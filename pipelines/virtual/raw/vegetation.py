@@ -61,7 +61,8 @@ def write_vegetation(landscape: Landscape, folder: Path) -> list[RawFile]:
     )
     patches = units.to_crs("EPSG:4326")
     patches.geometry = patches.make_valid()
-    patches = patches.explode(ignore_index=True)
+    # Twice: where a made-valid patch is polygons and lines, its parts are multi-part again.
+    patches = patches.explode().explode(ignore_index=True)
     patches = patches[patches.geom_type == "Polygon"]
     path = folder / "vegetation.gpkg"
     patches.to_file(path, layer="vegetation", driver="GPKG")
