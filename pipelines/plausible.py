@@ -31,7 +31,7 @@ _BY_NAME: tuple[tuple[str, Expectation], ...] = (
         r"map|precip\w*|prec|rain\w*",
         Expectation("annual precipitation", ("mm", "mm/year", "mm/yr", "mm a-1"), 10, 12000),
     ),
-    (r"ai|aridity\w*", Expectation("an aridity index", ("1",), 0, 20)),
+    (r"ai|aridity\w*", Expectation("an aridity index", ("1",), 0, 5)),
     (r"ndvi\w*|evi\w*", Expectation("a vegetation index", ("1",), -0.4, 1)),
     (r"npp\w*", Expectation("net primary production", ("kg C/m2", "kg C/m²", "kgC/m2"), 0, 4)),
     (r"clay\w*|silt\w*|sand\w*", Expectation("a share of particles", ("%",), 0, 100)),
