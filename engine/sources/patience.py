@@ -32,9 +32,19 @@ class RemoteError(OSError):
 def unsigned(url: str) -> str:
     """An address without what unlocks it."""
     parts = urlsplit(url)
-    kept = [(k, v) for k, v in parse_qsl(parts.query) if k.lower() not in _SECRETS and not k.lower().startswith("x-")]
+    kept = [(k, v) for k, v in parse_qsl(parts.query) if not _unlocks(k)]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, urlencode(kept), ""))
+
+
+def is_signed(url: str) -> bool:
+    """Whether an address holds what unlocks it: a signature, a token, a password."""
+    parts = urlsplit(url)
+    return "@" in parts.netloc or any(_unlocks(key) for key, _ in parse_qsl(parts.query))
+
+
+def _unlocks(key: str) -> bool:
+    return key.lower() in _SECRETS or key.lower().startswith(("x-amz-", "x-goog-"))
 
 
 def reason(error: BaseException) -> str:

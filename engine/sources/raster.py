@@ -62,9 +62,22 @@ class RasterSource(GriddedSource):
             resolution=abs(self.geobox.resolution.x),
             steps=len(steps),
             period=f"{steps[0].year}–{steps[-1].year}" if steps[0].year else "",
-            notes=notes_on(self.spec, steps),
+            notes=(*notes_on(self.spec, steps), *self._gaps(steps)),
             listed=self.listed,
         )
+
+    def _gaps(self, steps: list[Step]) -> list[str]:
+        """Steps that lack a tile which others have: a download that did not finish looks like this."""
+        places = {(tile.row, tile.col) for tile in self.tiles}
+        have: dict[Step, set[tuple[int, int]]] = {step: set() for step in steps}
+        for tile in self.tiles:
+            have[tile.step].add((tile.row, tile.col))
+        short = [step for step in steps if have[step] != places]
+        if not short or len(places) == 1:
+            return []
+        missing = len(places) * len(steps) - sum(map(len, have.values()))
+        named = "-".join(f"{part:02d}" for part in (short[0].year, short[0].month, short[0].day) if part)
+        return [f"{missing} of {len(places) * len(steps)} tiles are not there, the first of {named or 'one step'}"]
 
     def read(self, window: Window) -> np.ndarray:
         """Decoded values of a window, mosaicked and reduced over time."""
@@ -187,6 +200,9 @@ def assemble(name: str, spec: SourceSpec, files: list[RasterFile], *, many: bool
             "mosaicked. Tiles that are meant to differ (UTM zones, latitude bands) need `grids: many`"
             for file in strangers[1:]
         )
+    if len(groups) > 1:
+        for group in groups:
+            check_steps(name, spec, sorted({file.step for file in group}))
     parts = tuple(_mosaic(name, spec, group, listed) for group in groups)
     return parts[0] if len(parts) == 1 else Patchwork(name, spec, parts)
 

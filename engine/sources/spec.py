@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from engine.sources.formula import names_in
+from engine.sources.patience import is_signed, unsigned
 
 Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
 Reduction = Literal["mean", "min", "max", "sum", "annual_sum", "anomaly"]
@@ -200,6 +201,17 @@ class SourceSpec(BaseModel):
         if self.depth is not None and self.layers is None:
             raise ValueError("`depth` chooses among `layers`, which are missing")
         return self
+
+    @field_validator("href")
+    @classmethod
+    def _no_secrets(cls, href: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for text in (href,) if isinstance(href, str) else href or ():
+            if "://" in text and is_signed(text):
+                raise ValueError(
+                    f"{unsigned(text)} comes with a signature, token or password, which a run file and its results "
+                    "would pass on; leave it out, and give credentials by the environment (docs/sources.md)"
+                )
+        return href
 
     @field_validator("layers")
     @classmethod

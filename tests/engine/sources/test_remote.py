@@ -13,6 +13,7 @@ import shapely
 import xarray as xr
 from affine import Affine
 from moto.server import ThreadedMotoServer
+from pydantic import ValidationError
 from rasterio.windows import Window
 from rasters import LAEA, north_up, same, write_nc, write_tif
 from rio_cogeo import cog_validate
@@ -179,6 +180,15 @@ def test_patience(monkeypatch):
         with pytest.raises(kind):
             persistently(refuse, "here")
         assert len(calls) == 1
+
+
+def test_a_run_file_is_no_place_for_secrets():
+    for url in ("https://a.net/x.tif?sig=S3", "https://u:S3@a.net/x.tif", "https://a.net/x.tif?X-Amz-Signature=S3"):
+        with pytest.raises(ValidationError) as error:
+            SourceSpec(href=url)
+        message = error.value.errors()[0]["msg"]
+        assert "https://a.net/x.tif comes with a signature" in message and "S3" not in message
+    SourceSpec(href="https://a.net/x.tif?page=3")
 
 
 def test_addresses_without_what_unlocks_them():
