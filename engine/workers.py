@@ -15,6 +15,7 @@ from distributed import Client, Worker
 import engine
 from engine.cluster import ONE_THREAD
 from engine.outputs.store import remove
+from engine.sources.remote import Place
 
 PACKAGES = (
     "dask", "distributed", "numpy", "odc-geo", "pandas", "pyproj", "rasterio", "scikit-learn", "scipy", "xarray",
@@ -42,18 +43,18 @@ class Mismatch:
     fatal: bool = True
 
 
-def check_workers(client: Client, files: Sequence[Path], directory: Path) -> list[Mismatch]:
+def check_workers(client: Client, files: Sequence[Place], directory: Path) -> list[Mismatch]:
     """Compare every worker with this process.
 
     Parameters
     ----------
-    files : sequence of Path
+    files : sequence of Place
         What the workers will read.
     directory : Path
         The results folder, to which they will write; it exists.
     """
     chosen = files if len(files) <= _FILES else [files[i * len(files) // _FILES] for i in range(_FILES)]
-    sizes = {os.fspath(file): file.stat().st_size for file in chosen}
+    sizes = {file: size for file in chosen if (size := _size(file)) is not None}
     probe = directory / f".probe-{uuid4().hex[:8]}"
     here = versions()
     probe.mkdir()
@@ -88,16 +89,27 @@ def _code() -> str:
     return digest.hexdigest()[:12]
 
 
-def _facts(sizes: dict[str, int], probe: str, dask_worker: Worker) -> dict[str, Any]:
+def _size(file: Place) -> int | None:
+    """Bytes of a file; None where a server does not tell without more ado, e.g. of an asset that needs a signature."""
+    if isinstance(file, Path):
+        return file.stat().st_size
+    try:
+        return file.size()
+    except OSError:
+        return None
+
+
+def _facts(sizes: dict[Place, int], probe: str, dask_worker: Worker) -> dict[str, Any]:
     """What a worker has to say of itself."""
     unreadable = []
     for file, size in sizes.items():
         try:
-            with open(file, "rb") as content:
-                content.read(1)
-            there = os.stat(file).st_size
+            if isinstance(file, Path):
+                with file.open("rb") as content:
+                    content.read(1)
+            there = _size(file)
             if there != size:
-                unreadable.append(f"{file}: {there} bytes, here {size}")
+                unreadable.append(f"{file}: {'cannot be reached' if there is None else f'{there} bytes'}, here {size}")
         except OSError as error:
             unreadable.append(f"{file}: {error.strerror}")
     wrote, why = f"there-{uuid4().hex[:8]}", ""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -122,33 +122,125 @@ def init(
         if (target / "run.yaml").exists():
             raise InputError(f"{target / 'run.yaml'} is there already; it is not overwritten. Choose another folder.")
         target.mkdir(parents=True, exist_ok=True)
-        with resources.as_file(catalogue / wanted) as source:
-            for file in sorted(source.iterdir()):
+        with resources.as_file(catalogue) as root:
+            for file in sorted((root / wanted).iterdir()):
                 if file.is_file() and file.suffix != ".py":
                     shutil.copyfile(file, target / file.name)
+            _copy_descriptions(root / "sources", target)
         typer.echo(f"{target / 'run.yaml'} is ready to edit; then: gelisol check {target / 'run.yaml'}")
 
 
-@app.command(epilog="Examples: `gelisol check run.yaml`, `gelisol check run.yaml --deep`")
+def _copy_descriptions(source: Path, target: Path) -> None:
+    """The descriptions of data sets that the run files name."""
+    text = "".join(file.read_text(encoding="utf-8") for file in target.glob("*.yaml"))
+    for file in sorted(source.glob("*.json")):
+        if f"sources/{file.name}" in text:
+            (target / "sources").mkdir(exist_ok=True)
+            shutil.copyfile(file, target / "sources" / file.name)
+
+
+@app.command(
+    epilog="Examples: `gelisol check run.yaml`, `gelisol check run.yaml --maps look`, `gelisol check run.yaml --deep`"
+)
 def check(
     run_file: RunPath,
-    settings: Settings = None,
     out: Annotated[Path | None, typer.Option(help="Results folder instead of the run file's.")] = None,
+    maps: Annotated[
+        Path | None, typer.Option(help="Folder for a small map of each source, as PNG; reads a year of each.")
+    ] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Search STAC catalogs anew.")] = False,
     deep: Annotated[
         bool, typer.Option("--deep", help="Also compare every result with its checksum; `run` redoes what is damaged.")
     ] = False,
+    settings: Settings = None,
 ) -> None:
-    """Open everything, compute nothing: sources, grid, plan, memory and disk, or every problem found."""
+    """Open everything and look at some values: sources, grid, plan, memory and disk, or every problem found."""
     from pipelines.check import show
     from pipelines.deep import check_results
+    from pipelines.inspection import Inspection, draw_maps
     from pipelines.prepare import open_run
 
     with _reported():
-        console = Console(width=None if sys.stdout.isatty() else 140)
-        prepared = open_run(run_file, tuple(settings or ()), out and out.resolve())
-        show(prepared, console)
+        inspection, console = Inspection(), Console(width=None if sys.stdout.isatty() else 140)
+        prepared = open_run(run_file, tuple(settings or ()), out and out.resolve(), refresh=refresh, inspect=inspection)
+        show(prepared, inspection, console)
         if deep:
             check_results(prepared, console)
+        if maps:
+            drawn = draw_maps(prepared.grid, dict(prepared.plan.sources), maps)
+            typer.echo(f"{len(drawn)} maps in {maps}")
+
+
+@app.command(epilog="Example: `gelisol sources run.yaml`")
+def sources(run_file: RunPath, settings: Settings = None) -> None:
+    """List the sources of a run file: where from, whose, under which licence. Opens none of them."""
+    from pipelines.config import load
+    from pipelines.source_list import source_table
+
+    with _reported():
+        config, base = load(run_file, tuple(settings or ()))
+        Console(width=None if sys.stdout.isatty() else 200).print(source_table(config, base))
+
+
+@app.command(
+    epilog="Example: `gelisol search https://planetarycomputer.microsoft.com/api/stac/v1 "
+    "--collection modis-17A3HGF-061 --bbox 117,47,130,54 --period 2001-2020 --asset Npp_500m`"
+)
+def search(
+    api: Annotated[str, typer.Argument(metavar="API", help="A STAC API, or a static catalog (address or JSON file).")],
+    collection: Annotated[str | None, typer.Option(help="Id of a collection; without it they are listed.")] = None,
+    bbox: Annotated[str | None, typer.Option(help="west,south,east,north in degrees.")] = None,
+    period: Annotated[str | None, typer.Option(help="First and last year, e.g. 2000-2020.")] = None,
+    asset: Annotated[str | None, typer.Option(help="Key of the asset to read.")] = None,
+    query: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Property that items must have, e.g. platform=terra.")
+    ] = None,
+) -> None:
+    """Look for items and print the entry of the run file that reads them; what was found goes to stderr."""
+    from pipelines import stac_entry
+
+    with _reported():
+        if collection is None:
+            for name, title in stac_entry.list_collections(api):
+                typer.echo(f"{name}: {title}" if title else name)
+            return
+        years, conditions = _years(period), _conditions(query or [])
+        found, items = stac_entry.search(api, collection, _bbox(bbox), years, conditions)
+        for line in stac_entry.describe(items):
+            typer.echo(line, err=True)
+        typer.echo(stac_entry.entry(api, found, items, asset, years, conditions), nl=False)
+
+
+def _bbox(text: str | None) -> tuple[float, float, float, float] | None:
+    if text is None:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--bbox {text}: expected west,south,east,north in degrees, e.g. 117,47,130,54") from None
+    return west, south, east, north
+
+
+def _years(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and (last or first).isdigit()):
+        raise InputError(f"--period {text}: expected the first and the last year, e.g. 2000-2020")
+    return int(first), int(last or first)
+
+
+def _conditions(texts: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator:
+            raise InputError(f"--query {text}: expected KEY=VALUE, e.g. platform=terra")
+        try:
+            found[key] = float(value) if not value.isdigit() else int(value)
+        except ValueError:
+            found[key] = value
+    return found
 
 
 @app.command(epilog="Examples: `gelisol run run.yaml`, `gelisol run run.yaml --until train --set model.replicates=20`")
@@ -175,7 +267,7 @@ def run(
 
     with _reported(out):
         execute(
-            open_run(run_file, tuple(settings or ()), out and out.resolve()),
+            open_run(run_file, tuple(settings or ()), out and out.resolve(), refresh=fresh),
             until=until.value,
             fresh=fresh,
             display=Display(style=progress.value),

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from engine.errors import InputError
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import SourceSpec, StacSpec
 from pipelines.model_spec import FamilySpec, Selection, Validation
 from pipelines.schema import (
     PROFILE_COLUMNS,
@@ -216,8 +216,10 @@ def _siblings(keys: tuple[Any, ...]) -> list[str]:
     """Keys that are valid beside the one at fault."""
     model: type[BaseModel] = RunFile
     for key in keys:
-        if key in ("covariates", "zones"):
+        if key in ("covariates", "zones", "of"):
             model = SourceSpec
+        elif key == "stac" and model is SourceSpec:
+            return list(StacSpec.model_fields)
         elif model is not SourceSpec:
             model = _SECTIONS.get(str(key), model)
     return list(model.model_fields)

@@ -1,10 +1,10 @@
 """What each stage depends on: a key for the ledger, in parts, so that a stale stage can say what has changed."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from engine.ledger import RECORDS, Ledger, Records, Scratch, key_of
+from engine.sources.remote import Place, place_of, read_bytes
 from pipelines import STAGES
 from pipelines.prepare import Prepared
 
@@ -43,7 +43,7 @@ def stage_parts(prepared: Prepared) -> dict[str, Parts]:
     model = {f"model.{name}": value for name, value in entries["model"].items()}
     outline = {"domain": entries["domain"]}
     if config.domain.boundary:
-        outline["the boundary's file"] = _content(base / config.domain.boundary)
+        outline["the boundary's file"] = _content(place_of(config.domain.boundary, base))
     covariates = {f"covariates.{name}": entry for name, entry in entries["covariates"].items()}
     files = {f"files of {name}": summary.fingerprint for name, summary in prepared.summaries.items()}
     of_map = {f"model.{name}" for name in _OF_MAP}
@@ -51,7 +51,7 @@ def stage_parts(prepared: Prepared) -> dict[str, Parts]:
         "profiles": {
             "observations": entries["observations"],
             "depths": entries["depths"],
-            "the profile table": _content(prepared.data / config.observations.table),
+            "the profile table": _content(place_of(config.observations.table, prepared.data)),
         },
         "cube": {**outline, **covariates, **files, "zones": entries["zones"]},
         "select": {"selection": entries["selection"]},
@@ -106,8 +106,8 @@ def _key(parts: Parts) -> str:
     return key_of(parts)
 
 
-def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _content(place: Place) -> str:
+    return hashlib.sha256(read_bytes(place)).hexdigest()
 
 
 def _changes(before: Parts, now: Parts) -> str:

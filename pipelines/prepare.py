@@ -18,7 +18,10 @@ from pyproj import Transformer
 from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
-from engine.sources import Source, SourceSpec, SourceSummary, open_source
+from engine.sources import Context, Source, SourceSpec, SourceSummary, open_source
+from engine.sources.about import read_about
+from engine.sources.patience import RemoteError
+from engine.sources.remote import exists, on_disk, place_of
 from engine.sources.vector import read_polygons
 from engine.trial import try_family
 from pipelines.config import Domain, Draft, Model, RunFile, read
@@ -33,6 +36,9 @@ _TRIAL_SITES = 100
 """Rows that families are tried on where the number of sites is not known."""
 _CONNECT_S = 5.0
 """How long a scheduler may take to accept a connection, s."""
+ITEMS = "items"
+"""Folder of the results with the items that were found in STAC catalogs, one GeoJSON file a covariate."""
+Inspect = Callable[[Grid, dict[str, Source]], list[str]]
 T = TypeVar("T")
 
 
@@ -99,7 +105,14 @@ class _Problems:
         return None
 
 
-def open_run(path: Path, overrides: tuple[str, ...] = (), directory: Path | None = None) -> Prepared:
+def open_run(
+    path: Path,
+    overrides: tuple[str, ...] = (),
+    directory: Path | None = None,
+    *,
+    refresh: bool = False,
+    inspect: Inspect | None = None,
+) -> Prepared:
     """Read a run file and open everything that it names.
 
     Parameters
@@ -108,6 +121,10 @@ def open_run(path: Path, overrides: tuple[str, ...] = (), directory: Path | None
         `key.subkey=value` settings that replace the file's.
     directory : Path, optional
         Results folder instead of the run file's.
+    refresh : bool
+        Search STAC catalogs anew, whatever an earlier search found.
+    inspect : callable, optional
+        Told of the grid and the sources that could be opened; gives further problems.
 
     Raises
     ------
@@ -116,20 +133,29 @@ def open_run(path: Path, overrides: tuple[str, ...] = (), directory: Path | None
     """
     reading = read(path, overrides)
     if isinstance(reading.run, Draft):
-        raise InputError([*reading.problems, *_survey(reading.run, reading.base).problems.found])
-    return prepare(reading.run, reading.base, directory)
+        survey = _survey(reading.run, reading.base, None, refresh, inspect)
+        raise InputError([*reading.problems, *survey.problems.found])
+    return prepare(reading.run, reading.base, directory, refresh=refresh, inspect=inspect)
 
 
-def prepare(config: RunFile, base: Path, directory: Path | None = None) -> Prepared:
+def prepare(
+    config: RunFile,
+    base: Path,
+    directory: Path | None = None,
+    *,
+    refresh: bool = False,
+    inspect: Inspect | None = None,
+) -> Prepared:
     """Open everything that a run reads and compute nothing; see `open_run`. `base` is the run file's folder."""
-    survey = _survey(config, base)
+    directory = directory or (base / config.output.dir).resolve()
+    survey = _survey(config, base, directory / ITEMS, refresh, inspect)
     grid, sources, profiles = survey.grid, survey.sources, survey.profiles
     if survey.problems.found or grid is None or profiles is None:
         raise InputError(survey.problems.found)
     return Prepared(
         config,
         base,
-        directory or (base / config.output.dir).resolve(),
+        directory,
         grid,
         CubePlan.make(grid, sources, _mask(config)),
         {name: source.summary() for name, source in sources.items()},
@@ -149,16 +175,20 @@ class _Survey:
     problems: _Problems = field(default_factory=_Problems)
 
 
-def _survey(run: RunFile | Draft, base: Path) -> _Survey:
-    """Open what is named in the sound parts of a run file."""
+def _survey(run: RunFile | Draft, base: Path, items: Path | None, refresh: bool, inspect: Inspect | None) -> _Survey:
+    """Open what is named in the sound parts of a run file. `items`: where those found in STAC catalogs are kept."""
     found, data, outline = _Survey(), base / run.data, None
     problems = found.problems
     if domain := run.domain:
         outline = problems.attempt(domain_outline, domain, base)
         if outline is not None:
             found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
+    bbox = None if outline is None else _degrees(outline)
+    context = Context(bbox, items, refresh, run.covariates)
     for name, spec in _specs(run).items():
-        source = problems.attempt(open_source, name, spec, data)
+        before = len(problems.found)
+        source = problems.attempt(open_source, name, spec, data, context)
+        problems.found[before:] = [_with_recipe(text, name, spec, base) for text in problems.found[before:]]
         if source is not None:
             found.sources[name] = source
     if run.observations and run.depths:
@@ -176,6 +206,8 @@ def _survey(run: RunFile | Draft, base: Path) -> _Survey:
         sites = found.profiles.wide() if found.profiles else None
         found.coverage = {name: _coverage(s.summary(), found.grid, sites) for name, s in found.sources.items()}
         problems.found += _uncovered(run, found)
+        if inspect:
+            problems.found += inspect(found.grid, found.sources)
     return found
 
 
@@ -184,9 +216,12 @@ def domain_outline(domain: Domain, base: Path) -> Geometry:
     if domain.bounds:
         return box(*domain.bounds, "EPSG:4326")
     assert domain.boundary is not None
-    path = base / domain.boundary
-    if not path.exists():
-        raise InputError(f"domain.boundary: no such file: {path}")
+    path = place_of(domain.boundary, base)
+    try:
+        if not exists(path):
+            raise InputError(f"domain.boundary: no such file: {path}")
+    except RemoteError as error:
+        raise InputError(f"domain.boundary: cannot be reached: {error}") from error
     polygons = read_polygons(path, None, None, None, "domain.boundary")
     if not polygons.geom_type.isin(["Polygon", "MultiPolygon"]).all():
         raise InputError(
@@ -199,6 +234,19 @@ def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
     return dict(run.covariates) | ({ZONES: run.zones} if isinstance(run.zones, SourceSpec) else {})
 
 
+def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
+    """A problem, and if it is that a file is missing, where it can be had."""
+    term = problem.removeprefix(f"covariates.{name}.").partition(".")[0]
+    entry = (spec.of or {}).get(term, spec)
+    described = entry.about or spec.about
+    if described is None or not ("no such file" in problem or "no file matches" in problem):
+        return problem
+    try:
+        return f"{problem}. {read_about(base / described, f'covariates.{name}.about').how_to_get}"
+    except InputError as error:
+        return f"{problem}. {error}"
+
+
 def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
     observations, depths = run.observations, run.depths
     assert observations and depths
@@ -206,10 +254,25 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
     # Of covariates whose entry is wrong nobody knows whether their column holds numbers or classes.
     at_site = {covariate: column for covariate, column in observations.at_site.items() if covariate in run.covariates}
     categories = {name: spec for name, spec in run.covariates.items() if spec.is_categorical}
-    return read_profiles(
-        data / observations.table, depths, observations.columns, at_site, bounds, observations.harmonise, categories,
-        observations.decimal,
-    )  # fmt: skip
+
+    def read_table(path: Path) -> Profiles:
+        return read_profiles(
+            path, depths, observations.columns, at_site, bounds, observations.harmonise, categories,
+            observations.decimal,
+        )  # fmt: skip
+
+    place = place_of(observations.table, data)
+    if isinstance(place, Path):
+        return read_table(place)
+    try:
+        with on_disk(place) as table:
+            return read_table(table)
+    except FileNotFoundError as error:
+        raise InputError(f"observations.table: no such file: {place}") from error
+    except RemoteError as error:
+        raise InputError(f"observations.table: cannot be reached: {error}") from error
+    except InputError as error:
+        raise InputError(problem.replace(str(table), place.url) for problem in error.problems) from None
 
 
 def _require_scheduler(address: str) -> None:

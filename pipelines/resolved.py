@@ -2,10 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from engine.outputs.store import staged
+from engine.sources import SourceSpec
+from engine.sources.remote import is_remote
 from pipelines.prepare import Prepared
 from pipelines.redact import redacted
 
@@ -15,14 +18,18 @@ def write_run_file(prepared: Prepared) -> None:
     entries = prepared.config.model_dump(mode="json", exclude_none=True)
 
     def relative(path: str, base: Path = prepared.data) -> str:
-        return Path(path).as_posix() if Path(path).is_absolute() else Path(
-            os.path.relpath(base / path, prepared.directory)
-        ).as_posix()  # fmt: skip
+        if is_remote(path) or Path(path).is_absolute():
+            return path
+        return Path(os.path.relpath(base / path, prepared.directory)).as_posix()
 
-    for spec in (*entries["covariates"].values(), entries.get("zones")):
-        if isinstance(spec, dict):
-            href = spec["href"]
-            spec["href"] = relative(href) if isinstance(href, str) else [relative(h) for h in href]
+    def moved(spec: SourceSpec) -> dict[str, Any]:
+        there = spec.with_paths(relative, lambda about: relative(about, prepared.base))
+        return there.model_dump(mode="json", exclude_none=True)
+
+    config = prepared.config
+    entries["covariates"] = {name: moved(spec) for name, spec in config.covariates.items()}
+    if isinstance(config.zones, SourceSpec):
+        entries["zones"] = moved(config.zones)
     entries["observations"]["table"] = relative(entries["observations"]["table"])
     if "boundary" in entries["domain"]:
         entries["domain"]["boundary"] = relative(entries["domain"]["boundary"], prepared.base)

@@ -14,6 +14,9 @@ from pydantic import (
     model_validator,
 )
 
+from engine.errors import InputError
+from engine.sources.composite import terms_of
+from engine.sources.formula import names_in, units_of
 from engine.sources.spec import SourceSpec
 from pipelines.model_spec import Model, Section, Selection
 
@@ -215,7 +218,7 @@ class RunFile(Section):
                 raise ValueError(
                     f"{name!r} cannot name a covariate: use letters, digits and _; x, y, domain, zone are taken"
                 )
-        return covariates
+        return with_units(covariates)
 
     @field_validator("depths")
     @classmethod
@@ -331,6 +334,7 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
     if of_zones and TOTAL in of_zones.class_names:
         key = ("covariates", run.zones, "classes") if isinstance(run.zones, str) else ("zones", "classes")
         wrong.append((key, f"a zone cannot be called {TOTAL!r}: tables call the whole region so; rename the class"))
+    wrong += dangling_terms(run.covariates, unsound)
     for covariate in run.observations.at_site if run.observations else ():
         check(("observations", "at_site", covariate), covariate)
     if run.selection:
@@ -339,6 +343,39 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
         for name in run.selection.drop:
             check(("selection", "drop"), name)
     return wrong
+
+
+def dangling_terms(covariates: dict[str, SourceSpec], unsound: frozenset[str]) -> list[tuple[tuple[str, ...], str]]:
+    """Formulas that name what is not there, is a category, or comes round to themselves; or add unlike units."""
+    wrong: list[tuple[tuple[str, ...], str]] = []
+    for name, spec in covariates.items():
+        if spec.expression is None or unsound & set(names_in(spec.expression)):
+            continue
+        try:
+            terms = terms_of(name, spec, covariates)
+            if "units" not in spec.model_fields_set:
+                units_of(spec.expression, {term: entry.units for term, entry in terms.items()})
+        except (InputError, ValueError) as error:
+            problems = error.problems if isinstance(error, InputError) else [str(error)]
+            wrong += [(("covariates", name, "expression"), p.removeprefix(f"covariates.{name}.expression: "))
+                      for p in problems]  # fmt: skip
+    return wrong
+
+
+def with_units(covariates: dict[str, SourceSpec]) -> dict[str, SourceSpec]:
+    """Formulas get the units that follow from their terms, where the run file gives none."""
+    found: dict[str, SourceSpec] = {}
+    for name, spec in covariates.items():
+        found[name] = spec
+        if spec.expression is None or "units" in spec.model_fields_set:
+            continue
+        try:
+            terms = terms_of(name, spec, {**covariates, **found})
+            units = units_of(spec.expression, {term: entry.units for term, entry in terms.items()})
+        except (InputError, ValueError):
+            continue  # told by `dangling_terms`
+        found[name] = spec.model_copy(update={"units": units}) if units else spec
+    return found
 
 
 def nearest(name: str, valid: Any) -> str:

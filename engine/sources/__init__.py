@@ -1,20 +1,28 @@
 """Covariate sources: each opened lazily from where it lives, read window by window in its own grid."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from engine.sources.base import MISSING_CLASS, Source, SourceSummary
-from engine.sources.netcdf import NetcdfSource
-from engine.sources.raster import RasterSource
-from engine.sources.spec import SourceSpec
+from engine.errors import InputError
+from engine.sources.base import MISSING_CLASS, Context, Source, SourceSummary
+from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
+from engine.sources.netcdf import ZARR_SUFFIX, NetcdfSource
+from engine.sources.raster import Patchwork, RasterSource, open_rasters
+from engine.sources.remote import place_of
+from engine.sources.spec import SourceSpec, StacSpec
+from engine.sources.stac import open_stac
 from engine.sources.vector import VectorSource
 
-NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf")
+NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ZARR_SUFFIX)
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet")
 
-__all__ = ["MISSING_CLASS", "Source", "SourceSpec", "SourceSummary", "open_source"]
+__all__ = [
+    "MISSING_CLASS", "Context", "ExpressionSource", "LayeredSource", "NetcdfSource", "Patchwork", "RasterSource",
+    "Source", "SourceSpec", "SourceSummary", "StacSpec", "VectorSource", "open_source",
+]  # fmt: skip
 
 
-def open_source(name: str, spec: SourceSpec, base: Path) -> Source:
+def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None = None) -> Source:
     """Open a covariate without reading its values.
 
     Parameters
@@ -25,16 +33,41 @@ def open_source(name: str, spec: SourceSpec, base: Path) -> Source:
         Its entry in the run file.
     base : Path
         Folder that relative paths start from.
+    context : Context, optional
+        The run around it.
 
     Raises
     ------
     InputError
         With every problem of this source.
     """
-    first = spec.href if isinstance(spec.href, str) else spec.href[0]
-    suffix = Path(first).suffix.lower()
+    context = context or Context()
+    if spec.expression:
+        own = spec.of or {}
+        inner = replace(context, others={**context.others, **own})
+        terms = terms_of(name, spec, context.others)
+        return ExpressionSource(name, spec, _open_each(name, terms, base, inner))
+    if spec.layers:
+        entries, weights = layers_of(name, spec)
+        return LayeredSource(name, spec, _open_each(name, entries, base, context), weights)
+    if spec.stac:
+        return open_stac(name, spec, base, context)
+    suffix = place_of(spec.hrefs[0], base).suffix.lower()
     if suffix in NETCDF_SUFFIXES:
         return NetcdfSource.open(name, spec, base)
     if suffix in VECTOR_SUFFIXES or spec.attribute:
         return VectorSource.open(name, spec, base)
-    return RasterSource.open(name, spec, base)
+    return open_rasters(name, spec, base)
+
+
+def _open_each(name: str, entries: dict[str, SourceSpec], base: Path, context: Context) -> dict[str, Source]:
+    """The parts of a source, named after it in messages; all problems at once."""
+    parts, problems = {}, []
+    for part, spec in entries.items():
+        try:
+            parts[part] = open_source(f"{name}.{part}", spec, base, context)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return parts

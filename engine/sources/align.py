@@ -25,6 +25,10 @@ _POINTS = (4, 8)
 """Fewest and most points a side on which the pixels under a cell are counted."""
 _MOST_POINTS = 2**22
 """Points that are held at a time."""
+_MOST_PIXELS = 2**24
+"""Pixels of a source that are read at a time, as long as the target can be cut up."""
+_FEWEST_CELLS = 8
+"""Cells a side down to which the target is cut up."""
 _DEGREE = 55_660.0
 """Metres in a degree of longitude at 60° north."""
 
@@ -50,13 +54,24 @@ def warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: f
     ndarray, dims (y, x) of `target`
     """
     read, source = _round_the_globe(read, source, missing)
+    return _warp(read, source, target, resampling, missing)
+
+
+def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: float) -> np.ndarray:
+    """Part by part, where the source has more pixels under the target than may be in memory."""
     window = source_window(source, target)
     if window is None:
         return np.full(target.shape.yx, missing, _dtype(missing))
+    height, width = target.shape.yx
+    if math.prod(s.stop - s.start for s in window) > _MOST_PIXELS and max(height, width) > _FEWEST_CELLS:
+        down = height >= width
+        middle = (height if down else width) // 2
+        parts = (target[:middle, :], target[middle:, :]) if down else (target[:, :middle], target[:, middle:])
+        return np.concatenate([_warp(read, source, p, resampling, missing) for p in parts], axis=0 if down else 1)
     pixels, corner = read(window), (window[0].start, window[1].start)
     if resampling not in ("average", "mode"):
         return resample(pixels, corner, source, target, resampling, missing)
-    side, (height, width) = _points_per_side(source, target), target.shape.yx
+    side = _points_per_side(source, target)
     strips, rows = [], max(1, _MOST_POINTS // (width * side**2))
     for start in range(0, height, rows):
         strip = target[start : min(start + rows, height), :]

@@ -1,7 +1,9 @@
 """What every covariate source offers, whatever it is made of."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -9,10 +11,33 @@ import numpy as np
 from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox
 
+from engine.sources.remote import Place, Remote
 from engine.sources.spec import SourceSpec
 
 MISSING_CLASS = 0
 """Code of a cell whose category is unknown; class names count from 1."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a source may need to know of the run around it.
+
+    Attributes
+    ----------
+    bbox : (float, float, float, float) or None
+        West, south, east, north of the domain, degrees; None looks everywhere.
+    items : Path or None
+        Folder in which the items found in STAC catalogs are kept, so that a run can be repeated without a network.
+    refresh : bool
+        Look for items anew, whatever is kept.
+    others : dict
+        The entries that expressions may name.
+    """
+
+    bbox: tuple[float, float, float, float] | None = None
+    items: Path | None = None
+    refresh: bool = False
+    others: Mapping[str, SourceSpec] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -21,7 +46,7 @@ class SourceSummary:
 
     Attributes
     ----------
-    files : tuple of Path
+    files : tuple of Path or Remote
         Every file that a full read would touch.
     size : (int, int) or None
         Rows and columns of its native grid; None for polygons.
@@ -31,29 +56,56 @@ class SourceSummary:
         Time steps that are reduced to one.
     period : str
         First and last of them, or "".
+    notes : tuple of str
+        What is odd, but no error: missing years, unlisted codes, coordinates that look like corners.
+    listed : str or None
+        Fingerprint of a catalogue's items, whose files are not asked one by one.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     crs: CRS
     footprint: Geometry
     size: tuple[int, int] | None = None
     resolution: float | None = None
     steps: int = 1
     period: str = ""
+    notes: tuple[str, ...] = ()
+    listed: str | None = None
+
+    @cached_property
+    def bytes(self) -> int | None:
+        """Size of all files together; None where it is not known without asking for each."""
+        return None if self.listed else sum(_size(f) for f in self.files)
 
     @property
-    def bytes(self) -> int:
-        """Size of all files together."""
-        return sum(f.stat().st_size for f in self.files)
+    def is_remote(self) -> bool:
+        """Whether any of it comes over a network."""
+        return any(isinstance(file, Remote) for file in self.files)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Changes when a file is added, removed, resized or rewritten."""
+        if self.listed:
+            return self.listed
         digest = hashlib.sha256()
         for file in self.files:
-            stat = file.stat()
-            digest.update(f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+            digest.update(f"{_stamp(file)}\n".encode())
         return digest.hexdigest()[:16]
+
+
+def _size(file: Place) -> int:
+    if isinstance(file, Remote):
+        return file.size()
+    return sum(f.stat().st_size for f in file.rglob("*") if f.is_file()) if file.is_dir() else file.stat().st_size
+
+
+def _stamp(file: Place) -> str:
+    if isinstance(file, Remote):
+        return file.stamp()
+    if file.is_dir():
+        return "\n".join(_stamp(f) for f in sorted(file.rglob("*")) if f.is_file())
+    stat = file.stat()
+    return f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
 
 class Source(Protocol):
@@ -91,5 +143,13 @@ class Source(Protocol):
         ...
 
     def choose_resampling(self, geobox: GeoBox) -> str:
-        """The resampling that suits the source on this grid, unless its spec names one."""
+        """The resampling that suits the source on this grid, unless its spec names one; of several parts, in turn."""
+        ...
+
+    def glimpse(self) -> "Source":
+        """The same source of few time steps, whole years where years are summed: enough to see what the values are."""
+        ...
+
+    def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
+        """Codes of a category under a part of the grid that no class lists, most frequent first."""
         ...

@@ -1,7 +1,10 @@
 """What raster files and NetCDF series share: a native grid that is read window by window and warped."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from odc.geo import Geometry
@@ -10,8 +13,9 @@ from odc.geo.geom import box
 
 from engine.errors import InputError
 from engine.grid import crs_of
-from engine.sources.align import Window, pixels_per_cell, warp
+from engine.sources.align import Window, pixels_per_cell, source_window, warp
 from engine.sources.base import MISSING_CLASS
+from engine.sources.files import Step
 from engine.sources.spec import SourceSpec
 
 FINER = 1.5
@@ -62,6 +66,14 @@ class GriddedSource(ABC):
     def read(self, window: Window) -> np.ndarray:
         """Decoded values of a window: float32 with NaN, or uint8 class codes with 0, where missing."""
 
+    @abstractmethod
+    def at_steps(self, wanted: frozenset[Step]) -> Self:
+        """The same source of these time steps only."""
+
+    @abstractmethod
+    def steps(self) -> Iterable[Step]:
+        """Every time step, in any order."""
+
     def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
         """Values on a part of the target grid, see `Source.on_grid`."""
         missing = MISSING_CLASS if self.spec.is_categorical else np.nan
@@ -80,3 +92,21 @@ class GriddedSource(ABC):
         if self.spec.is_categorical:
             return "mode" if finer else "nearest"
         return "average" if finer else "bilinear"
+
+    def glimpse(self) -> Self:
+        """The same source of one year: the one in the middle; of an anomaly that is all there is."""
+        steps = sorted(set(self.steps()))
+        if self.spec.reduce == "anomaly" or len(steps) == 1:
+            return self
+        year = steps[len(steps) // 2].year
+        return self.at_steps(frozenset(step for step in steps if step.year == year))
+
+    def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
+        """Codes under a part of the grid that no class lists, most frequent first."""
+        if self.spec.classes is None or (window := source_window(self.geobox, geobox)) is None:
+            return ()
+        listed = {str(code) for codes in self.spec.classes.values() for code in codes}
+        plain = replace(self, spec=self.spec.model_copy(update={"classes": None, "scale": 1.0, "offset": 0.0}))
+        values = plain.read(window)
+        found = Counter(f"{v:g}" for v in values[np.isfinite(values)].ravel().tolist())
+        return tuple(code for code, _ in found.most_common() if code not in listed)

@@ -1,184 +1,230 @@
-"""Raster files that GDAL reads: one file, the tiles of a mosaic, or a dated set of either."""
+"""Raster files as one source: the tiles of a mosaic, a dated set of them, or mosaics on several pixel grids."""
 
-import struct
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Self
 
 import numpy as np
-import rasterio
-import tifffile
 from affine import Affine
-from odc.geo import CRS
+from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioIOError
-from rasterio.windows import Window as RasterWindow
+from odc.geo.geom import unary_union
 
 from engine.errors import InputError
-from engine.grid import crs_of, parse_crs
+from engine.grid import crs_of
 from engine.sources.align import Window
-from engine.sources.base import MISSING_CLASS, SourceSummary
-from engine.sources.decode import Declared, Reducer, classify, decode
-from engine.sources.files import Step, check_steps, find
+from engine.sources.base import MISSING_CLASS, Source, SourceSummary
+from engine.sources.calendar import check_steps, notes_on
+from engine.sources.decode import Declared, classify, decode
+from engine.sources.files import Step, find
 from engine.sources.gridded import GriddedSource
+from engine.sources.reduce import order_of, reducer_of
+from engine.sources.signing import Access
 from engine.sources.spec import SourceSpec
+from engine.sources.tiles import RasterFile, Tile, read, read_headers, shown
 
+DEGREES = CRS("EPSG:4326")
 _ALIGNMENT = 0.01
 """Share of a pixel that tiles of one mosaic may be off a common grid: rounding in their headers."""
 
 
 @dataclass(frozen=True)
-class Tile:
-    """One file of a mosaic and its place, in pixels, in the whole."""
-
-    path: Path
-    step: Step
-    row: int
-    col: int
-    height: int
-    width: int
-    declared: Declared
-
-    def overlap(self, window: Window) -> tuple[RasterWindow, Window] | None:
-        """The part of the tile under a window: where to read in the tile, where to put it in the window."""
-        rows, cols = window
-        r0, r1 = max(rows.start, self.row), min(rows.stop, self.row + self.height)
-        c0, c1 = max(cols.start, self.col), min(cols.stop, self.col + self.width)
-        if r0 >= r1 or c0 >= c1:
-            return None
-        part = RasterWindow(c0 - self.col, r0 - self.row, c1 - c0, r1 - r0)
-        return part, (slice(r0 - rows.start, r1 - rows.start), slice(c0 - cols.start, c1 - cols.start))
-
-
-@dataclass(frozen=True)
 class RasterSource(GriddedSource):
-    """Tiles in the order of time; tiles of one step are mosaicked, the last known value on top; steps are reduced."""
+    """Tiles in the order of reading; those of one step are mosaicked, the last known value on top; steps are reduced.
+
+    Attributes
+    ----------
+    listed : str or None
+        Fingerprint of the catalogue's items that the tiles are from.
+    """
 
     tiles: tuple[Tile, ...]
+    listed: str | None = None
 
-    @classmethod
-    def open(cls, name: str, spec: SourceSpec, base: Path) -> "RasterSource":
-        """Read the headers of every file; `base` is where relative paths start.
+    def steps(self) -> Iterable[Step]:
+        """Every time step."""
+        return {tile.step for tile in self.tiles}
 
-        Raises
-        ------
-        InputError
-            If a file is missing or no raster, has no CRS or not the band, or the tiles do not fit together.
-        """
-        headers, problems = [], []
-        for path, step in find(name, spec, base).items():
-            try:
-                headers.append((path, step, *_header(name, spec, path)))
-            except InputError as error:
-                problems += error.problems
-        if problems:
-            raise InputError(problems)
-        check_steps(name, spec, sorted({step for _, step, *_ in headers}))
-        geobox, corners = _mosaic(name, [(path, box) for path, _, box, _ in headers])
-        tiles = tuple(
-            Tile(path, step, row, col, *box.shape.yx, declared)
-            for (path, step, box, declared), (row, col) in zip(headers, corners, strict=True)
-        )
-        return cls(name, spec, geobox, tiles)
+    def at_steps(self, wanted: frozenset[Step]) -> Self:
+        """The same source of these time steps only."""
+        return replace(self, tiles=tuple(tile for tile in self.tiles if tile.step in wanted))
 
     def summary(self) -> SourceSummary:
         """Describe the source without reading its values."""
-        steps = sorted({tile.step for tile in self.tiles})
+        steps = sorted(self.steps())
         return SourceSummary(
-            files=tuple(tile.path for tile in self.tiles),
+            files=tuple(tile.file.place for tile in self.tiles),
             crs=crs_of(self.geobox),
             footprint=self.footprint,
             size=self.geobox.shape.yx,
             resolution=abs(self.geobox.resolution.x),
             steps=len(steps),
             period=f"{steps[0].year}–{steps[-1].year}" if steps[0].year else "",
+            notes=(*notes_on(self.spec, steps), *self._gaps(steps)),
+            listed=self.listed,
         )
 
+    def _gaps(self, steps: list[Step]) -> list[str]:
+        """Steps that lack a tile which others have: a download that did not finish looks like this."""
+        places = {(tile.row, tile.col) for tile in self.tiles}
+        have: dict[Step, set[tuple[int, int]]] = {step: set() for step in steps}
+        for tile in self.tiles:
+            have[tile.step].add((tile.row, tile.col))
+        short = [step for step in steps if have[step] != places]
+        if not short or len(places) == 1:
+            return []
+        missing = len(places) * len(steps) - sum(map(len, have.values()))
+        named = "-".join(f"{part:02d}" for part in (short[0].year, short[0].month, short[0].day) if part)
+        return [f"{missing} of {len(places) * len(steps)} tiles are not there, the first of {named or 'one step'}"]
+
     def read(self, window: Window) -> np.ndarray:
-        """Decoded values of a window, mosaicked and reduced."""
+        """Decoded values of a window, mosaicked and reduced over time."""
         shape = tuple(s.stop - s.start for s in window)
         if self.spec.is_categorical:
             classes = np.full(shape, MISSING_CLASS, "uint8")
             for tile in self.tiles:
                 if overlap := tile.overlap(window):
-                    known = classify(_read(tile, overlap[0], self.spec.band), self.spec)
+                    stored, _ = read(tile.file, overlap[0], self.spec, self.name)
+                    known = classify(stored, self.spec)
                     classes[overlap[1]] = np.where(known == MISSING_CLASS, classes[overlap[1]], known)
             return classes
-        reducer = Reducer(self.spec.reduce)
+        reducer = reducer_of(self.spec)
         for step, tiles in groupby(self.tiles, key=lambda tile: tile.step):
             values = np.full(shape, np.nan)
             for tile in tiles:
                 if overlap := tile.overlap(window):
-                    known = decode(_read(tile, overlap[0], self.spec.band), self.spec, tile.declared)
+                    stored, declared = read(tile.file, overlap[0], self.spec, self.name)
+                    known = decode(stored, self.spec, declared)
                     values[overlap[1]] = np.where(np.isfinite(known), known, values[overlap[1]])
-            reducer.add(values, step.year)
+            reducer.add(values, step)
         return reducer.result().astype("float32")
 
 
-def _read(tile: Tile, part: RasterWindow, band: int) -> np.ndarray:
-    try:
-        with rasterio.open(tile.path) as file:
-            return file.read(band, window=part)
-    except RasterioIOError as error:
-        raise InputError(f"{tile.path}: cannot be read ({error}). Is the file whole? Fetch it again.") from error
+@dataclass(frozen=True)
+class Patchwork:
+    """Mosaics on several pixel grids (UTM zones, latitude bands), each warped; the first that has a value counts."""
 
+    name: str
+    spec: SourceSpec
+    parts: tuple[RasterSource, ...]
 
-def _require_whole(path: Path, where: str) -> None:
-    """A cut-off download opens without complaint: compare where its last tile should end with the file's size."""
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages[0]
-            ends = np.add(page.dataoffsets, page.databytecounts)
-    except (tifffile.TiffFileError, OSError, IndexError, struct.error) as error:
-        raise InputError(f"{where}: its directory is damaged ({error}). Fetch the file again.") from error
-    size = path.stat().st_size
-    if (end := int(ends.max(initial=0))) > size:
-        raise InputError(f"{where}: is truncated: {size:,} bytes of at least {end:,}. Fetch the file again.")
-
-
-def _header(name: str, spec: SourceSpec, path: Path) -> tuple[GeoBox, Declared]:
-    where = f"covariates.{name}: {path}"
-    try:
-        file = rasterio.open(path)
-    except RasterioIOError as error:
-        raise InputError(f"{where}: not a raster that GDAL can open ({error}). Is the file whole?") from error
-    with file:
-        if file.driver == "GTiff":
-            _require_whole(path, where)
-        if spec.band > file.count:
-            raise InputError(f"{where}: has {file.count} band(s), not a band {spec.band}")
-        if spec.crs is None and file.crs is None:
-            raise InputError(f"{where}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
-        crs = parse_crs(spec.crs, f"covariates.{name}.crs") if spec.crs else CRS(file.crs.to_wkt())
-        a = file.transform
-        if a.b or a.d or a.a <= 0 or a.e >= 0:
-            raise InputError(f"{where}: is rotated, south-up or has no georeference; warp it to a north-up grid first")
-        nodata = file.nodatavals[spec.band - 1]
-        declared = Declared(
-            nodata=() if nodata is None else (float(nodata),),
-            scale=file.scales[spec.band - 1],
-            offset=file.offsets[spec.band - 1],
+    def summary(self) -> SourceSummary:
+        """Describe the source without reading its values."""
+        parts = [part.summary() for part in self.parts]
+        steps = sorted({step for part in self.parts for step in part.steps()})
+        footprints = [_in_degrees(part.footprint) for part in parts]
+        return replace(
+            parts[0],
+            files=tuple(file for part in parts for file in part.files),
+            crs=DEGREES,
+            footprint=unary_union(footprints) or footprints[0],
+            size=None,
+            steps=len(steps),
+            period=f"{steps[0].year}–{steps[-1].year}" if steps[0].year else "",
+            notes=(f"{len(parts)} pixel grids", *notes_on(self.spec, steps)),
         )
-        return GeoBox(file.shape, Affine(*a[:6]), crs), declared
+
+    def choose_resampling(self, geobox: GeoBox) -> str:
+        """That of each part, in turn, for its own pixels."""
+        return self.parts[0].choose_resampling(geobox) if self.spec.resampling else ", ".join(
+            part.choose_resampling(geobox) for part in self.parts
+        )  # fmt: skip
+
+    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+        """Values on a part of the target grid, see `Source.on_grid`."""
+        methods = resampling.split(", ")
+        values: np.ndarray | None = None
+        for part, method in zip(self.parts, methods * (len(self.parts) // len(methods)), strict=True):
+            more = part.on_grid(geobox, method)
+            if values is None:
+                values = more
+            else:
+                unknown = values == MISSING_CLASS if self.spec.is_categorical else np.isnan(values)
+                values[unknown] = more[unknown]
+        assert values is not None
+        return values
+
+    def glimpse(self) -> "Patchwork":
+        """The same source of one year."""
+        return replace(self, parts=tuple(part.glimpse() for part in self.parts))
+
+    def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
+        """Codes under a part of the grid that no class lists."""
+        return tuple(dict.fromkeys(code for part in self.parts for code in part.unlisted(geobox)))
 
 
-def _mosaic(name: str, boxes: list[tuple[Path, GeoBox]]) -> tuple[GeoBox, list[tuple[int, int]]]:
-    """The grid that holds every tile, and the row and column of each tile's corner in it."""
-    first_path, first = boxes[0]
-    corners, problems = [], []
-    for path, box in boxes:
-        col, row = ~first.affine * (box.affine.c, box.affine.f)
-        same_size = np.allclose(box.resolution.xy, first.resolution.xy, rtol=1e-6)
-        on_grid = max(abs(col - round(col)), abs(row - round(row))) < _ALIGNMENT
-        if box.crs != first.crs or not same_size or not on_grid:
-            problems.append(
-                f"covariates.{name}: {path} is not on the same grid as {first_path.name}; they cannot be mosaicked"
-            )
-        corners.append((round(row), round(col)))
-    if problems:
-        raise InputError(problems)
-    top, left = min(r for r, _ in corners), min(c for _, c in corners)
-    bottom = max(r + box.shape.y for (r, _), (_, box) in zip(corners, boxes, strict=True))
-    right = max(c + box.shape.x for (_, c), (_, box) in zip(corners, boxes, strict=True))
+def open_rasters(name: str, spec: SourceSpec, base: Path) -> Source:
+    """Read the headers of every file; `base` is where relative paths start.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or no raster, has no CRS or not the band, or the tiles do not fit together.
+    """
+    found = [(place, step, Declared(), Access()) for place, step in find(name, spec, base).items()]
+    return assemble(name, spec, read_headers(name, spec, found), many=spec.grids == "many")
+
+
+def assemble(name: str, spec: SourceSpec, files: list[RasterFile], *, many: bool, listed: str | None = None) -> Source:
+    """A source of raster files whose headers are known.
+
+    Parameters
+    ----------
+    many : bool
+        Whether the files may lie on several pixel grids.
+    listed : str, optional
+        Fingerprint of the catalogue's items that the files are from.
+
+    Raises
+    ------
+    InputError
+        If the files do not fit together, or their dates not what is asked for.
+    """
+    order = order_of(spec)
+    files = sorted(files, key=lambda file: (order(file.step), str(file.place)))
+    check_steps(name, spec, sorted({file.step for file in files}))
+    groups: list[list[RasterFile]] = []
+    strangers = []
+    for file in files:
+        home = next((group for group in groups if _fits(file.geobox, group[0].geobox)), None)
+        if home is not None:
+            home.append(file)
+            continue
+        groups.append([file])
+        strangers.append(file)
+    if len(groups) > 1 and not many:
+        raise InputError(
+            f"covariates.{name}: {shown(file.place)} is not on the same grid as {files[0].place.name}; they cannot be "
+            "mosaicked. Tiles that are meant to differ (UTM zones, latitude bands) need `grids: many`"
+            for file in strangers[1:]
+        )
+    if len(groups) > 1:
+        for group in groups:
+            check_steps(name, spec, sorted({file.step for file in group}))
+    parts = tuple(_mosaic(name, spec, group, listed) for group in groups)
+    return parts[0] if len(parts) == 1 else Patchwork(name, spec, parts)
+
+
+def _fits(box: GeoBox, first: GeoBox) -> bool:
+    if box.crs != first.crs or not np.allclose(box.resolution.xy, first.resolution.xy, rtol=1e-6):
+        return False
+    col, row = ~first.affine * (box.affine.c, box.affine.f)
+    return max(abs(col - round(col)), abs(row - round(row))) < _ALIGNMENT
+
+
+def _mosaic(name: str, spec: SourceSpec, files: list[RasterFile], listed: str | None) -> RasterSource:
+    """The grid that holds every file, and the place of each in it."""
+    first = files[0].geobox
+    corners = [tuple(round(v) for v in ~first.affine * (f.geobox.affine.c, f.geobox.affine.f)) for f in files]
+    left, top = (min(corner[i] for corner in corners) for i in (0, 1))
+    right = max(col + f.geobox.shape.x for (col, _), f in zip(corners, files, strict=True))
+    bottom = max(row + f.geobox.shape.y for (_, row), f in zip(corners, files, strict=True))
     whole = GeoBox((bottom - top, right - left), first.affine * Affine.translation(left, top), first.crs)
-    return whole, [(row - top, col - left) for row, col in corners]
+    tiles = tuple(Tile(file, row - top, col - left) for file, (col, row) in zip(files, corners, strict=True))
+    return RasterSource(name, spec, whole, tiles, listed)
+
+
+def _in_degrees(footprint: Geometry) -> Geometry:
+    return footprint.to_crs(DEGREES, resolution=footprint.boundingbox.span_x / 20)

@@ -1,8 +1,10 @@
 """Polygons with a class code, turned into the class that covers most of each cell."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import geopandas as gpd
 import numpy as np
@@ -19,7 +21,10 @@ from engine.grid import crs_of, parse_crs
 from engine.sources.align import source_window
 from engine.sources.base import SourceSummary
 from engine.sources.files import find
+from engine.sources.patience import RemoteError, reason
+from engine.sources.remote import Place, Remote, on_disk
 from engine.sources.spec import SourceSpec
+from engine.sources.tiles import shown
 
 SUBCELLS = 5
 """A cell's classes are counted on so many points a side; odd, so that no point lies on a cell's edge."""
@@ -31,7 +36,7 @@ class VectorSource:
 
     name: str
     spec: SourceSpec
-    path: Path
+    path: Place
 
     @classmethod
     def open(cls, name: str, spec: SourceSpec, base: Path) -> "VectorSource":
@@ -59,8 +64,22 @@ class VectorSource:
             )
         return source
 
+    def glimpse(self) -> Self:
+        """The source itself: polygons have no time."""
+        return self
+
+    def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
+        """Codes of all polygons that no class lists, most frequent first; wherever they are."""
+        del geobox
+        polygons = self._dense()
+        codes = polygons[self.spec.attribute][self._classes(polygons) == 0]
+        return tuple(code for code, _ in Counter(map(str, codes)).most_common())
+
     def _polygons(self) -> gpd.GeoDataFrame:
         return read_polygons(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, f"covariates.{self.name}")
+
+    def _dense(self) -> gpd.GeoDataFrame:
+        return _dense(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, _stamp(self.path))
 
     def _classes(self, polygons: gpd.GeoDataFrame) -> np.ndarray:
         """Class number of every polygon, 0 where its code is not listed; codes compare as text, so that 1 is "1"."""
@@ -88,9 +107,7 @@ class VectorSource:
 
         Later polygons of the file lie on top of earlier ones. Of two classes with equal shares the first listed wins.
         """
-        polygons = _near(
-            _dense(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, _stamp(self.path)), geobox
-        )
+        polygons = _near(self._dense(), geobox)
         if len(polygons) == 0:
             return np.zeros(geobox.shape.yx, "uint8")
         fine = geobox.zoom_to((geobox.shape.y * SUBCELLS, geobox.shape.x * SUBCELLS))
@@ -108,12 +125,16 @@ class VectorSource:
         return winner.astype("uint8")
 
 
-def read_polygons(path: Path, layer: str | None, attribute: str | None, crs: str | None, key: str) -> gpd.GeoDataFrame:
+def read_polygons(path: Place, layer: str | None, attribute: str | None, crs: str | None, key: str) -> gpd.GeoDataFrame:
     """Read a vector file with a CRS; `key` names it in errors."""
     try:
-        polygons = gpd.read_file(path, layer=layer) if layer else gpd.read_file(path)
+        with on_disk(path) as file:
+            options = {"layer": layer} if layer else {}
+            polygons = gpd.read_parquet(file) if file.suffix == ".parquet" else gpd.read_file(file, **options)
+    except (RemoteError, FileNotFoundError) as error:
+        raise InputError(f"{key}: {shown(path)}: cannot be fetched ({reason(error)})") from error
     except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"{key}: {path}: cannot be read as polygons ({error}). Is the file whole?") from error
+        raise InputError(f"{key}: {shown(path)}: cannot be read as polygons ({error}). Is the file whole?") from error
     if "geometry" not in polygons or polygons.empty:
         raise InputError(f"{key}: {path}: holds no geometries")
     if attribute is not None and attribute not in polygons:
@@ -131,14 +152,16 @@ def _spacing(crs: CRS) -> float:
     return 0.1 if crs.geographic else 10_000.0
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Place) -> tuple[int | str, ...]:
+    if isinstance(path, Remote):
+        return (path.stamp(),)
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size
 
 
 @lru_cache(maxsize=4)
 def _dense(
-    path: Path, layer: str | None, attribute: str | None, crs: str | None, stamp: tuple[int, int]
+    path: Place, layer: str | None, attribute: str | None, crs: str | None, stamp: tuple[int | str, ...]
 ) -> gpd.GeoDataFrame:
     """The polygons with points along their edges, read once per worker and state (`stamp`) of the file."""
     polygons = read_polygons(path, layer, attribute, crs, str(path))

@@ -45,7 +45,7 @@ def out(finished: Path, tmp_path: Path) -> Path:
 # Help, version, wrong usage
 
 
-@pytest.mark.parametrize("verb", ["demo", "init", "check", "run", "status", "report"])
+@pytest.mark.parametrize("verb", ["demo", "init", "check", "run", "status", "report", "sources", "search"])
 def test_every_verb_has_help_with_an_example(gelisol, verb):
     result = gelisol(verb, "--help")
     assert result.exit_code == 0
@@ -104,7 +104,7 @@ def test_the_command_itself(tmp_path: Path):
 def test_init_writes_run_file_and_readme(gelisol, tmp_path: Path):
     result = gelisol("init", "circumpolar", tmp_path / "north")
     assert result.exit_code == 0
-    assert {f.name for f in (tmp_path / "north").iterdir()} == {"README.md", "run.yaml"}
+    assert {f.name for f in (tmp_path / "north").iterdir()} == {"README.md", "run.yaml", "run-1km.yaml", "sources"}
     assert f"gelisol check {tmp_path / 'north' / 'run.yaml'}" in result.output
 
 
@@ -132,8 +132,14 @@ def test_blank_run_file_names_what_is_missing(gelisol, tmp_path: Path):
 def test_check_shows_sources_grid_and_plan(run: SmallRun, gelisol):
     result = gelisol("check", run.path)
     assert result.exit_code == 0, result.output
-    rows = {line.split("│")[1].strip(): line for line in result.stdout.splitlines() if line.startswith("│")}
+    tables = result.stdout.partition("Values, in small patches")
+    rows, values = (
+        {line.split("│")[1].strip(): line for line in part.splitlines() if line.startswith("│")}
+        for part in (tables[0] + tables[2].partition("Grid")[2], tables[2].partition("Grid")[0])
+    )
     assert "2001–2002 (24)" in rows["mat"]
+    assert "degC" in values["mat"] and "classes" in values["vegetation"]
+    assert "vegetation: codes that no class lists, so missing: 9" in result.stdout
     assert "60 × 100" in rows["tn"]
     assert "polygons" in rows["vegetation"]
     assert "40 × 50 of 5000 m in 4 blocks" in rows["cells"]

@@ -62,7 +62,7 @@ def native_grid(source: Row) -> str:
 
 
 def _href(spec: SourceSpec) -> str:
-    return spec.href if isinstance(spec.href, str) else ", ".join(spec.href)
+    return spec.place
 
 
 def observations(results: Results) -> list[Row]:

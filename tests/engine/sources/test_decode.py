@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.sources.decode import Declared, Reducer, classify, decode
+from engine.sources.decode import Declared, classify, decode
+from engine.sources.reduce import Reducer
 from engine.sources.spec import SourceSpec
 
 NAN = np.nan

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.sources.files import Step, check_steps, find
+from engine.sources.calendar import check_steps
+from engine.sources.files import Step, find
 from engine.sources.spec import SourceSpec
 
 

@@ -242,7 +242,7 @@ def test_a_climatology_without_dates(tmp_path, monthly):
 
 def test_a_period_that_is_not_there(tmp_path, monthly):
     assert problems(tmp_path / "x", href="pre_*.nc", period=(2010, 2020)) == [
-        f"covariates.v: no time step is in period [2010, 2020] and months {list(range(1, 13))}"
+        f"covariates.v: the time steps are of 2000–2002, none is in period [2010, 2020] and months {list(range(1, 13))}"
     ]
 
 

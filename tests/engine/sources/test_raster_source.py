@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rasters import LAEA, SINUSOIDAL, north_up, same, write_tif
+from rasters import LAEA, SINUSOIDAL, centres, north_up, same, write_tif
 
 from engine.errors import InputError
-from engine.sources import RasterSource, SourceSpec, open_source
+from engine.sources import Patchwork, RasterSource, SourceSpec, open_source
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 TARGET = north_up(-200_000, 200_000, 5000, 40, 30, LAEA)
@@ -93,6 +93,28 @@ def test_a_missing_tile_is_missing(tmp_path, stored):
     assert np.array_equal(out[15:], stored[15:])
 
 
+def test_a_tile_that_one_step_lacks_is_told(tmp_path, stored):
+    for year in (2001, 2002):
+        tiles(tmp_path, stored, f"n.{year}.h{{}}v{{}}.tif")
+    whole = opened(tmp_path / "x", href="n.{year}.h*v*.tif", period=(2001, 2002))
+    assert whole.summary().notes == ()
+    (tmp_path / "n.2002.h1v0.tif").unlink()
+    short = opened(tmp_path / "x", href="n.{year}.h*v*.tif", period=(2001, 2002))
+    assert short.summary().notes == ("1 of 8 tiles are not there, the first of 2002",)
+
+
+def test_tiles_of_several_grids_on_request(tmp_path, stored):
+    """Latitude bands of a DEM whose pixels grow wider towards the pole."""
+    north, south = north_up(123, 53, 0.1, 30, 20), north_up(123, 51, 0.05, 60, 20)
+    for name, box in (("n.tif", north), ("s.tif", south)):
+        write_tif(tmp_path / name, centres(box)[1].astype("float32"), box)
+    source = open_source("v", SourceSpec(href="?.tif", grids="many"), tmp_path)
+    assert isinstance(source, Patchwork) and source.summary().notes == ("2 pixel grids",)
+    target = north_up(30_000, 250_000, 5000, 20, 20, LAEA)
+    error = source.on_grid(target, "bilinear, bilinear") - centres(target)[1]
+    assert np.isfinite(error).mean() > 0.9 and np.nanmax(np.abs(error)) < 0.051
+
+
 def test_overlapping_tiles_fill_each_others_holes(tmp_path, stored):
     left, right = stored[:, :35].copy(), stored[:, 30:].copy()
     left[:, 33:], right[:, :2] = -9999, -9999
@@ -113,7 +135,8 @@ def test_tiles_of_another_grid_are_refused(tmp_path, stored, other):
     write_tif(tmp_path / "t_0.tif", stored, NATIVE)
     path = write_tif(tmp_path / "t_1.tif", stored[:5, :5], other)
     assert problems(tmp_path / "x", href="t_*.tif") == [
-        f"covariates.v: {path} is not on the same grid as t_0.tif; they cannot be mosaicked"
+        f"covariates.v: {path} is not on the same grid as t_0.tif; they cannot be mosaicked. "
+        "Tiles that are meant to differ (UTM zones, latitude bands) need `grids: many`"
     ]
 
 

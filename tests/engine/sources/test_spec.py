@@ -32,7 +32,7 @@ def test_what_is_left_out():
         ({"classes": {"a": [1, 2], "b": [2]}}, "lists the code 2 in more than one place"),
         ({"classes": {"a": [1]}, "resampling": "bilinear"}, "would mix class codes; use nearest or mode"),
         ({"resampling": "mode"}, "is for categories; use average for numbers"),
-        ({"reduce": "median"}, "Input should be 'mean', 'min', 'max', 'sum' or 'annual_sum'"),
+        ({"reduce": "median"}, "Input should be 'mean', 'min', 'max', 'sum', 'annual_sum' or 'anomaly'"),
         ({"band": 0}, "greater than or equal to 1"),
     ],
 )

@@ -1,0 +1,79 @@
+"""What is known of a data set beyond its values: who provides it, under which licence, and how to come by it.
+
+Descriptions are STAC collections, one JSON file each; `catalogs/sources` holds those of the catalogue's domains.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import InputError
+
+_ACCESS = {
+    "open": "open download",
+    "login": "free, after login",
+    "request": "on request",
+}
+"""What `gelisol:access` may be, in words."""
+
+
+@dataclass(frozen=True)
+class About:
+    """A data set.
+
+    Attributes
+    ----------
+    access : {"open", "login", "request"}
+        Whether anyone may fetch it, after a login, or on request.
+    address : str
+        Page from which it can be had.
+    recipe : str
+        What to fetch there, and where to put it.
+    """
+
+    title: str
+    provider: str
+    licence: str
+    doi: str
+    access: str
+    address: str
+    recipe: str
+
+    @property
+    def how_to_get(self) -> str:
+        """One sentence for whom it is missing."""
+        doi = f", doi:{self.doi}" if self.doi else ""
+        recipe = f" {self.recipe}" if self.recipe else ""
+        return f"Get it from {self.provider} ({_ACCESS[self.access]}{doi}): {self.address}.{recipe}"
+
+
+def read_about(path: Path, key: str) -> About:
+    """Read a description; `key` names it in errors.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, no STAC collection, or does not say how the data can be had.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{key}: no such file: {path}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{key}: {path}: cannot be read as JSON ({error})") from None
+    if not isinstance(document, dict) or document.get("type") != "Collection":
+        raise InputError(f"{key}: {path}: is no STAC collection")
+    access = document.get("gelisol:access", "open")
+    if access not in _ACCESS:
+        raise InputError(f"{key}: {path}: gelisol:access is {access!r}; expected one of {', '.join(_ACCESS)}")
+    links = {link.get("rel"): link.get("href", "") for link in document.get("links", [])}
+    providers = [p.get("name", "") for p in document.get("providers", [])]
+    return About(
+        title=document.get("title") or document.get("id", ""),
+        provider=providers[-1] if providers else "its provider",
+        licence=document.get("license", "unknown"),
+        doi=document.get("sci:doi", ""),
+        access=access,
+        address=links.get("via") or links.get("about") or "",
+        recipe=document.get("gelisol:recipe", ""),
+    )

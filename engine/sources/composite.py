@@ -1,0 +1,160 @@
+"""Sources made of other sources, combined cell by cell on the target grid: formulas, and means over soil depth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from engine.errors import InputError
+from engine.sources.base import Source, SourceSummary
+from engine.sources.formula import evaluate, names_in
+from engine.sources.spec import SourceSpec, layer_interval
+
+SEPARATOR = " | "
+"""Between the resamplings of the parts."""
+
+
+@dataclass(frozen=True)
+class _Composite:
+    """Parts that are each brought onto the grid before they are combined; see `Source`."""
+
+    name: str
+    spec: SourceSpec
+    parts: Mapping[str, Source]
+
+    def summary(self) -> SourceSummary:
+        """All files; size, CRS and extent are those of the part that covers least, periods those of the first."""
+        parts = [part.summary() for part in self.parts.values()]
+        least = min(parts, key=lambda p: p.footprint.to_crs("EPSG:6933").area)
+        listed = [p.fingerprint for p in parts] if any(p.listed for p in parts) else None
+        return replace(
+            least,
+            files=tuple(dict.fromkeys(file for part in parts for file in part.files)),
+            steps=max(part.steps for part in parts),
+            period=next((part.period for part in parts if part.period), ""),
+            notes=tuple(f"{name}: {note}" for name, p in zip(self.parts, parts, strict=True) for note in p.notes),
+            listed="-".join(listed) if listed else None,
+        )
+
+    def choose_resampling(self, geobox: GeoBox) -> str:
+        """That of each part, in turn; just the one where they agree."""
+        chosen = [part.choose_resampling(geobox) for part in self.parts.values()]
+        return chosen[0] if len(set(chosen)) == 1 else SEPARATOR.join(chosen)
+
+    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+        """Values on a part of the target grid, see `Source.on_grid`."""
+        chosen = resampling.split(SEPARATOR)
+        methods = chosen if len(chosen) > 1 else chosen * len(self.parts)
+        return self.combine(
+            {name: part.on_grid(geobox, method)
+             for (name, part), method in zip(self.parts.items(), methods, strict=True)}
+        )  # fmt: skip
+
+    def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """One value a cell from those of the parts."""
+        raise NotImplementedError
+
+    def glimpse(self) -> Self:
+        """The same source of few time steps."""
+        return replace(self, parts={name: part.glimpse() for name, part in self.parts.items()})
+
+    def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
+        """Nothing: a combination is a number."""
+        del geobox
+        return ()
+
+
+@dataclass(frozen=True)
+class ExpressionSource(_Composite):
+    """A formula of other covariates, or of sources of its own."""
+
+    def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The formula's value; NaN where a term is missing."""
+        assert self.spec.expression is not None
+        return evaluate(self.spec.expression, values)
+
+
+@dataclass(frozen=True)
+class LayeredSource(_Composite):
+    """Soil layers averaged over a depth interval, each weighted by its thickness within it."""
+
+    weights: tuple[float, ...] = ()
+
+    def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The weighted mean; NaN where a layer is missing."""
+        layers = np.stack([v.astype("float64") for v in values.values()])
+        return np.average(layers, axis=0, weights=self.weights).astype("float32")
+
+
+def terms_of(name: str, spec: SourceSpec, others: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
+    """The entries that a formula names.
+
+    Raises
+    ------
+    InputError
+        If one is not there, is a category, or comes round to the formula itself.
+    """
+    assert spec.expression is not None
+    known = {**others, **(spec.of or {})}
+    found, problems = {}, []
+    for term in names_in(spec.expression):
+        entry = known.get(term)
+        if term == name or (entry is not None and _leads_to(name, term, known, frozenset())):
+            problems.append(f"{term!r} leads back to {name!r} itself")
+        elif entry is None:
+            problems.append(f"{term!r} is neither in `of` nor among the covariates")
+        elif entry.is_categorical:
+            problems.append(f"{term!r} is a category, not a number")
+        else:
+            found[term] = entry
+    if problems:
+        raise InputError(f"covariates.{name}.expression: {problem}" for problem in problems)
+    return found
+
+
+def _leads_to(goal: str, name: str, known: Mapping[str, SourceSpec], seen: frozenset[str]) -> bool:
+    """Whether a term is the goal, or names it, or names what names it."""
+    if name == goal:
+        return True
+    entry = known.get(name)
+    if name in seen or entry is None or entry.expression is None:
+        return False
+    inner = {**known, **(entry.of or {})}
+    return any(_leads_to(goal, term, inner, seen | {name}) for term in names_in(entry.expression)
+               if term not in (entry.of or {}))  # fmt: skip
+
+
+def layers_of(name: str, spec: SourceSpec) -> tuple[dict[str, SourceSpec], tuple[float, ...]]:
+    """An entry per soil layer that counts, and the thickness, cm, with which it does.
+
+    Raises
+    ------
+    InputError
+        If the layers leave a gap in the depth interval.
+    """
+    assert spec.layers is not None
+    intervals = {text: layer_interval(text) for text in spec.layers}
+    top, bottom = spec.depth or (min(t for t, _ in intervals.values()), max(b for _, b in intervals.values()))
+    entries, weights = {}, []
+    for text, (start, end) in sorted(intervals.items(), key=lambda item: item[1]):
+        if (thickness := min(end, bottom) - max(start, top)) > 0:
+            entries[text] = _layer(spec, spec.layers[text])
+            weights.append(thickness)
+    if abs(sum(weights) - (bottom - top)) > 1e-6:
+        raise InputError(
+            f"covariates.{name}.layers: {', '.join(intervals)} cm cover {sum(weights):g} of the {bottom - top:g} cm "
+            f"between {top:g} and {bottom:g}; add the layers that are missing, or change `depth`"
+        )
+    return entries, tuple(weights)
+
+
+def _layer(spec: SourceSpec, where: str | int) -> SourceSpec:
+    """The entry of one layer: a file, an asset, or a band."""
+    plain = {"layers": None, "depth": None}
+    if isinstance(where, int):
+        return spec.model_validate(spec.model_dump(exclude_unset=True) | plain | {"band": where})
+    if spec.stac:
+        return spec.model_copy(update={**plain, "stac": spec.stac.model_copy(update={"asset": where})})
+    return spec.model_copy(update={**plain, "href": where})

@@ -1,0 +1,140 @@
+"""Patience with servers: what is tried again, how often, and what is said when it fails."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from engine.errors import GelisolError
+
+TRIES = 5
+"""How often a request is made before it counts as failed."""
+FIRST_WAIT_S = 0.5
+"""Wait, s, before the second try; each further wait is twice as long, less a random part."""
+CONNECT_S, READ_S = 10.0, 60.0
+"""How long, s, a server may take to accept a connection, and to send something."""
+PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""Answers of servers that a later try may well find changed."""
+_SECRETS = {
+    "sig", "signature", "token", "access_token", "awsaccesskeyid", "googleaccessid", "key-pair-id", "policy", "expires",
+    "se", "sp", "sv", "sr", "st", "spr", "skoid", "sktid", "skt", "ske", "sks", "skv", "sig_ver", "subscription-key",
+}  # fmt: skip
+"""Parts of a query that unlock a file for a while."""
+T = TypeVar("T")
+
+
+class RemoteError(OSError):
+    """A server did not give what was asked for, after all tries that made sense."""
+
+
+def unsigned(url: str) -> str:
+    """An address without what unlocks it."""
+    parts = urlsplit(url)
+    kept = [(k, v) for k, v in parse_qsl(parts.query) if not _unlocks(k)]
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, urlencode(kept), ""))
+
+
+def is_signed(url: str) -> bool:
+    """Whether an address holds what unlocks it: a signature, a token, a password."""
+    parts = urlsplit(url)
+    return "@" in parts.netloc or any(_unlocks(key) for key, _ in parse_qsl(parts.query))
+
+
+def _unlocks(key: str) -> bool:
+    return key.lower() in _SECRETS or key.lower().startswith(("x-amz-", "x-goog-"))
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, down to its cause, without the secrets of an address."""
+    texts: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        text = " ".join(str(cause).split()) or type(cause).__name__
+        if not any(text in other for other in texts):
+            texts.append(text)
+        cause = cause.__cause__
+    return _scrubbed("; ".join(texts))
+
+
+def _scrubbed(text: str) -> str:
+    return " ".join(_bare(word) if "://" in word and "?" in word else word for word in text.split(" "))
+
+
+def _bare(word: str) -> str:
+    """Without the query: an address in a message is there to be recognised."""
+    end = word[-1] if word[-1] in ".,:;)'\"" else ""
+    return word.partition("?")[0] + end
+
+
+def persistently(action: Callable[[], T], what: str) -> T:
+    """Do what needs a network, again if need be.
+
+    Parameters
+    ----------
+    what : str
+        For the error, e.g. an address; "" where the caller says so itself.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the server says that there is no such file.
+    RemoteError
+        If it refuses, or fails after all tries.
+    """
+    prefix = f"{what}: " if what else ""
+    for attempt in range(1, TRIES + 1):
+        try:
+            return action()
+        except GelisolError:
+            raise
+        except Exception as raised:
+            error = _behind(raised)
+            if isinstance(error, FileNotFoundError):
+                raise error from None
+            if not _is_refusal(error) and not _may_pass(error):
+                raise
+            if not _may_pass(error):
+                raise RemoteError(prefix + reason(error)) from None
+            if attempt == TRIES:
+                raise RemoteError(f"{prefix}{reason(error)}, {TRIES} times; try again later") from None
+        time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1))
+    raise AssertionError
+
+
+def _behind(error: Exception) -> Exception:
+    """The fault behind fsspec's "not found", which it also says when a server is busy, refuses or does not answer."""
+    cause = error.__cause__
+    if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
+        return error
+    status = _status(cause)
+    return cause if status not in (404, 410) and (status is not None or _may_pass(cause)) else error
+
+
+def _status(error: Exception) -> int | None:
+    """The status of a server's answer: of a web server, or within what an object store says."""
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return status
+    answer = getattr(error, "response", None)
+    found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether a server, or what stands for one, says no; anything else is a fault of this program."""
+    return isinstance(error, OSError) or _status(error) is not None
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a fault is one that passes: a busy or broken server, a lost or hung connection."""
+    status = _status(error)
+    if status is not None:
+        return status in PASSING
+    if isinstance(error, PermissionError):
+        return False
+    return isinstance(error, (OSError, ValueError, asyncio.TimeoutError)) or type(error).__module__.startswith(
+        ("aiohttp", "botocore", "aiobotocore")
+    )

@@ -1,0 +1,194 @@
+"""Files that live behind an address: http(s):// and s3://, read in parts, with time-outs, retries and no secrets told.
+
+Rasters go through GDAL (`/vsicurl/`, `/vsis3/`), everything else through fsspec. Credentials are those of the
+environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AWS_NO_SIGN_REQUEST`, …; see `signing` for those of archives).
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import fsspec
+import rasterio
+from rasterio.session import DummySession
+
+from engine.sources.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, persistently, unsigned
+from engine.sources.signing import Access
+
+SCHEMES = ("http", "https", "s3")
+
+
+@dataclass(frozen=True, order=True)
+class Remote:
+    """A file or store behind an address; it has the parts of `Path`'s face that sources use."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return urlsplit(self.url).path.rstrip("/").rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        """The ending of the name, with its dot."""
+        return Path(self.name).suffix
+
+    def size(self) -> int:
+        """Bytes; 0 where the server does not say."""
+        return int(_info(self.url).get("size") or 0)
+
+    def stamp(self) -> str:
+        """Changes when the file does, as far as the server tells."""
+        info = _info(self.url)
+        parts = ("size", "ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "VersionId")
+        return "\0".join([self.url, *(str(info[key]) for key in parts if info.get(key))])
+
+
+Place = Path | Remote
+"""Where a file is: on this machine's disks, or behind an address."""
+
+
+def is_remote(text: str) -> bool:
+    """Whether a path of the run file is an address."""
+    return urlsplit(text).scheme in SCHEMES
+
+
+def place_of(text: str, base: Path) -> Place:
+    """The file that a path or address of the run file means; `base` is where relative paths start."""
+    return Remote(text) if is_remote(text) else base / text
+
+
+def exists(place: Place) -> bool:
+    """Whether there is such a file or folder."""
+    if isinstance(place, Path):
+        return place.exists()
+    try:
+        _info(place.url)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def filesystem(url: str) -> Any:
+    """Fsspec's file system of an address."""
+    return _filesystem(urlsplit(url).scheme)
+
+
+@lru_cache(maxsize=8)
+def _filesystem(scheme: str) -> Any:
+    return fsspec.filesystem(scheme, **fsspec_options(f"{scheme}://"))
+
+
+def fsspec_options(url: str) -> dict[str, Any]:
+    """Time-outs of fsspec's file system of an address; credentials it finds in the environment itself."""
+    if url.startswith("s3:"):
+        return {"anon": _anonymous(), "config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S}}
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+
+
+def _anonymous() -> bool:
+    return os.environ.get("AWS_NO_SIGN_REQUEST", "").upper() in ("YES", "TRUE", "1", "ON")
+
+
+@lru_cache(maxsize=4096)
+def _info(url: str) -> dict[str, Any]:
+    return persistently(lambda: dict(filesystem(url).info(url, **_headers(url))), unsigned(url))
+
+
+def _headers(url: str) -> dict[str, Any]:
+    token = Access().bearer(url) if url.startswith("http") else None
+    return {"headers": {"Authorization": f"Bearer {token}"}} if token else {}
+
+
+def forget() -> None:
+    """Ask servers anew: what they said of files is kept for as long as the process lives."""
+    _info.cache_clear()
+
+
+def find_remote(pattern: str) -> list[str]:
+    """Addresses that fit a pattern with `*` and `?`; on servers that list their files."""
+    found = persistently(lambda: filesystem(pattern).glob(pattern), unsigned(pattern))
+    scheme = urlsplit(pattern).scheme
+    return sorted(p if "://" in p else f"{scheme}://{p}" for p in found)
+
+
+def open_remote(place: Remote, block: int = 2**20) -> Any:
+    """A file object that reads the parts that are asked for, `block` bytes at a time."""
+    return filesystem(place.url).open(place.url, "rb", cache_type="readahead", block_size=block, **_headers(place.url))
+
+
+def read_bytes(place: Place) -> bytes:
+    """A whole, small file."""
+    if isinstance(place, Path):
+        return place.read_bytes()
+    url = place.url
+    return persistently(lambda: bytes(filesystem(url).cat_file(url, **_headers(url))), unsigned(url))
+
+
+@contextmanager
+def on_disk(place: Place) -> Iterator[Path]:
+    """A small file as one on this machine's disks: itself, or a copy for as long as it is used."""
+    if isinstance(place, Path):
+        yield place
+        return
+    with TemporaryDirectory(prefix="gelisol-") as folder:
+        copy = Path(folder) / (place.name or "file")
+        copy.write_bytes(read_bytes(place))
+        yield copy
+
+
+def gdal_path(place: Place | str) -> str:
+    """The name under which GDAL opens a file."""
+    text = str(place)
+    match urlsplit(text).scheme:
+        case "s3":
+            return "/vsis3/" + text.removeprefix("s3://")
+        case "http" | "https":
+            return "/vsicurl/" + text
+        case _:
+            return text
+
+
+@contextmanager
+def gdal(**options: str) -> Iterator[None]:
+    """Settings of GDAL for reading rasters in parts over a network; what the environment sets stays."""
+    defaults = {
+        "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+        "GDAL_HTTP_CONNECTTIMEOUT": f"{CONNECT_S:g}",
+        "GDAL_HTTP_LOW_SPEED_TIME": f"{READ_S:g}",
+        "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
+        "GDAL_HTTP_MAX_RETRY": str(TRIES - 1),
+        "GDAL_HTTP_RETRY_DELAY": f"{FIRST_WAIT_S:g}",
+        "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+        "CPL_VSIL_CURL_USE_HEAD": "YES",
+        **_s3_endpoint(),
+    }
+    kept = {key: value for key, value in defaults.items() if key not in os.environ}
+    with rasterio.Env(session=DummySession(), **kept, **options):
+        yield
+
+
+def _s3_endpoint() -> dict[str, str]:
+    """GDAL's settings for the object store that `AWS_ENDPOINT_URL` names."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not endpoint:
+        return {}
+    parts = urlsplit(endpoint)
+    return {
+        "AWS_S3_ENDPOINT": parts.netloc + parts.path.rstrip("/"),
+        "AWS_HTTPS": "NO" if parts.scheme == "http" else "YES",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
+    }

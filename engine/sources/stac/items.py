@@ -1,0 +1,137 @@
+"""What an item says of one of its assets: where it is, when, on which pixel grid and how its values are encoded."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from affine import Affine
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
+
+from engine.errors import InputError
+from engine.sources.decode import Declared
+from engine.sources.files import Step
+from engine.sources.patience import unsigned
+from engine.sources.remote import Place, place_of
+from engine.sources.spec import SourceSpec
+from engine.sources.stac.search import Item, asset_keys, span
+
+_LONG_DAYS = 400
+"""An item over more days is a mean of years and has no date."""
+_IMAGES = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf", "application/netcdf")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One asset of one item.
+
+    Attributes
+    ----------
+    geobox : GeoBox or None
+        Its pixel grid, if the item gives it (projection extension).
+    """
+
+    item: str
+    place: Place
+    step: Step
+    geobox: GeoBox | None
+    declared: Declared
+    units: str | None = None
+
+
+def choose_asset(name: str, spec: SourceSpec, items: list[Item]) -> str:
+    """The key of the asset to read.
+
+    Raises
+    ------
+    InputError
+        If no item has the asset, or the choice is not clear.
+    """
+    assert spec.stac is not None
+    keys = asset_keys(items)
+    wanted = spec.stac.asset
+    if wanted is None:
+        data = data_assets(keys)
+        if len(data) != 1:
+            raise InputError(
+                f"covariates.{name}.stac.asset: the items have {', '.join(keys) or 'no assets'}; say which one to read"
+            )
+        return data[0]
+    if without := [item["id"] for item in items if wanted not in item.get("assets", {})]:
+        raise InputError(
+            f"covariates.{name}.stac.asset: {len(without)} of {len(items)} items, e.g. {without[0]}, have no asset "
+            f"{wanted!r}; they have {', '.join(keys) or 'none'}"
+        )
+    return wanted
+
+
+def data_assets(keys: dict[str, dict[str, Any]]) -> list[str]:
+    """Assets that are data rather than pictures or descriptions."""
+    by_role = [key for key, asset in keys.items() if "data" in (asset.get("roles") or ())]
+    by_type = [key for key, asset in keys.items() if str(asset.get("type", "")).startswith(_IMAGES)]
+    return by_role or by_type
+
+
+def describe(item: Item, key: str, collection: Item, spec: SourceSpec, base: Path) -> Asset:
+    """One asset as its item, and behind it the collection, describes it."""
+    asset = item["assets"][key]
+    general = (collection.get("item_assets") or {}).get(key, {})
+    declared, units = encoding(asset, spec.band)
+    general_declared, general_units = encoding(general, spec.band)
+    return Asset(
+        item=item["id"],
+        place=place_of(unsigned(asset["href"]) if "://" in asset["href"] else asset["href"], base),
+        step=_step(item),
+        geobox=_geobox(asset, item.get("properties", {})),
+        declared=declared.over(general_declared),
+        units=units or general_units,
+    )
+
+
+def encoding(asset: dict[str, Any], band: int = 1) -> tuple[Declared, str | None]:
+    """Scale, offset, nodata and units of a band: of STAC 1.1's `bands`, the raster extension's, or the asset's own."""
+    described = [listed[band - 1] for listed in (asset.get("bands"), asset.get("raster:bands"))
+                 if listed and len(listed) >= band]  # fmt: skip
+
+    def first(*keys: str) -> Any:
+        return next((part[k] for part in (*described, asset) for k in keys if part.get(k) is not None), None)
+
+    nodata, scale, offset = first("nodata"), first("raster:scale", "scale"), first("raster:offset", "offset")
+    declared = Declared(
+        nodata=None if nodata is None else _codes(nodata),
+        scale=None if scale is None else float(scale),
+        offset=None if offset is None else float(offset),
+    )
+    return declared, first("unit")
+
+
+def _codes(nodata: Any) -> tuple[float, ...]:
+    """A missing value as a number; NaN needs no code."""
+    value = float(nodata)
+    return () if math.isnan(value) else (value,)
+
+
+def _step(item: Item) -> Step:
+    first, last = span(item)
+    if first is None or last is None or (last - first).days > _LONG_DAYS:
+        return Step()
+    return Step(first.year, first.month, first.day)
+
+
+def _geobox(asset: dict[str, Any], properties: dict[str, Any]) -> GeoBox | None:
+    def value(*keys: str) -> Any:
+        return next((part[k] for part in (asset, properties) for k in keys if part.get(k) is not None), None)
+
+    shape, transform = value("proj:shape"), value("proj:transform")
+    crs = value("proj:code", "proj:epsg", "proj:wkt2", "proj:projjson")
+    if shape is None or transform is None or crs is None:
+        return None
+    try:
+        text = json.dumps(crs) if isinstance(crs, dict) else f"EPSG:{crs}" if isinstance(crs, int) else crs
+        affine = Affine(*transform[:6])
+        north_up = affine.b == 0 and affine.d == 0 and affine.a > 0 and affine.e < 0
+        return GeoBox(tuple(shape), affine, CRS(text)) if north_up else None
+    except Exception:  # what an item says of its grid is a short cut: the file's own header serves as well
+        return None

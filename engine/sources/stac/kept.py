@@ -1,0 +1,64 @@
+"""The items that a search found, kept as GeoJSON, so that a run reads the same items again without a network."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.outputs.store import staged
+from engine.sources.patience import unsigned
+from engine.sources.stac.search import Item
+
+_QUERY = "gelisol:query"
+_COLLECTION = "gelisol:collection"
+_OF_COLLECTION = ("id", "title", "license", "item_assets")
+
+
+def load(path: Path, query: dict[str, Any]) -> tuple[Item, list[Item]] | None:
+    """Collection and items of an earlier search for the same; None if there was none.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as the list of items ({error}); delete it to search again") from None
+    if document.get(_QUERY) != query:
+        return None
+    return document[_COLLECTION], document["features"]
+
+
+def save(path: Path, query: dict[str, Any], collection: Item, items: list[Item], asset: str) -> None:
+    """Keep what was found: whole or not at all, one asset an item, without what unlocks it."""
+    document = {
+        "type": "FeatureCollection",
+        _QUERY: query,
+        _COLLECTION: {key: collection[key] for key in _OF_COLLECTION if key in collection},
+        "features": [_bare(item, asset) for item in items],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with staged(path) as stage:
+        stage.write_text(json.dumps(document, indent=1), encoding="utf-8")
+
+
+def _bare(item: Item, asset: str) -> Item:
+    kept = dict(item["assets"][asset])
+    if "://" in kept["href"]:
+        kept["href"] = unsigned(kept["href"])
+    return {**item, "links": [], "assets": {asset: kept}}
+
+
+def fingerprint(items: list[Item], asset: str) -> str:
+    """Changes when an item is added, removed or updated."""
+    digest = hashlib.sha256()
+    for item in items:
+        properties, details = item.get("properties", {}), item["assets"][asset]
+        marks = [properties.get("updated"), details.get("file:checksum"), details.get("file:size")]
+        digest.update(json.dumps([item["id"], unsigned(details["href"]), *marks]).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,80 @@
+"""From an entry of the run file to raster tiles: search, or what an earlier search found, then the grid of each."""
+
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputError
+from engine.sources.base import Context, Source
+from engine.sources.files import none_wanted
+from engine.sources.patience import RemoteError
+from engine.sources.raster import assemble
+from engine.sources.signing import Access, rule_for
+from engine.sources.spec import SourceSpec
+from engine.sources.stac import kept
+from engine.sources.stac.items import Asset, choose_asset, describe
+from engine.sources.stac.search import Item, find_items
+from engine.sources.tiles import RasterFile, read_headers
+
+
+def open_stac(name: str, spec: SourceSpec, base: Path, context: Context) -> Source:
+    """Find the items of a covariate and read no pixel.
+
+    Raises
+    ------
+    InputError
+        If the catalogue does not answer, has no such collection, item or asset, or the assets do not fit together.
+    """
+    assert spec.stac is not None
+    collection, items = _items(name, spec, base, context)
+    key = choose_asset(name, spec, items)
+    assets = [describe(item, key, collection, spec, base) for item in items]
+    wanted = [asset for asset in assets if asset.step.wanted(spec)]
+    if not wanted:
+        raise InputError(none_wanted(name, spec, [asset.step for asset in assets], "items"))
+    access = Access(spec.stac.sign or rule_for(spec.stac.api), spec.stac.collection)
+    files = _files(name, spec, wanted, access)
+    return assemble(name, spec, files, many=spec.grids != "one", listed=kept.fingerprint(items, key))
+
+
+def _items(name: str, spec: SourceSpec, base: Path, context: Context) -> tuple[Item, list[Item]]:
+    """The collection and its items, from an earlier search if that was for the same."""
+    assert spec.stac is not None
+    query = _query(spec, context)
+    path = context.items / f"{name}.json" if context.items else None
+    if path and not context.refresh and (found := kept.load(path, query)):
+        return found
+    where = f"covariates.{name}.stac"
+    years = [year for period in (spec.period, spec.baseline) if period for year in period]
+    try:
+        collection, items = find_items(spec.stac, base, context.bbox, (min(years), max(years)) if years else None)
+    except LookupError as error:
+        raise InputError(f"{where}.collection: {spec.stac.api} {error.args[0]}") from None
+    except RemoteError as error:
+        raise InputError(f"{where}.api: cannot be reached: {error}") from error
+    if not items:
+        asked = [f"bbox {[round(v, 3) for v in context.bbox]}"] if context.bbox else []
+        asked += [f"period {min(years)}–{max(years)}"] if years else []
+        asked += [f"query {spec.stac.query}"] if spec.stac.query else []
+        raise InputError(f"{where}: {spec.stac.collection} of {spec.stac.api} has no item in {', '.join(asked)}")
+    if path:
+        kept.save(path, query, collection, items, choose_asset(name, spec, items))
+    return collection, items
+
+
+def _query(spec: SourceSpec, context: Context) -> dict[str, Any]:
+    """What the items depend on."""
+    assert spec.stac is not None
+    entry = spec.stac.model_dump(mode="json", exclude={"sign"})
+    return {**entry, "period": list(spec.period or ()), "baseline": list(spec.baseline or ()),
+            "bbox": [round(v, 6) for v in context.bbox or ()]}  # fmt: skip
+
+
+def _files(name: str, spec: SourceSpec, assets: list[Asset], access: Access) -> list[RasterFile]:
+    """The grid of every asset: as its item gives it, else from the file's header."""
+    told = [
+        RasterFile(asset.place, asset.step, asset.geobox, asset.declared, access)
+        for asset in assets
+        if asset.geobox is not None and spec.crs is None
+    ]
+    untold = [asset for asset in assets if asset.geobox is None or spec.crs is not None]
+    return told + read_headers(name, spec, ((a.place, a.step, a.declared, access) for a in untold))

@@ -1,0 +1,269 @@
+"""Raster files as GDAL opens them: their headers, their place in a mosaic, and reading a part of one."""
+
+import struct
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import tifffile
+from affine import Affine
+from odc.geo import CRS
+from odc.geo.geobox import GeoBox
+from rasterio.errors import RasterioIOError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterWindow
+
+from engine.errors import InputError, RunError
+from engine.grid import parse_crs
+from engine.sources.align import Window
+from engine.sources.decode import Declared
+from engine.sources.files import Step
+from engine.sources.patience import RemoteError, persistently, reason, unsigned
+from engine.sources.remote import Place, Remote, gdal, gdal_path, open_remote
+from engine.sources.signing import Access
+from engine.sources.spec import SourceSpec
+from engine.sources.tiff_end import end_of_last_tile
+
+_AT_ONCE = 16
+"""Headers that are read at a time over a network."""
+Entry = tuple[Place, Step, Declared, Access]
+_HDF4 = b"\x0e\x03\x13\x01"
+"""How an HDF4 file begins."""
+
+
+@dataclass(frozen=True)
+class RasterFile:
+    """One raster file before it has its place in a mosaic.
+
+    Attributes
+    ----------
+    declared : Declared
+        Encoding, as far as a catalogue told; the file tells the rest when it is read.
+    """
+
+    place: Place
+    step: Step
+    geobox: GeoBox
+    declared: Declared
+    access: Access = field(default_factory=Access)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One file of a mosaic and its place, in pixels, in the whole."""
+
+    file: RasterFile
+    row: int
+    col: int
+
+    @property
+    def step(self) -> Step:
+        """When it was."""
+        return self.file.step
+
+    def overlap(self, window: Window) -> tuple[RasterWindow, Window] | None:
+        """The part of the tile under a window: where to read in the tile, where to put it in the window."""
+        rows, cols = window
+        height, width = self.file.geobox.shape.yx
+        r0, r1 = max(rows.start, self.row), min(rows.stop, self.row + height)
+        c0, c1 = max(cols.start, self.col), min(cols.stop, self.col + width)
+        if r0 >= r1 or c0 >= c1:
+            return None
+        part = RasterWindow(c0 - self.col, r0 - self.row, c1 - c0, r1 - r0)
+        return part, (slice(r0 - rows.start, r1 - rows.start), slice(c0 - cols.start, c1 - cols.start))
+
+
+def read_headers(
+    name: str, spec: SourceSpec, files: Iterable[tuple[Place, Step, Declared, Access]]
+) -> list[RasterFile]:
+    """Open every file and read no pixel.
+
+    Raises
+    ------
+    InputError
+        With every file that cannot be opened or does not fit the spec.
+    """
+
+    def header(entry: Entry) -> RasterFile | list[str]:
+        place, step, declared, access = entry
+        try:
+            geobox, own = read_header(name, spec, place, access)
+        except InputError as error:
+            return error.problems
+        return RasterFile(place, step, geobox, declared.over(own), access)
+
+    entries = list(files)
+    if any(isinstance(place, Remote) for place, *_ in entries):
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = list(pool.map(header, entries))
+    else:
+        found = [header(entry) for entry in entries]
+    if problems := [text for result in found if isinstance(result, list) for text in result]:
+        raise InputError(problems)
+    return [result for result in found if isinstance(result, RasterFile)]
+
+
+def read_header(name: str, spec: SourceSpec, place: Place, access: Access) -> tuple[GeoBox, Declared]:
+    """Grid and encoding of a file."""
+    where = f"covariates.{name}: {shown(place)}"
+    try:
+        with opened(place, spec, access, where) as file:
+            _require_whole(file, place, access, where)
+            return _grid(file, spec, name, where), _declared(file, spec)
+    except (RasterioIOError, RemoteError) as error:
+        raise InputError(f"{where}: {_cannot_open(place, error)}") from error
+
+
+def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> tuple[np.ndarray, Declared]:
+    """Stored values of a part of a file, and how they are encoded.
+
+    Raises
+    ------
+    InputError
+        If a local file is damaged, or a file is not what the catalogue says.
+    RunError
+        If a file behind an address cannot be read after all tries.
+    """
+    where = f"covariates.{name}: {shown(file.place)}"
+    try:
+        if isinstance(file.place, Remote):
+            return persistently(lambda: _read_afresh(file, part, spec, where), "")
+        return _read(file, part, spec, where)
+    except (RemoteError, FileNotFoundError) as error:
+        assert isinstance(file.place, Remote)
+        cut = _cut_off(file.place, file.access)
+        raise RunError(f"{where}: {cut}" if cut else f"{where}: cannot be read: {reason(error)}") from error
+    except RasterioIOError as error:
+        raise InputError(f"{where}: cannot be read ({reason(error)}). Is the file whole? Fetch it again.") from error
+
+
+def _read_afresh(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> tuple[np.ndarray, Declared]:
+    """Read; after a failure make GDAL forget what it has of the file, half answers too, so that the next try asks."""
+    try:
+        return _read(file, part, spec, where)
+    except RasterioIOError:
+        assert isinstance(file.place, Remote)
+        path = gdal_path(file.access.signed(file.place.url))
+        with suppress(RasterioIOError), gdal(CPL_VSIL_CURL_NON_CACHED=path), rasterio.open(path):
+            pass
+        raise
+
+
+def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> tuple[np.ndarray, Declared]:
+    with opened(file.place, spec, file.access, where) as dataset:
+        if dataset.shape != file.geobox.shape.yx:
+            raise InputError(
+                f"{where}: has {dataset.height} × {dataset.width} pixels, the catalogue says "
+                f"{file.geobox.shape.y} × {file.geobox.shape.x}"
+            )
+        if spec.band > dataset.count:
+            raise InputError(f"{where}: has {dataset.count} band(s), not a band {spec.band}")
+        return dataset.read(spec.band, window=part), file.declared.over(_declared(dataset, spec))
+
+
+def shown(place: Place) -> str:
+    """A file in a message."""
+    return unsigned(place.url) if isinstance(place, Remote) else str(place)
+
+
+@contextmanager
+def opened(place: Place, spec: SourceSpec, access: Access, where: str) -> Iterator[DatasetReader]:
+    """A file, or the variable of one that holds several, open for reading."""
+    if isinstance(place, Path):
+        with rasterio.open(place) as file, _variable(file, spec, where) as variable:
+            yield variable
+        return
+    url = access.signed(place.url)
+    with (
+        gdal(**access.gdal_options(place.url)),
+        rasterio.open(gdal_path(url)) as file,
+        _variable(file, spec, where) as variable,
+    ):
+        yield variable
+
+
+@contextmanager
+def _variable(file: DatasetReader, spec: SourceSpec, where: str) -> Iterator[DatasetReader]:
+    """The file itself, or the one of its subdatasets (HDF, NetCDF) that `variable` names."""
+    if file.count or not file.subdatasets:
+        yield file
+        return
+    held = {name.rpartition(":")[2].rpartition("/")[2].strip('"'): name for name in file.subdatasets}
+    if spec.variable not in held:
+        found = f"has no variable {spec.variable!r}; it" if spec.variable else "says not which variable: the file"
+        raise InputError(f"{where}: {found} holds {', '.join(held)}; say which with `variable`")
+    with rasterio.open(held[spec.variable]) as variable:
+        yield variable
+
+
+def _grid(file: DatasetReader, spec: SourceSpec, name: str, where: str) -> GeoBox:
+    if spec.band > file.count:
+        raise InputError(f"{where}: has {file.count} band(s), not a band {spec.band}")
+    if spec.crs is None and file.crs is None:
+        raise InputError(f"{where}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
+    crs = parse_crs(spec.crs, f"covariates.{name}.crs") if spec.crs else CRS(file.crs.to_wkt())
+    a = file.transform
+    if a.b or a.d or a.a <= 0 or a.e >= 0:
+        raise InputError(f"{where}: is rotated, south-up or has no georeference; warp it to a north-up grid first")
+    return GeoBox(file.shape, Affine(*a[:6]), crs)
+
+
+def _declared(file: DatasetReader, spec: SourceSpec) -> Declared:
+    nodata = file.nodatavals[spec.band - 1]
+    return Declared(
+        nodata=() if nodata is None else (float(nodata),),
+        scale=file.scales[spec.band - 1],
+        offset=file.offsets[spec.band - 1],
+    )
+
+
+def _cannot_open(place: Place, error: Exception) -> str:
+    if isinstance(place, Path) and place.is_file() and _begins_with(place, _HDF4):
+        return (
+            "is HDF4, which the installed GDAL cannot read. Convert it with a GDAL that can (conda-forge's packages "
+            "gdal and libgdal-hdf4), e.g. gdal_translate 'HDF4_EOS:EOS_GRID:\"FILE.hdf\":GRID:FIELD' FILE.tif "
+            "(gdalinfo lists GRID and FIELD), or order the product as GeoTIFF, e.g. from NASA's AppEEARS"
+        )
+    if isinstance(place, Remote):
+        return f"cannot be opened ({reason(error)}). Is it there, a raster, and does its server give parts of files?"
+    return f"not a raster that GDAL can open ({error}). Is the file whole?"
+
+
+def _begins_with(path: Path, magic: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(magic)) == magic
+
+
+def _require_whole(file: DatasetReader, place: Place, access: Access, where: str) -> None:
+    """A cut-off download opens without complaint: compare where its data should end with the file's size."""
+    if file.driver not in ("GTiff", "COG"):
+        return
+    if isinstance(place, Remote):
+        if access.rule is None and (cut := _cut_off(place, access)):
+            raise InputError(f"{where}: {cut}")
+        return
+    try:
+        with tifffile.TiffFile(place) as tiff:
+            page = tiff.pages[0]
+            ends = np.add(page.dataoffsets, page.databytecounts)
+    except (tifffile.TiffFileError, OSError, IndexError, struct.error) as error:
+        raise InputError(f"{where}: its directory is damaged ({error}). Fetch the file again.") from error
+    size = place.stat().st_size
+    if (end := int(ends.max(initial=0))) > size:
+        raise InputError(f"{where}: is truncated: {size:,} bytes of at least {end:,}. Fetch the file again.")
+
+
+def _cut_off(place: Remote, access: Access) -> str:
+    """That a TIFF behind an address ends before its last tile does; "" if it does not, or that cannot be told."""
+    signed = Remote(access.signed(place.url))
+    try:
+        size = signed.size()
+        with open_remote(signed, block=2**14) as file:
+            end = end_of_last_tile(file)
+    except (OSError, ValueError):
+        return ""
+    return f"is truncated: {size:,} bytes of at least {end:,}. Tell its provider." if size and end > size else ""

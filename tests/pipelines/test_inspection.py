@@ -1,0 +1,97 @@
+"""A look at the values before a run: what cannot be right is named, with what may mend it."""
+
+import numpy as np
+import pytest
+from small_run import SmallRun
+
+from engine.sources.spec import SourceSpec
+from pipelines.inspection import Inspection, patches
+from pipelines.plausible import doubt, expectation
+from pipelines.prepare import open_run
+
+COLD = np.linspace(-8.0, 2.0, 50)
+
+
+def spec(units: str = "degC", **entries) -> SourceSpec:
+    return SourceSpec(href="x", units=units, **entries)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "values", "words"),
+    [
+        ("mat", "degC", COLD + 273.15, "kelvin: add `offset: -273.15`"),
+        ("mat", "degC", np.linspace(-80, 20, 50), "tenths: add `scale: 0.1`"),
+        ("mat", "degC", np.full(9, -43.0), "tenths: add `scale: 0.1`"),
+        ("mat", "degC", (COLD + 273.15) * 10, "tenths of a kelvin"),
+        ("ph", "1", np.linspace(50, 78, 9), "tenths"),
+        ("ndvi", "1", np.linspace(1000, 8000, 9), "ten-thousandths"),
+        ("ai", "1", np.linspace(3000, 9000, 9), "ten-thousandths"),
+        ("clay", "%", np.linspace(100, 400, 9), "tenths"),
+    ],
+)
+def test_values_in_another_unit(name, units, values, words):
+    problem = doubt(name, spec(units), values)
+    assert problem is not None and words in problem
+    assert problem.startswith(f"covariates.{name}: values from ")
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "values"),
+    [("mat", "degC", COLD), ("mat", "K", COLD + 273.15), ("ndvi", "1", np.linspace(-0.1, 0.9, 9)),
+     ("odd", "1", COLD * 1e6), ("map", "mm", np.linspace(230, 680, 9)), ("npp", "kg C/m2", np.linspace(0, 0.9, 9)),
+     ("mat", "degC", COLD * np.nan)],
+)  # fmt: skip
+def test_values_that_can_be(name, units, values):
+    assert doubt(name, spec(units), values) is None
+
+
+def test_a_few_odd_cells_are_no_matter_and_expected_overrules_the_name():
+    values = np.append(np.tile(COLD, 20), 99.0)
+    assert doubt("mat", spec(), values) is None
+    assert doubt("mat", spec(expected=(200, 320)), COLD + 273.15) is None
+    assert "expected of `expected`: 0 to 1" in str(doubt("odd", spec("1", expected=(0, 1)), COLD))
+    assert expectation("mat", spec(classes={"a": (1,)})) is None
+
+
+def test_patches_lie_inside_and_apart(run: SmallRun):
+    prepared = open_run(run.path)
+    boxes = patches(prepared.grid)
+    assert len(boxes) == 5 and all(box.shape == (8, 8) for box in boxes)
+    assert len({box.affine for box in boxes}) == 5
+
+
+def test_check_names_every_doubt_with_all_other_problems(run: SmallRun, gelisol):
+    run.set("covariates.mat.offset", 273.15)
+    run.set("covariates.ai.href", "gone.tif")
+    result = gelisol("check", run.path)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("2 problems with the input:")
+    assert "covariates.ai.href: no such file" in result.stderr
+    assert "They look like kelvin: add `offset: -273.15`" in result.stderr
+    run.set("covariates.mat.expected", [200, 320])
+    run.set("covariates.ai.href", "ai.tif")
+    assert gelisol("check", run.path).exit_code == 0
+
+
+def test_damage_inside_a_file_is_found_before_the_run(run: SmallRun, gelisol):
+    content = bytearray((run.data / "tn.tif").read_bytes())
+    run.set("covariates.ai.href", "ai.tif")
+    (run.data / "tn.tif").write_bytes(content[: len(content) // 2])
+    result = gelisol("check", run.path)
+    assert result.exit_code == 1 and "is truncated" in result.stderr
+
+
+def test_maps_on_request(run: SmallRun, gelisol, tmp_path):
+    result = gelisol("check", run.path, "--maps", tmp_path / "look")
+    assert result.exit_code == 0, result.output
+    assert {f.name for f in (tmp_path / "look").iterdir()} == {"mat.png", "ai.png", "tn.png", "vegetation.png"}
+    assert all(f.read_bytes().startswith(b"\x89PNG") for f in (tmp_path / "look").iterdir())
+
+
+def test_what_was_seen(run: SmallRun):
+    inspection = Inspection()
+    open_run(run.path, inspect=inspection)
+    low, middle, high = inspection.spread["tn"]
+    assert 2 < low < middle < high < 6
+    assert inspection.unlisted["vegetation"] == ("9",)
+    assert inspection.known["mat"] == 1
