@@ -164,8 +164,16 @@ def _started(
                 "logs; wait longer with `cluster.timeout`."
             ) from None
         except (TypeError, ValueError, OSError, RuntimeError) as error:
-            raise InputError(f"cluster: {kind} cannot be started with its options: {error}") from error
+            raise InputError(f"cluster: {kind} cannot be started with its options: {_reason(error)}") from error
         yield client
+
+
+def _reason(error: BaseException) -> str:
+    """What Dask's errors say, with what is at the bottom of them."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    return str(error) if root is error else f"{error} ({root})"
 
 
 def cluster_class(name: str) -> type:
@@ -226,7 +234,7 @@ def remote_client(address: str, timeout: float = 20.0, tls: Mapping[str, str] | 
     """
     try:
         client = Client(address, timeout=timeout, security=_security(tls))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:  # TypeError: tls:// without certificates
         raise InputError(
             f"cluster.address: no Dask scheduler answers at {address} within {timeout:g} s ({error}). "
             "Start one with `dask scheduler`, or use `cluster: {kind: local}`."

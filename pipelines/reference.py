@@ -14,7 +14,7 @@ from pydantic_core import to_json
 
 from pipelines.config import PROFILE_COLUMNS, RunFile
 
-_WORDS: dict[Any, str] = {str: "text", float: "number", int: "whole number", bool: "true or false"}
+_WORDS: dict[Any, str] = {str: "text", float: "number", int: "whole number", bool: "true or false", Any: "value"}
 _SIGNS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}
 _COLUMNS = {
     "site": "name of the site; its layers share it",

@@ -172,7 +172,14 @@ class Cluster(Section):
 class Output(Section):
     """Where the results go."""
 
-    dir: str = Field(description="results folder; made where it is not there")
+    dir: str = Field(description="results folder, shared by client and workers; made where it is not there")
+
+    @field_validator("dir")
+    @classmethod
+    def _is_folder(cls, path: str) -> str:
+        if "://" in path:
+            raise ValueError(f"{path!r} is an object store; results go to a folder that client and workers share")
+        return path
 
 
 def _depth(interval: tuple[float, float]) -> tuple[float, float]:

@@ -136,13 +136,13 @@ def test_workers_that_stay_away_end_the_run(monkeypatch):
     monkeypatch.setattr("engine.tasks._LOOK_EVERY_S", 0.2)
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None, host="127.0.0.1"
+            n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
         ) as cluster,
         Client(cluster) as alone,
     ):
         tasks = run_each(alone, square, range(5), total=5, name="blocks")
         next(tasks)
-        alone.retire_workers()
+        cluster.sync(cluster.workers[0].close)
         with pytest.raises(RunError, match=r"blocks: the workers are all gone, and no other has joined, for 1 s now"):
             list(tasks)
 

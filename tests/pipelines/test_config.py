@@ -127,3 +127,46 @@ def test_reference_explains_every_key():
     assert len(keys) > 50
     for path, key in keys:
         assert rows[key].rstrip(" |").count("|") == 4, f"{path}.{key} has no meaning: give its Field a description"
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        {"kind": "address", "address": "tls://10.0.0.1:8786", "tls": {"ca": "a", "cert": "b", "key": "c"}},
+        {"kind": "ssh", "hosts": ["a", "a"], "workers": 4, "threads": 2, "memory": "4GB"},
+        {"kind": "dask_jobqueue.SLURMCluster", "workers": 4, "options": {"cores": 8, "nested": {"a": [1, 2]}}},
+        {"kind": "coiled.Cluster", "adaptive": {"minimum": 1, "maximum": 9}},
+        {"kind": "local", "adaptive": {"maximum": 4}},
+    ],
+)
+def test_where_a_run_may_go(run: SmallRun, cluster):
+    run.set("cluster", cluster)
+    load(run.path)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        ({"kind": "slurm"}, "cluster.kind"),
+        ({"kind": "a.b; import os"}, "cluster.kind"),
+        ({"kind": "ssh"}, "`kind: ssh` and `hosts` go together"),
+        ({"kind": "ssh", "hosts": ["a"]}, "`hosts` needs two or more"),
+        ({"kind": "local", "hosts": ["a", "b"]}, "`kind: ssh` and `hosts` go together"),
+        ({"kind": "local", "options": {"a": 1}}, "`options` are those of a cluster class"),
+        ({"kind": "a.Cluster", "memory": "2GB"}, "are set in its `options`"),
+        ({"kind": "local", "workers": 2, "adaptive": {"maximum": 4}}, "not both"),
+        ({"kind": "local", "adaptive": {"minimum": 5, "maximum": 4}}, "is more than `maximum` 4"),
+        ({"kind": "address", "address": "tcp://a:1", "tls": {"ca": "a", "cert": "b", "key": "c"}}, "tls://"),
+        ({"kind": "local", "adaptive": {"maxmum": 4}}, "did you mean `maximum`?"),
+    ],
+)
+def test_where_it_may_not(run: SmallRun, cluster, message):
+    run.set("cluster", cluster)
+    with pytest.raises(InputError) as error:
+        load(run.path)
+    assert message in str(error.value)
+
+
+def test_results_do_not_go_to_an_object_store(run: SmallRun):
+    with pytest.raises(InputError, match=r"output.*'s3://bucket/out' is an object store"):
+        load(run.path, ("output.dir=s3://bucket/out",))
