@@ -96,8 +96,7 @@ def run_each(
     done = before
     progress(done, total)
     try:
-        for future in _as_ready(completed, client, name):
-            result = future.result()
+        for future, result in _as_ready(completed, _Watch(client, name)):
             item = waiting.pop(future)
             future.release()
             for following in islice(remaining, 1):
@@ -122,24 +121,44 @@ def run_each(
             client.cancel(list(waiting))
 
 
-def _as_ready(completed: as_completed, client: Client, name: str) -> Iterator[Any]:
-    """Futures as they are ready; an error if for long there is no worker that could make one ready."""
-    looked = fit = time.monotonic()
-    while completed.count():
-        if completed.has_ready():
-            yield next(completed)
-            continue
-        with completed.thread_condition:
-            completed.thread_condition.wait(timeout=0.1)
-        if (now := time.monotonic()) - looked < _LOOK_EVERY_S:
-            continue
-        looked = now
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+class _Watch:
+    """Notices that there has been no worker for long; without it, a run would wait for ever."""
+
+    def __init__(self, client: Client, name: str):
+        self._client, self._name = client, name
+        self._looked = self._fit = time.monotonic()
+
+    def look(self) -> None:
+        """Look after the workers, now and then; an error if all have been away, or paused, for too long."""
+        if (now := time.monotonic()) - self._looked < _LOOK_EVERY_S:
+            return
+        self._looked = now
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
         if any(worker["status"] == "running" for worker in workers):
-            fit = now
-        elif now - fit > NO_WORKERS_S:
+            self._fit = now
+        elif now - self._fit > NO_WORKERS_S:
             state = "are all paused for lack of memory" if workers else "are all gone, and no other has joined"
-            raise RunError(f"{name}: the workers {state}, for {NO_WORKERS_S:g} s now")
+            raise RunError(f"{self._name}: the workers {state}, for {NO_WORKERS_S:g} s now")
+
+
+def _as_ready(completed: as_completed, watch: _Watch) -> Iterator[tuple[Any, Any]]:
+    """Futures as they are ready, with their results."""
+    while completed.count():
+        if not completed.has_ready():
+            with completed.thread_condition:
+                completed.thread_condition.wait(timeout=0.1)
+            watch.look()
+            continue
+        future = next(completed)
+        while True:  # a result may be lost with its worker before it is here; it is then computed again
+            try:
+                result = future.result(timeout=_LOOK_EVERY_S)
+                break
+            except TimeoutError:
+                if future.status == "error":
+                    raise  # the task's own
+                watch.look()
+        yield future, result
 
 
 def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *shared: Any) -> Any:
