@@ -116,7 +116,11 @@ def build_cube(
                 dict(zip(plan.sources, found["known"].tolist(), strict=True)),
             )
         )
-    _require_cells(counts)
+    try:
+        _require_cells(counts)
+    except InputError:
+        blocks.discard()  # of no use, whatever is changed
+        raise
     blocks.publish()
     return counts
 

@@ -233,34 +233,21 @@ def train_ensemble(
     # Not of their number: the first replicates are the same however many there are.
     trained_on = [hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y)]
     key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed)
-    records, fitted = Records.of(path, key), {}
-    stage = resume(path, key)
+    records, stage = Records.of(path, key), resume(path, key)
     stage.mkdir(parents=True, exist_ok=True)
-    for replicate in range(replicates):
-        if record := _kept(records, replicate, members, stage, path):
-            fitted[replicate] = record
+    fitted = {r: record for r in range(replicates) if (record := _kept(records, r, members, stage, path))}
     if len(fitted) < replicates:
         write_file(stage / _TRAINING, _as_bytes(x=x, y=y))
     items = zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True)
     tasks = run_each(
-        client,
-        _fit,
-        (item for item in items if item[0] not in fitted),
-        stage,
-        tuple(members),
-        features.names,
-        records,
-        total=replicates,
-        before=len(fitted),
-        progress=progress,
-        name="train",
-    )
-    for (replicate, _, _), record in tasks:
-        fitted[replicate] = record
+        client, _fit, [item for item in items if item[0] not in fitted], stage, tuple(members), features.names, records,
+        total=replicates, before=len(fitted), progress=progress, name="train",
+    )  # fmt: skip
+    fitted |= {item[0]: record for item, record in tasks}
+    remove(stage / _TRAINING)
     out_of_bag = np.full((replicates, len(y)), np.nan, "float32")
     for replicate, record in fitted.items():
         out_of_bag[replicate, record["left_out"]] = record["predictions"]
-    remove(stage / _TRAINING)
     for name, values in zip(_ARRAYS, (indices, out_of_bag, coefficients, observed), strict=True):
         np.save(stage / f"{name}.npy", values)
     for name, table in (tables or {}).items():

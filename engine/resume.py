@@ -12,7 +12,7 @@ from distributed import Client
 
 from engine.grid import Block, Grid
 from engine.ledger import Records, digest_of
-from engine.outputs.store import Layer, chunk_names, create, publish, resume, staged, sync, unfinished
+from engine.outputs.store import Layer, chunk_names, create, publish, remove, resume, staged, sync, unfinished
 from engine.tasks import Progress, run_each, silent
 
 KEY = "gelisol_key"
@@ -95,6 +95,11 @@ class Blocks:
         if stage.exists():
             publish(stage, self.path)
         self.records.forget_others()
+
+    def discard(self) -> None:
+        """Remove what was not published, and its records."""
+        remove(unfinished(self.path, self.key))
+        self.records.clear()
 
     def _open(self, grid: Grid) -> tuple[Path, set[str]]:
         """The store to write to, and the blocks that are in it.
