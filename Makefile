@@ -1,6 +1,9 @@
-# Set-up, demo, tests, lint and benchmarks. Everything runs in .venv, built from requirements.lock the first time.
+# Set-up, demo, tests, lint and benchmarks. Everything runs in .venv, built from pinned locks the first time: what a run
+# needs from the image's lock, what developers need as well from requirements.lock.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUNTIME := deploy/docker/requirements.lock
 
 .PHONY: help demo test lint format bench soak sanitize lock clean
 .DEFAULT_GOAL := help
@@ -8,25 +11,29 @@ BIN := .venv/bin
 help:  ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: $(RUNTIME) pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python 3.11 to 3.13 is needed, not {v[0]}.{v[1]}: set PYTHON=") if not (3, 11) <= v <= (3, 13) else None'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r $(RUNTIME)
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/developer: requirements.lock .venv/ready
+	$(PIP) --require-hashes -r requirements.lock
 	@touch $@
 
 demo: .venv/ready  ## Map the virtual region (made-up data): out/virtual/report.html
 	$(BIN)/gelisol demo --out out/virtual
 
-test: .venv/ready  ## Run the tests
+test: .venv/developer  ## Run the tests
 	$(BIN)/pytest
 
-lint: .venv/ready  ## Check style and types
+lint: .venv/developer  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: .venv/ready  ## Put the code in order
+format: .venv/developer  ## Put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -34,7 +41,7 @@ bench: .venv/ready  ## Measure what the README states (some 15 minutes)
 	$(BIN)/python benchmarks/virtual.py
 	$(BIN)/python benchmarks/forest.py
 
-sanitize: .venv/ready  ## Test the kernel under AddressSanitizer and UBSan (needs g++), then build it as it was
+sanitize: .venv/developer  ## Test the kernel under AddressSanitizer and UBSan (needs g++), then build it as it was
 	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" LDFLAGS="-fsanitize=address,undefined" \
 		$(BIN)/python setup.py --quiet build_ext --inplace --force
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
@@ -48,7 +55,7 @@ lock:  ## Pin the newest versions that fit pyproject.toml (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
 		--upgrade --group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
-		--constraint requirements.lock pyproject.toml -o deploy/docker/requirements.lock
+		--group build --constraint requirements.lock pyproject.toml -o $(RUNTIME)
 
 clean:  ## Remove the environment and what the demo wrote
 	rm -rf .venv out build *.egg-info

@@ -1,7 +1,7 @@
 """All replicates of many cells: the compiled forest beside what people use today, same model, same cells, one thread.
 
     python benchmarks/forest.py            # tables to the screen and into benchmarks/README.md
-    python benchmarks/forest.py --quick    # fewer cells and repeats, to the screen only
+    python benchmarks/forest.py --quick    # fewer cells, replicates and repeats, without growth
 
 Every peer runs in a process of its own. Its output is compared with XGBoost's before it is timed. ONNX Runtime and
 treelite take part where they are installed (`pip install onnxruntime onnxmltools treelite`).
@@ -345,8 +345,7 @@ def main() -> None:
     print(text)
     if options.json:
         options.json.write_text(json.dumps({"work": asdict(work), "text": text}, indent=1), encoding="utf-8")
-    if not options.quick:
-        write(text)
+    write(text)
 
 
 def write(text: str) -> None:
