@@ -14,8 +14,8 @@ help:  ## List the targets
 .venv/ready: $(RUNTIME) pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(f"Python 3.11 to 3.13 is needed, not {v[0]}.{v[1]}: set PYTHON=") if not (3, 11) <= v <= (3, 13) else None'
 	$(PYTHON) -m venv --clear .venv
-	$(PIP) --require-hashes -r $(RUNTIME)
-	$(PIP) --no-deps --no-build-isolation -e .
+	$(PIP) --no-compile --require-hashes -r $(RUNTIME)
+	$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null & $(PIP) --no-deps --no-build-isolation -e . && wait
 	@touch $@
 
 .venv/developer: requirements.lock .venv/ready
