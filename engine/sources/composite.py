@@ -1,5 +1,6 @@
 """Sources made of other sources, combined cell by cell on the target grid: formulas, and means over soil depth."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
@@ -52,9 +53,9 @@ class _Composite:
              for (name, part), method in zip(self.parts.items(), methods, strict=True)}
         )  # fmt: skip
 
+    @abstractmethod
     def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """One value a cell from those of the parts."""
-        raise NotImplementedError
 
     def glimpse(self) -> Self:
         """The same source of few time steps."""

@@ -9,6 +9,7 @@ from typing import Any
 from affine import Affine
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 
 from engine.errors import InputError
 from engine.sources.decode import Declared
@@ -133,5 +134,6 @@ def _geobox(asset: dict[str, Any], properties: dict[str, Any]) -> GeoBox | None:
         affine = Affine(*transform[:6])
         north_up = affine.b == 0 and affine.d == 0 and affine.a > 0 and affine.e < 0
         return GeoBox(tuple(shape), affine, CRS(text)) if north_up else None
-    except Exception:  # what an item says of its grid is a short cut: the file's own header serves as well
+    except (CRSError, TypeError, ValueError):
+        # What an item says of its grid is a short cut: the file's own header serves as well.
         return None
