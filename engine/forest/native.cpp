@@ -76,40 +76,15 @@ std::string choose(const std::string& wanted) {
     return wanted;
 }
 
-// Calls `function` with the code of an instruction set: a generic lambda whose argument names the namespace.
-struct Plain {
-    using Scratch = plain::Scratch;
-    using Room = plain::Room;
-    static constexpr auto predict = plain::predict_groups;
-    static constexpr auto summarise = plain::summarise;
-    static constexpr auto nearest = plain::nearest;
-};
-#if defined(__x86_64__)
-struct Avx2 {
-    using Scratch = avx2::Scratch;
-    using Room = avx2::Room;
-    static constexpr auto predict = avx2::predict_groups;
-    static constexpr auto summarise = avx2::summarise;
-    static constexpr auto nearest = avx2::nearest;
-};
-#elif defined(__aarch64__)
-struct Neon {
-    using Scratch = neon::Scratch;
-    using Room = neon::Room;
-    static constexpr auto predict = neon::predict_groups;
-    static constexpr auto summarise = neon::summarise;
-    static constexpr auto nearest = neon::nearest;
-};
-#endif
-
+// Calls `function` with the code of an instruction set.
 template <class Function>
 void with_code(const std::string& name, Function function) {
 #if defined(__x86_64__)
-    if (name == "avx2") return function(Avx2{});
+    if (name == "avx2") return function(avx2::Code{});
 #elif defined(__aarch64__)
-    if (name == "neon") return function(Neon{});
+    if (name == "neon") return function(neon::Code{});
 #endif
-    function(Plain{});
+    function(plain::Code{});
 }
 
 template <class T>
@@ -251,7 +226,7 @@ class Forest {
         py::gil_scoped_release release;
         const Tables& t = tables(missing);
         with_code(name, [&](auto code) {
-            typename decltype(code)::Scratch scratch(t);
+            typename decltype(code)::Predicting scratch(t);
             const int64_t step = scratch.cells();
             for (int64_t first = 0; first < cells; first += step)
                 code.predict(t, matrix, first, int(std::min<int64_t>(step, cells - first)), scratch, to + first, cells);
@@ -270,16 +245,16 @@ class Forest {
             py::gil_scoped_release release;
             const Tables& t = tables(false);
             with_code(name, [&](auto code) {
-                typename decltype(code)::Scratch scratch(t);
+                typename decltype(code)::Predicting scratch(t);
                 const int64_t step = scratch.cells();
-                typename decltype(code)::Room room(s);
+                typename decltype(code)::Summarising room(s);
                 std::vector<float> predicted(size_t(s.replicates * step));
                 for (int64_t first = 0; first < results.cells; first += step) {
                     const int n = int(std::min<int64_t>(step, results.cells - first));
                     code.predict(t, matrix, first, n, scratch, predicted.data(), step);
                     for (int64_t group = 0; group < n; group += 256) {
                         const int64_t at = first + group;
-                        code.summarise(s, predicted.data() + group, step, int(std::min<int64_t>(256, n - group)), results.area + at,
+                        code.summarise_cells(s, predicted.data() + group, step, int(std::min<int64_t>(256, n - group)), results.area + at,
                                        results.zone + at, results.out + at, results.cells, room, results.sums);
                     }
                 }
@@ -325,13 +300,13 @@ py::object summarise(const Array<float>& predicted, const Summary& summary, cons
     {
         py::gil_scoped_release release;
         with_code(name, [&](auto code) {
-            typename decltype(code)::Room room(s);
+            typename decltype(code)::Summarising room(s);
             std::vector<float> group(size_t(s.replicates * 256));
             for (int64_t first = 0; first < results.cells; first += 256) {
                 const int n = int(std::min<int64_t>(256, results.cells - first));
                 for (int64_t r = 0; r < s.replicates; ++r)
                     std::memcpy(group.data() + r * 256, from + r * results.cells + first, size_t(n) * sizeof(float));
-                code.summarise(s, group.data(), 256, n, results.area + first, results.zone + first, results.out + first,
+                code.summarise_cells(s, group.data(), 256, n, results.area + first, results.zone + first, results.out + first,
                                results.cells, room, results.sums);
             }
         });
@@ -356,7 +331,7 @@ py::array_t<double> nearest(const py::array_t<float>& x, const Array<int64_t>& c
     const std::string name = choose(wanted);
     {
         py::gil_scoped_release release;
-        with_code(name, [&](auto code) { code.nearest(points, matrix, cells, to); });
+        with_code(name, [&](auto code) { code.nearest_point(points, matrix, cells, to); });
     }
     return out;
 }

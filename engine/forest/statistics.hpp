@@ -232,3 +232,12 @@ static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out
         for (int lane = 0; lane < 2 * kLanes && cell + lane < cells; ++lane) out[cell + lane] = best[lane / kLanes][lane % kLanes];
     }
 }
+
+// What the instruction set offers, as one type.
+struct Code {
+    using Predicting = Scratch;
+    using Summarising = Room;
+    static constexpr auto predict = predict_groups;
+    static constexpr auto summarise_cells = summarise;
+    static constexpr auto nearest_point = nearest;
+};
