@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,8 +14,10 @@ from odc.geo.geom import box
 from engine.errors import InputError
 from engine.grid import crs_of
 from engine.sources.align import Window, pixels_per_cell, source_window, warp
-from engine.sources.base import MISSING_CLASS
+from engine.sources.base import MISSING_CLASS, SourceSummary
+from engine.sources.calendar import notes_on
 from engine.sources.files import Step
+from engine.sources.remote import Place
 from engine.sources.spec import SourceSpec
 
 FINER = 1.5
@@ -61,6 +63,19 @@ class GriddedSource(ABC):
         if not self._past_180:
             return self.geobox.extent
         return box(-180.0, self.geobox.boundingbox.bottom, 180.0, self.geobox.boundingbox.top, crs_of(self.geobox))
+
+    def describe(self, files: tuple[Place, ...], steps: Sequence[Step], *notes: str) -> SourceSummary:
+        """What both kinds have to say of themselves; `steps` in the order of time."""
+        return SourceSummary(
+            files=files,
+            crs=crs_of(self.geobox),
+            footprint=self.footprint,
+            size=self.geobox.shape.yx,
+            resolution=abs(self.geobox.resolution.x),
+            steps=len(steps),
+            period=f"{steps[0].year}–{steps[-1].year}" if steps[0].year else "",
+            notes=(*notes_on(self.spec, steps), *notes),
+        )
 
     @abstractmethod
     def read(self, window: Window) -> np.ndarray:

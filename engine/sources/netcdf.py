@@ -16,10 +16,10 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from engine.errors import InputError, RunError
-from engine.grid import crs_of, parse_crs
+from engine.grid import parse_crs
 from engine.sources.align import Window
 from engine.sources.base import SourceSummary
-from engine.sources.calendar import check_steps, notes_on
+from engine.sources.calendar import check_steps
 from engine.sources.decode import Declared, classify, decode
 from engine.sources.files import Step, find, none_wanted
 from engine.sources.gridded import GriddedSource
@@ -123,17 +123,7 @@ class NetcdfSource(GriddedSource):
 
     def summary(self) -> SourceSummary:
         """Describe the source without reading its values."""
-        steps = list(self.steps())
-        return SourceSummary(
-            files=tuple(file.path for file in self.files),
-            crs=crs_of(self.geobox),
-            footprint=self.footprint,
-            size=self.geobox.shape.yx,
-            resolution=abs(self.geobox.resolution.x),
-            steps=len(steps),
-            period=f"{steps[0].year}–{steps[-1].year}" if steps[0].year else "",
-            notes=notes_on(self.spec, steps),
-        )
+        return self.describe(tuple(file.path for file in self.files), list(self.steps()))
 
     def read(self, window: Window) -> np.ndarray:
         """Decoded values of a window, reduced over time."""

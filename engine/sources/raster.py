@@ -13,7 +13,6 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import unary_union
 
 from engine.errors import InputError
-from engine.grid import crs_of
 from engine.sources.align import Window
 from engine.sources.base import MISSING_CLASS, Source, SourceSummary
 from engine.sources.calendar import check_steps, notes_on
@@ -54,17 +53,8 @@ class RasterSource(GriddedSource):
     def summary(self) -> SourceSummary:
         """Describe the source without reading its values."""
         steps = sorted(self.steps())
-        return SourceSummary(
-            files=tuple(tile.file.place for tile in self.tiles),
-            crs=crs_of(self.geobox),
-            footprint=self.footprint,
-            size=self.geobox.shape.yx,
-            resolution=abs(self.geobox.resolution.x),
-            steps=len(steps),
-            period=f"{steps[0].year}–{steps[-1].year}" if steps[0].year else "",
-            notes=(*notes_on(self.spec, steps), *self._gaps(steps)),
-            listed=self.listed,
-        )
+        places = tuple(tile.file.place for tile in self.tiles)
+        return replace(self.describe(places, steps, *self._gaps(steps)), listed=self.listed)
 
     def _gaps(self, steps: list[Step]) -> list[str]:
         """Steps that lack a tile which others have: a download that did not finish looks like this."""
