@@ -14,7 +14,11 @@
 #include "tables.hpp"
 
 #if defined(__x86_64__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 takes its own _mm512_undefined_epi32() for a slip
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #endif
@@ -41,6 +45,20 @@ namespace avx2 {
 #undef GELISOL_AVX2
 #if defined(__clang__)
 #pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,prefer-vector-width=512")
+#endif
+#define GELISOL_AVX512
+namespace avx512 {
+#include "kernel.hpp"
+#include "statistics.hpp"
+}  // namespace avx512
+#undef GELISOL_AVX512
+#if defined(__clang__)
+#pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
@@ -60,8 +78,14 @@ namespace {
 // Instruction sets that this build and machine have, best first.
 std::vector<std::string> instruction_sets() {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
-        return {"avx2", "plain"};
+    std::vector<std::string> names{"plain"};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")) {
+        names.insert(names.begin(), "avx2");
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+            __builtin_cpu_supports("avx512vl"))
+            names.insert(names.begin(), "avx512");
+    }
+    return names;
 #elif defined(__aarch64__)
     return {"neon", "plain"};
 #endif
@@ -80,6 +104,7 @@ std::string choose(const std::string& wanted) {
 template <class Function>
 void with_code(const std::string& name, Function function) {
 #if defined(__x86_64__)
+    if (name == "avx512") return function(avx512::Code{});
     if (name == "avx2") return function(avx2::Code{});
 #elif defined(__aarch64__)
     if (name == "neon") return function(neon::Code{});
@@ -252,9 +277,9 @@ class Forest {
                 for (int64_t first = 0; first < results.cells; first += step) {
                     const int n = int(std::min<int64_t>(step, results.cells - first));
                     code.predict(t, matrix, first, n, scratch, predicted.data(), step);
-                    for (int64_t group = 0; group < n; group += 256) {
+                    for (int64_t group = 0; group < n; group += code.cells) {
                         const int64_t at = first + group;
-                        code.summarise_cells(s, predicted.data() + group, step, int(std::min<int64_t>(256, n - group)), results.area + at,
+                        code.summarise_cells(s, predicted.data() + group, step, int(std::min<int64_t>(code.cells, n - group)), results.area + at,
                                        results.zone + at, results.out + at, results.cells, room, results.sums);
                     }
                 }
@@ -301,12 +326,12 @@ py::object summarise(const Array<float>& predicted, const Summary& summary, cons
         py::gil_scoped_release release;
         with_code(name, [&](auto code) {
             typename decltype(code)::Summarising room(s);
-            std::vector<float> group(size_t(s.replicates * 256));
-            for (int64_t first = 0; first < results.cells; first += 256) {
-                const int n = int(std::min<int64_t>(256, results.cells - first));
+            std::vector<float> group(size_t(s.replicates * code.cells));
+            for (int64_t first = 0; first < results.cells; first += code.cells) {
+                const int n = int(std::min<int64_t>(code.cells, results.cells - first));
                 for (int64_t r = 0; r < s.replicates; ++r)
-                    std::memcpy(group.data() + r * 256, from + r * results.cells + first, size_t(n) * sizeof(float));
-                code.summarise_cells(s, group.data(), 256, n, results.area + first, results.zone + first, results.out + first,
+                    std::memcpy(group.data() + r * code.cells, from + r * results.cells + first, size_t(n) * sizeof(float));
+                code.summarise_cells(s, group.data(), code.cells, n, results.area + first, results.zone + first, results.out + first,
                                results.cells, room, results.sums);
             }
         });

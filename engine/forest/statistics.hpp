@@ -2,19 +2,21 @@
 // after kernel.hpp, inside the same namespace. Each cell's numbers depend on its own values only, and are added up in
 // the order in which `engine/onepass.py` and `engine/jackknife.py` do: the same to the bit.
 
-typedef double Doubles __attribute__((vector_size(32)));  // four cells
-typedef int64_t Longs __attribute__((vector_size(32)));
-typedef float Four __attribute__((vector_size(16)));
+constexpr int kLanes = kBytes / 8;
+typedef double Doubles __attribute__((vector_size(kBytes)));  // some cells
+typedef int64_t Longs __attribute__((vector_size(kBytes)));
+typedef float Singles __attribute__((vector_size(kBytes / 2)));
 
-constexpr int kLanes = 4;
 constexpr int64_t kKept = 40;  // up to so many largest values are kept in order; of more, the last is selected
 
-inline Doubles all_of(double value) { return Doubles{value, value, value, value}; }
+inline Doubles all_of(double value) { return value + Doubles{}; }
 inline Doubles larger(Doubles a, Doubles b) { return a > b ? a : b; }
 inline Doubles smaller(Doubles a, Doubles b) { return a < b ? a : b; }
 
 inline bool any(Longs mask) {
-#if defined(GELISOL_AVX2)
+#if defined(GELISOL_AVX512)
+    return _mm512_movepi64_mask(__m512i(mask)) != 0;
+#elif defined(GELISOL_AVX2)
     return _mm256_movemask_epi8(__m256i(mask)) != 0;
 #else
     return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
@@ -100,7 +102,7 @@ struct Room {
     }
 };
 
-// Both ends of the prediction interval of four cells from the values of one output, whose mean is `mean` and whose
+// Both ends of the prediction interval of a vector of cells from the values of one output, whose mean is `mean` and whose
 // squared deviations add up to `squared`.
 static void interval(const Votes& votes, int64_t replicates, const Doubles* values, Doubles mean, Doubles squared, Room& room,
                      Doubles& lower, Doubles& upper) {
@@ -148,8 +150,8 @@ static void interval(const Votes& votes, int64_t replicates, const Doubles* valu
     upper = few ? high_floor : room.kth_largest(room.high, count, k, high_floor);
 }
 
-// Statistics of up to 256 cells, and what they add to the sums of their zones.
-// `predicted`: replicates x stride, with room for a multiple of four cells; `out`: outputs x kStatistics x cells.
+// Statistics of the cells of a group, and what they add to the sums of their zones.
+// `predicted`: replicates x stride, with room for whole vectors of cells; `out`: outputs x kStatistics x cells.
 static void summarise(const Statistics& s, const float* predicted, int64_t stride, int n, const double* area, const int64_t* zone,
                       float* out, int64_t cells, Room& room, Sums& sums) {
     const int64_t replicates = s.replicates;
@@ -168,9 +170,9 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
             Doubles* values = room.values.get();
             Doubles total = all_of(0.0);
             for (int64_t r = 0; r < replicates; ++r) {
-                Four four;
-                std::memcpy(&four, predicted + r * stride + cell, sizeof four);
-                values[r] = intercept[r] + slope[r] * __builtin_convertvector(four, Doubles);
+                Singles some;
+                std::memcpy(&some, predicted + r * stride + cell, sizeof some);
+                values[r] = intercept[r] + slope[r] * __builtin_convertvector(some, Doubles);
                 total += values[r] - values[0];
             }
             const Doubles mean = values[0] + total / double(replicates);
@@ -207,7 +209,7 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
     for (const Run& run : runs) sums.cells[run.zone] += run.last - run.first;
 }
 
-// Squared distance of each cell from the nearest point, both scaled; eight cells at a time.
+// Squared distance of each cell from the nearest point, both scaled; two vectors of cells at a time.
 static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out) {
     const int64_t dimensions = int64_t(p.columns.size()), points = int64_t(p.places.size()) / dimensions;
     Aligned<Doubles> at(2 * dimensions);
@@ -235,6 +237,7 @@ static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out
 
 // What the instruction set offers, as one type.
 struct Code {
+    static constexpr int cells = kCells;
     using Predicting = Scratch;
     using Summarising = Room;
     static constexpr auto predict = predict_groups;
