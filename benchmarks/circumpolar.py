@@ -118,7 +118,7 @@ def make_cube(client, grid: Grid, path: Path, display: Display) -> None:
 
 
 def write_covariates(block: Block, path: Path, radius: float) -> None:
-    """Covariates of one block: functions of its coordinates, the same whatever the blocks."""
+    """Covariates of one block into the cube."""
     values, land = covariates(block, radius)
     for name, numbers in values.items():
         missing = 0 if name == "vegetation" else np.nan
@@ -127,21 +127,21 @@ def write_covariates(block: Block, path: Path, radius: float) -> None:
 
 
 def covariates(block: Block, radius: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Smooth fields with noise, and where there is land."""
-    y, x = (block.geobox.coordinates[d].values for d in block.geobox.dimensions)
+    """Smooth fields with noise, and where there is land: functions of place, and noise that is drawn block by block."""
+    y, x = (block.geobox.coordinates[d].values[:, None] / 1e6 for d in block.geobox.dimensions)
     rng = np.random.default_rng([block.rows.start, block.cols.start])
-    x, y = x[None, :] / 1e6, y[:, None] / 1e6
 
     def field(seed: int, noise: float = 0.15) -> np.ndarray:
-        """Waves of 200 to 3000 km; the variance of each is the square of its length's share."""
-        waves = np.random.default_rng(seed)
-        total = np.zeros(np.broadcast_shapes(x.shape, y.shape))
-        for length in np.geomspace(0.2, 3.0, 9):
-            angle, phase = waves.uniform(0, 2 * np.pi, 2)
-            total += np.sqrt(length) * np.cos(2 * np.pi / length * (np.cos(angle) * x + np.sin(angle) * y) + phase)
-        return (total / 2.4 + noise * rng.standard_normal(total.shape)).astype("float32")
+        """Waves of 200 to 3000 km, nine of them; the variance of each is the square of its length's share."""
+        waves, length = np.random.default_rng(seed), np.geomspace(0.2, 3.0, 9)
+        angle, phase = waves.uniform(0, 2 * np.pi, (2, 9))
+        # cos(a + b) = cos a cos b - sin a sin b: the sum over waves is a product of two small matrices.
+        a = 2 * np.pi / length * np.sin(angle) * y + phase
+        b = 2 * np.pi / length * np.cos(angle) * x
+        total = np.sqrt(length) * np.cos(a) @ np.cos(b).T - np.sqrt(length) * np.sin(a) @ np.sin(b).T
+        return total.astype("float32") / 2.4 + noise * rng.standard_normal(total.shape, "float32")
 
-    distance = np.hypot(x, y) * 1e6
+    distance = np.hypot(x.T, y) * 1e6
     values = {name: field(seed) for seed, name in enumerate(NUMBERS)}
     values["mat"] += (distance / 1e6 - 4).astype("float32") * 3
     wet, woody = field(20), field(21)

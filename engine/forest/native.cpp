@@ -163,9 +163,10 @@ class Summary {
             votes.least = py::cast<double>(v["least"]);
             if (votes.kth < 0 || votes.kth > sites) throw std::invalid_argument("kth: is beyond the number of sites");
             // The mean of m of n numbers is within sqrt((n - m) / m) standard deviations of the mean of all.
-            double most = 0;
-            for (const double share : votes.share) most = std::max(most, share);
-            votes.reach = std::sqrt(std::max(0.0, double(s_.replicates) * most - 1));
+            for (const double share : votes.share) {
+                votes.reach.push_back(std::sqrt(std::max(0.0, double(s_.replicates) * share - 1)));
+                votes.furthest = std::max(votes.furthest, votes.reach.back());
+            }
             for (const uint8_t code : votes.codes)
                 if (code > 15) throw std::invalid_argument("codes: are beyond four bits");
             if (!std::is_sorted(votes.residual.rbegin(), votes.residual.rend())) throw std::invalid_argument("residual: does not descend");
