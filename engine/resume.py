@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -18,6 +19,8 @@ from engine.tasks import Progress, run_each, silent
 KEY = "gelisol_key"
 """Attribute of a store: the key of all that its content depends on."""
 _FILES, _DIGESTS = "files", "digests"
+_AT_ONCE = 16
+"""Files of a block that are waited for at the same time."""
 
 
 class _Plan(Protocol):
@@ -125,13 +128,11 @@ def _do_block(
     """Write one block and, once it is on disk, its record."""
     found = function(block, plan, stage)
     files = chunk_names(blocks.layers, blocks.coords, block.index)
-    digests = []
-    for file in files:
-        if (stage / file).exists():
-            sync(stage / file)
-        digests.append(digest_of(stage / file))
-    for folder in {(stage / file).parent for file, digest in zip(files, digests, strict=True) if digest}:
-        sync(folder)
+    digests = [digest_of(stage / file) for file in files]
+    written = [stage / file for file, digest in zip(files, digests, strict=True) if digest]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a disk takes many at a time in little more than the time of one
+        list(pool.map(sync, written))
+        list(pool.map(sync, {file.parent for file in written}))
     arrays = {f"found_{name}": values for name, values in found.items()} if found is not None else {}
     blocks.records.save(record_name(block.index), **{_FILES: np.array(files), _DIGESTS: np.array(digests)}, **arrays)
     return found
