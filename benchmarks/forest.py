@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import xgboost
-from machine import describe
+from machine import describe, into_readme, table
 from sklearn.ensemble import RandomForestRegressor
 
 from engine.applicability import _nearest
@@ -32,7 +32,6 @@ from engine.forest.trees import xgboost_replicate
 from engine.intervals import Z_95
 from engine.jackknife import Jackknife
 
-README = Path(__file__).with_name("README.md")
 SITES = 147
 
 
@@ -268,11 +267,6 @@ def apart(function: Callable, *arguments) -> object:
         return pool.apply(function, arguments)
 
 
-def table(rows: list[list[str]]) -> str:
-    header, *body = rows
-    return "\n".join(["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *body)])
-
-
 def peers(work: Work, repeats: int) -> str:
     rows = [["", "10⁹ row-trees a second", "times xgboost", "spread", "memory, MB", "largest difference"]]
     found: dict[str, dict] = {}
@@ -345,15 +339,7 @@ def main() -> None:
     print(text)
     if options.json:
         options.json.write_text(json.dumps({"work": asdict(work), "text": text}, indent=1), encoding="utf-8")
-    write(text)
-
-
-def write(text: str) -> None:
-    """Put the tables between the marks in the README."""
-    start, end = "<!-- forest.py -->", "<!-- /forest.py -->"
-    readme = README.read_text(encoding="utf-8")
-    before, _, rest = readme.partition(start)
-    README.write_text(f"{before}{start}\n\n{text}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    into_readme("forest.py", text)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def stage_parts(prepared: Prepared) -> dict[str, Parts]:
     config, base = prepared.config, prepared.base
     entries = config.model_dump(mode="json")
     model = {f"model.{name}": value for name, value in entries["model"].items()}
-    outline = {"domain": entries["domain"]}
+    outline = {"domain": entries["domain"] | {"chunk": prepared.grid.chunk}}
     if config.domain.boundary:
         outline["the boundary's file"] = _content(place_of(config.domain.boundary, base))
     covariates = {f"covariates.{name}": entry for name, entry in entries["covariates"].items()}
