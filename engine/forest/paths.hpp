@@ -14,7 +14,9 @@
 #include "summary.hpp"
 #include "tables.hpp"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(__clang__)
+#include <immintrin.h>
+#elif defined(__x86_64__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 takes its own _mm512_undefined_epi32() for a slip
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from distutils.core import run_setup
 from pathlib import Path
 from typing import Any
@@ -90,18 +90,8 @@ def program(tmp_path_factory) -> Path:
     (kernel,) = run_setup(str(ROOT / "setup.py"), stop_after="init").ext_modules
     sources = [Path(__file__).with_name("standalone.cpp"), ROOT / "engine/forest/tables.cpp"]
     to = tmp_path_factory.mktemp("aarch64") / "standalone"
-    warned = ["-Wall", "-Wextra", "-Werror"]
-    command = [
-        COMPILER,
-        *kernel.extra_compile_args,
-        *warned,
-        "-static",
-        f"-I{ROOT / 'engine/forest'}",
-        *sources,
-        "-o",
-        to,
-    ]
-    subprocess.run(command, check=True)
+    flags = [*kernel.extra_compile_args, "-static", f"-I{ROOT / 'engine/forest'}"]
+    subprocess.run([COMPILER, *flags, *sources, "-o", to], check=True)
     return to
 
 
@@ -112,8 +102,8 @@ def votes(rng: np.random.Generator, kth: int, least: float) -> dict[str, Any]:
         "residual": residual,
         "share": 1 / np.bitwise_count(codes).sum(axis=1),
         "codes": codes,
-        "kth": kth,
-        "least": least,
+        "kth": np.int64(kth),
+        "least": np.float64(least),
     }
 
 
@@ -170,14 +160,7 @@ def serialised(tables: dict[str, Any], double: bool, given: Inputs) -> bytes:
     values += [taken["intercept"], taken["slope"], *map(np.float64, (taken["z"], *taken["formats"]))]
     for each in taken["votes"]:
         reach = np.sqrt(max(0.0, REPLICATES * each["share"].max() - 1))
-        values += [
-            each["residual"],
-            each["share"],
-            each["codes"],
-            np.int64(each["kth"]),
-            np.float64(each["least"]),
-            reach,
-        ]
+        values += [*(each[name] for name in ("residual", "share", "codes", "kth", "least")), reach]
     values += [given.area, given.zone, np.int64(ZONES), given.columns, given.scale, given.places]
     return b"".join(np.int64(v.size).tobytes() * (v.ndim > 0) + v.tobytes() for v in values)
 
@@ -193,8 +176,7 @@ def test_equals_the_plain_path_of_this_machine(case, program, tmp_path):
     wanted = expected(tables, double, given)
     (tmp_path / "input").write_bytes(serialised(tables, double, given))
     for instruction_set in ("neon", "plain"):
-        command: Sequence[Any] = [EMULATOR, program, instruction_set, tmp_path / "input", tmp_path / "output"]
-        subprocess.run(command, check=True)
+        subprocess.run([EMULATOR, program, instruction_set, tmp_path / "input", tmp_path / "output"], check=True)
         found, start = (tmp_path / "output").read_bytes(), 0
         for name, values in wanted.items():
             assert found[start : start + len(values)] == values, (instruction_set, name)
