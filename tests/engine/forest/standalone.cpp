@@ -75,7 +75,10 @@ Statistics statistics_of(Input& in) {
     Statistics s;
     in >> s.replicates >> s.outputs >> s.intercept >> s.slope >> s.z >> s.area >> s.predicted >> s.mean >> s.square;
     s.votes.resize(size_t(s.outputs));
-    for (Votes& votes : s.votes) in >> votes.residual >> votes.share >> votes.codes >> votes.kth >> votes.least >> votes.reach;
+    for (Votes& votes : s.votes) {
+        in >> votes.residual >> votes.share >> votes.codes >> votes.kth >> votes.least >> votes.reach;
+        votes.furthest = *std::max_element(votes.reach.begin(), votes.reach.end());
+    }
     return s;
 }
 

@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(bool(ABSENT), reason=f"no {ABSENT} here: install g++-aarch64-linux-gnu and qemu-user"),
 ]
 ROOT = Path(__file__).parents[3]
-REPLICATES, COLUMNS, CELLS, ZONES, SITES = 5, 4, 1037, 3, 150
+REPLICATES, COLUMNS, CELLS, ZONES, SITES = 5, 4, 1037, 3, 300
 TABLES = {
     "replicate_start": "int64", "tree_start": "int64", "left": "int32", "right": "int32", "feature": "int32",
     "threshold": "float32", "missing_left": "uint8", "value": "float64", "category_start": "int64",
@@ -118,7 +118,7 @@ def summary() -> dict[str, Any]:
         "slope": slope,
         "z": Z_95,
         "formats": [2.0**16, 2.0**30] * 4,
-        "votes": [votes(rng, 8, -np.inf), votes(rng, 60, 2.0), votes(rng, 0, 0.0)],
+        "votes": [votes(rng, 8, -np.inf), votes(rng, 200, 2.0), votes(rng, 0, 0.0)],
     }
 
 
@@ -159,7 +159,7 @@ def serialised(tables: dict[str, Any], double: bool, given: Inputs) -> bytes:
     values += [np.int64(taken[name]) for name in ("replicates", "outputs")]
     values += [taken["intercept"], taken["slope"], *map(np.float64, (taken["z"], *taken["formats"]))]
     for each in taken["votes"]:
-        reach = np.sqrt(max(0.0, REPLICATES * each["share"].max() - 1))
+        reach = np.sqrt(np.maximum(0.0, REPLICATES * each["share"] - 1))
         values += [*(each[name] for name in ("residual", "share", "codes", "kth", "least")), reach]
     values += [given.area, given.zone, np.int64(ZONES), given.columns, given.scale, given.places]
     return b"".join(np.int64(v.size).tobytes() * (v.ndim > 0) + v.tobytes() for v in values)
