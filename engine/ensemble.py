@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.errors import InputError
 from engine.features import Feature, Features
-from engine.forest import Forest, Unsupported, is_built
+from engine.forest import Damaged, Forest, Unsupported, is_built
 from engine.jackknife import Jackknife
 from engine.ledger import Records, digest_of, key_of
 from engine.models import BoostedTrees, Member, fit_members, load_model, save_model
@@ -121,11 +121,20 @@ class Ensemble:
 
     @cached_property
     def forests(self) -> list[Forest | None]:
-        """Every member's replicates, compiled; None for a member that is no tree ensemble, or without the kernel."""
-        return [
-            _compiled(member, [models[place] for models in self.models])
-            for place, member in enumerate(self.manifest.members)
-        ]
+        """Every member's replicates, compiled; None for a member that is no tree ensemble, or without the kernel.
+
+        Raises
+        ------
+        InputError
+            If a model's trees are malformed.
+        """
+        try:
+            return [
+                _compiled(member, [models[place] for models in self.models])
+                for place, member in enumerate(self.manifest.members)
+            ]
+        except Damaged as error:
+            raise InputError(f"{self.path}: {error}; run the stage `train` again") from error
 
     @property
     def forest(self) -> Forest | None:

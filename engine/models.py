@@ -92,7 +92,8 @@ def load_model(path: Path, digest: str) -> Any:
     Raises
     ------
     InputError
-        If the file is missing, is not the one with this SHA-256, or holds types that are not trusted.
+        If the file is missing, is not the one with this SHA-256, or holds types that are not trusted. XGBoost's own
+        reader does not survive a damaged file: it sees those with the right SHA-256 only.
     """
     try:
         content = path.read_bytes()

@@ -7,9 +7,9 @@ import numpy as np
 import xgboost
 
 from engine.forest.native import module
-from engine.forest.trees import Replicate, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
+from engine.forest.trees import Damaged, Replicate, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
 
-__all__ = ["Forest", "Unsupported"]
+__all__ = ["Damaged", "Forest", "Unsupported"]
 
 
 class Forest:
@@ -21,8 +21,10 @@ class Forest:
 
     Raises
     ------
-    Unsupported
+    Damaged
         If the trees are malformed: a child that is not there, a loop, a column that the data lack.
+    Unsupported
+        If a tree has more leaves than the tables can number, or the replicates differ in their columns.
     RuntimeError
         If this installation has no compiled code, see `engine.forest.is_built`.
     """
@@ -31,8 +33,10 @@ class Forest:
         self.replicates = len(replicates)
         try:
             self._native = module().Forest(tables_of(replicates), double)
+        except OverflowError as error:
+            raise Unsupported(f"the model is too large to be compiled: {error}") from error
         except ValueError as error:
-            raise Unsupported(f"the model is damaged: {error}") from error
+            raise Damaged(f"the model is damaged: {error}") from error
 
     @classmethod
     def from_xgboost(cls, boosters: Sequence[xgboost.Booster]) -> "Forest":

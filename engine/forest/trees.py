@@ -21,6 +21,10 @@ class Unsupported(InputError):
     """A model that is no sum of regression trees, or one of a kind that is not compiled."""
 
 
+class Damaged(InputError):
+    """A model whose trees are malformed; the library that fitted it would read beyond their ends."""
+
+
 @dataclass(frozen=True)
 class Tree:
     """One tree: nodes from the root on.
@@ -99,6 +103,8 @@ def xgboost_replicate(booster: xgboost.Booster) -> Replicate:
     ------
     Unsupported
         If the model is linear, of dropped-out trees, of several outputs or has another link.
+    Damaged
+        If a tree's numbers are not what they stand for.
     """
     learner = json.loads(booster.save_raw("json"))["learner"]
     kind, objective = learner["gradient_booster"]["name"], learner["objective"]["name"]
@@ -106,7 +112,10 @@ def xgboost_replicate(booster: xgboost.Booster) -> Replicate:
     if kind != "gbtree" or objective not in _IDENTITY or int(parameters["num_target"]) > 1:
         raise Unsupported(f"an XGBoost model `{kind}` of `{objective}` is not compiled; `gbtree` of {_IDENTITY} is")
     base = np.float32(parameters["base_score"].strip("[]"))
-    trees = [_xgboost_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    try:
+        trees = [_xgboost_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Damaged(f"the model is damaged: {error}") from error
     return Replicate(trees, float(base), 1.0, int(parameters["num_feature"]))
 
 

@@ -11,6 +11,8 @@ from engine.ensemble import Ensemble, bootstrap_indices, load_ensemble, train_en
 from engine.errors import InputError
 from engine.estimators import REGISTRY
 from engine.features import Features
+from engine.forest import is_built
+from engine.ledger import digest_of
 from engine.models import Member
 from engine.seeds import Use, integer, streams
 from engine.sources.spec import SourceSpec
@@ -103,6 +105,24 @@ def test_damage_is_noticed(client, tmp_path):
         Ensemble(tmp_path / "ensemble")
     with pytest.raises(InputError, match="stage `train`"):
         load_ensemble(tmp_path / "none", ensemble.hash)
+
+
+@pytest.mark.skipif(not is_built(), reason="this installation has no compiled kernel")
+def test_malformed_trees_are_refused_whatever_their_checksum(client, tmp_path):
+    """XGBoost reads them and would follow them out of its memory."""
+    path = tmp_path / "ensemble"
+    trained(client, path)
+    booster, file, text = xgboost.Booster(), path / "replicate_002.ubj", path / "manifest.json"
+    booster.load_model(file)
+    content = json.loads(booster.save_raw("json"))
+    content["learner"]["gradient_booster"]["model"]["trees"][3]["left_children"][0] = 10**6
+    booster.load_model(bytearray(json.dumps(content).encode()))
+    booster.save_model(file)
+    manifest = json.loads(text.read_text())
+    manifest["files"][file.name] = digest_of(file)
+    text.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="its child 1000000 is not there; run the stage `train` again"):
+        Ensemble(path).predict_all(training()[0])
 
 
 def test_a_failed_fit_leaves_what_was_there(client, tmp_path):
