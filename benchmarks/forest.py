@@ -28,7 +28,7 @@ from sklearn.ensemble import RandomForestRegressor
 from engine.applicability import _nearest
 from engine.forest import Forest
 from engine.forest.native import module
-from engine.forest.trees import xgboost_replicate
+from engine.forest.trees import tables_of, xgboost_replicate
 from engine.intervals import Z_95
 from engine.jackknife import Jackknife
 
@@ -235,7 +235,7 @@ def statistics_overhead(work: Work, repeats: int) -> dict:
 
 def compile_seconds(work: Work) -> float:
     fitted = models(work)
-    return _median(lambda: Forest([xgboost_replicate(b) for b in fitted], double=False), 3)
+    return _median(lambda: Forest(tables_of([xgboost_replicate(b) for b in fitted]), double=False), 3)
 
 
 def two_threads(work: Work, repeats: int) -> float:

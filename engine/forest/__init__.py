@@ -2,5 +2,6 @@
 
 from engine.forest.forest import Damaged, Forest, Unsupported
 from engine.forest.native import INSTRUCTION_SETS, is_built
+from engine.forest.trees import joined, replicate_of, tables_of
 
-__all__ = ["INSTRUCTION_SETS", "Damaged", "Forest", "Unsupported", "is_built"]
+__all__ = ["INSTRUCTION_SETS", "Damaged", "Forest", "Unsupported", "is_built", "joined", "replicate_of", "tables_of"]

@@ -7,7 +7,7 @@ import numpy as np
 import xgboost
 
 from engine.forest.native import module
-from engine.forest.trees import Damaged, Replicate, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
+from engine.forest.trees import Damaged, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
 
 __all__ = ["Damaged", "Forest", "Unsupported"]
 
@@ -19,6 +19,13 @@ class Forest:
     operations on 256 cells at a time. Leaves are added up in the order and precision of the library that fitted the
     trees (float32 for XGBoost, float64 for scikit-learn), so that predictions are its own, to the bit.
 
+    Parameters
+    ----------
+    tables : mapping
+        Trees as arrays, see `trees.tables_of`.
+    double : bool
+        Whether leaves are added up in float64.
+
     Raises
     ------
     Damaged
@@ -29,10 +36,10 @@ class Forest:
         If this installation has no compiled code, see `engine.forest.is_built`.
     """
 
-    def __init__(self, replicates: Sequence[Replicate], *, double: bool):
-        self.replicates = len(replicates)
+    def __init__(self, tables: Mapping[str, np.ndarray], *, double: bool):
+        self.replicates = len(tables["base"])
         try:
-            self._native = module().Forest(tables_of(replicates), double)
+            self._native = module().Forest(dict(tables), double)
         except OverflowError as error:
             raise Unsupported(f"the model is too large to be compiled: {error}") from error
         except ValueError as error:
@@ -41,12 +48,12 @@ class Forest:
     @classmethod
     def from_xgboost(cls, boosters: Sequence[xgboost.Booster]) -> "Forest":
         """Compile XGBoost models, one a replicate."""
-        return cls([xgboost_replicate(booster) for booster in boosters], double=False)
+        return cls(tables_of([xgboost_replicate(booster) for booster in boosters]), double=False)
 
     @classmethod
     def from_sklearn(cls, estimators: Sequence[Any]) -> "Forest":
         """Compile fitted regressors of scikit-learn, one a replicate: forests, extra trees, boosting, single trees."""
-        return cls([sklearn_replicate(estimator) for estimator in estimators], double=True)
+        return cls(tables_of([sklearn_replicate(estimator) for estimator in estimators]), double=True)
 
     def predict(self, x: np.ndarray, *, instruction_set: str = "") -> np.ndarray:
         """Predictions of every replicate, on one thread; other threads may run meanwhile.

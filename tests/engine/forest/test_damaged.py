@@ -58,7 +58,7 @@ def a_tree(**changes) -> Tree:
 )
 def test_malformed_trees_are_refused(changes, message):
     with pytest.raises(Damaged, match=message):
-        Forest([Replicate([a_tree(**changes)], 0.0, 1.0, 2)], double=False)
+        Forest(tables_of([Replicate([a_tree(**changes)], 0.0, 1.0, 2)]), double=False)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def chain(leaves: int) -> Tree:
 def test_the_largest_tree(double):
     """A sound tree that is beyond the tables is left to the library that fitted it."""
     x = np.array([[-1], [0.5], [5000], [65533.5], [1e9]], "float32")
-    forest = Forest([Replicate([chain(65535)], 0.0, 1.0, 1)], double=double)
+    forest = Forest(tables_of([Replicate([chain(65535)], 0.0, 1.0, 1)]), double=double)
     for instruction_set in INSTRUCTION_SETS:
         found = forest.predict(x, instruction_set=instruction_set)[:, 0]
         assert found.tolist() == [0, 1, 5001, 65534, 65534]
     with pytest.raises(Unsupported, match="a tree has 65536 leaves, more than 65535"):
-        Forest([Replicate([chain(65536)], 0.0, 1.0, 1)], double=double)
+        Forest(tables_of([Replicate([chain(65536)], 0.0, 1.0, 1)]), double=double)
 
 
 def booster(**parameters: Any) -> xgboost.Booster:

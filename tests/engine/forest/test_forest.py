@@ -234,5 +234,5 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="'sse9' is not to be had"):
         forest.predict(np.zeros((5, 3), "float32"), instruction_set="sse9")
     assert forest.predict(np.zeros((0, 3), "float32")).shape == (0, 2)
-    with pytest.raises(Unsupported, match="needs trees"):
-        Forest([], double=False)
+    with pytest.raises(Unsupported, match="same columns"):
+        Forest.from_xgboost([])
