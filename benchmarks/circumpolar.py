@@ -1,7 +1,8 @@
-"""Map a made-up circumpolar region at 1 km on this machine: time, memory, and how true the first estimate was.
+"""Map a made-up circumpolar region at 1 km on this machine: time, memory, how true the first estimate was, and where
+the time goes.
 
     python benchmarks/circumpolar.py                    # 36 million cells, 100 replicates
-    python benchmarks/circumpolar.py --growth           # memory and time from 1 to 40 million cells
+    python benchmarks/circumpolar.py --growth           # 1 to 40 million cells; tables into benchmarks/README.md
 
 Covariates are made up: smooth fields with noise on EASE-Grid 2.0 North, on land that is made up, too. The model is a
 real one: 100 bootstrap replicates of 300 trees of depth 4, trained on 500 sites of that cube.
@@ -15,14 +16,18 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
-from machine import describe
+from breakdown import BLOCKS, breakdown
+from machine import describe, into_readme, table
 from made_up import REPLICATES, ROUNDS, a_grid, a_plan, make_cube, train
 
 from engine.blockwise import map_region
 from engine.cluster import local_client
+from engine.ensemble import Ensemble
 from pipelines.progress import Display
+
+GROWTH = (1e6, 4e6, 16e6, 40e6)
+ESTIMATES_S = (10, 60)
 
 
 def main() -> None:
@@ -33,13 +38,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/circumpolar"), help="folder for cube and maps")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
-    print(describe())
-    rows = []
-    for cells in (1e6, 4e6, 16e6, 40e6) if options.growth else (options.cells,):
-        rows.append(measure(cells, options.workers, options.out))
-        print(_line(rows[-1]))
+    rows = [measure(cells, options.workers, options.out) for cells in (GROWTH if options.growth else (options.cells,))]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    text = "\n\n".join([f"Measured on: {describe()}.", sizes(rows), parts(rows[-1], options.out)])
+    print(text)
+    if options.growth:
+        into_readme("circumpolar.py", text)
 
 
 def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
@@ -48,8 +53,11 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
     grid, display = a_grid(cells), Display()
     with local_client(workers) as client, Memory() as memory:
         threads = sum(client.nthreads().values())
+        started = time.monotonic()
         make_cube(client, grid, out / "cube.zarr", display)
+        cube = time.monotonic() - started
         ensemble = train(client, grid, out, display)
+        training = time.monotonic() - started - cube
         plan, coords, attrs = a_plan(grid, out, ensemble)
         memory.start_again()
         watch = Estimate()
@@ -59,26 +67,31 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
             )
         seconds = time.monotonic() - watch.started
     return {
+        "wanted": cells,
         "cells": int(totals.cells[-1]),
+        "blocks": grid.n_blocks,
+        "block_side": grid.chunk,
         "workers": threads,
+        "cube_seconds": cube,
+        "training_seconds": training,
         "seconds": seconds,
         "memory_gb": memory.peak / 1e9,
-        "estimate_after_a_minute": watch.total_after_a_minute,
         "row_trees_per_second": totals.cells[-1] * REPLICATES * ROUNDS / seconds,
-    }
+    } | {f"estimate_after_{after}_s": estimate for after, estimate in watch.estimates.items()}
 
 
 class Estimate:
-    """What the progress promised after one minute."""
+    """What the progress promises, after some seconds, that the whole takes."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.total_after_a_minute = float("nan")
+        self.estimates: dict[int, float] = {}
 
     def __call__(self, done: int, total: int) -> None:
         passed = time.monotonic() - self.started
-        if passed >= 60 and done and np.isnan(self.total_after_a_minute):
-            self.total_after_a_minute = passed * total / done
+        for after in ESTIMATES_S:
+            if passed >= after and done and after not in self.estimates:
+                self.estimates[after] = passed * total / done
 
 
 class Memory:
@@ -109,12 +122,32 @@ class Memory:
             self.peak = max(self.peak, total)
 
 
-def _line(row: dict[str, float]) -> str:
-    estimate = row["estimate_after_a_minute"]
-    promised = "" if np.isnan(estimate) else f", promised after a minute: {estimate:.0f} s"
+def sizes(rows: list[dict[str, float]]) -> str:
+    """Time and memory of each size."""
+    headings = ["million cells", "blocks", "workers", "cube, s", "training, s", "map, s"]
+    headings += [*(f"promised after {after} s" for after in ESTIMATES_S), "10⁹ trees a second", "memory in all, GB"]
+    lines = [headings]
+    for row in rows:
+        promised = [row.get(f"estimate_after_{after}_s") for after in ESTIMATES_S]
+        lines.append([
+            f"{row['cells'] / 1e6:.1f}", f"{row['blocks']:.0f} of {row['block_side']:.0f}²", f"{row['workers']:.0f}",
+            f"{row['cube_seconds']:.0f}", f"{row['training_seconds']:.0f}", f"{row['seconds']:.0f}",
+            *("" if seconds is None else f"{seconds:.0f} s" for seconds in promised),
+            f"{row['row_trees_per_second'] / 1e9:.1f}", f"{row['memory_gb']:.2f}",
+        ])  # fmt: skip
+    return table(lines)
+
+
+def parts(row: dict[str, float], out: Path) -> str:
+    """Where the time of the last map went."""
+    grid = a_grid(row["wanted"])
+    plan, *_ = a_plan(grid, out, Ensemble(out / "ensemble"))
+    text, of_cell = breakdown(plan, out / "maps.zarr")
+    busy = row["cells"] * of_cell / 1e6 / row["workers"]
     return (
-        f"{row['cells'] / 1e6:.1f} million cells on {row['workers']} workers: {row['seconds']:.0f} s, "
-        f"{row['row_trees_per_second'] / 1e9:.2f} billion trees per second, peak {row['memory_gb']:.2f} GB{promised}"
+        f"Of a core, for each cell of {BLOCKS} full blocks:\n\n{text}\n\nAt that rate the {row['workers']:.0f} workers "
+        f"are busy for {busy:.0f} s of the {row['seconds']:.0f} s; the rest is the start of the workers, their waiting "
+        "for the disk and for each other, and Dask."
     )
 
 
