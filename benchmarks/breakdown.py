@@ -11,6 +11,8 @@ from machine import table
 from engine.applicability import Applicability
 from engine.blockwise import MapPlan, map_block
 from engine.ensemble import load_ensemble
+from engine.features import Features
+from engine.grid import Block
 from engine.onepass import OnePass
 from engine.outputs.store import array
 
