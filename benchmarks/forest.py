@@ -12,6 +12,7 @@ import importlib.util
 import json
 import multiprocessing
 import resource
+import shutil
 import statistics
 import sys
 import threading
@@ -22,11 +23,12 @@ from pathlib import Path
 
 import numpy as np
 import xgboost
+from floor import floor_of
 from machine import describe, into_readme, table
 from sklearn.ensemble import RandomForestRegressor
 
 from engine.applicability import _nearest
-from engine.forest import Forest
+from engine.forest import INSTRUCTION_SETS, Forest
 from engine.forest.native import module
 from engine.forest.trees import tables_of, xgboost_replicate
 from engine.intervals import Z_95
@@ -233,6 +235,13 @@ def statistics_overhead(work: Work, repeats: int) -> dict:
     }
 
 
+def the_floor(work: Work, repeats: int) -> str:
+    """How near the kernel comes to what the machine can do."""
+    seconds = apart(run, "gelisol kernel", work, repeats)["seconds"]
+    moved = 4.0 * work.cells * (work.covariates + work.replicates)
+    return floor_of(INSTRUCTION_SETS[0], work.row_trees, work.row_trees / seconds, moved)
+
+
 def compile_seconds(work: Work) -> float:
     fitted = models(work)
     return _median(lambda: Forest(tables_of([xgboost_replicate(b) for b in fitted]), double=False), 3)
@@ -317,6 +326,8 @@ def main() -> None:
         f"{SITES} sites, {work.cells:,} cells, one thread.",
         peers(work, repeats),
     ]
+    if shutil.which("g++") and INSTRUCTION_SETS:
+        parts.append(the_floor(work, repeats))
     deeper = replace(work, depth=6)
     parts += ["Depth 6:", peers(deeper, repeats)]
     forest = Work(cells=2048, replicates=4 if options.quick else 20, trees=500, kind="forest")
