@@ -1,4 +1,4 @@
-"""The least time that the trees could take: their operations at the rate of this machine, their bytes at its bandwidth."""
+"""The least time that trees could take: their operations at the rate of this machine, their bytes at its bandwidth."""
 
 import subprocess
 import tempfile
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 OPERATIONS = {"avx512": (144, 512), "avx2": (209, 256)}
-"""Instruction set → vector operations of one tree of depth 4 without loads and stores, for so many cells: counted in the
-disassembled `add_perfect<4>`."""
+"""Instruction set → vector operations of one tree of depth 4 without loads and stores, and for how many cells; counted
+in the disassembled `add_perfect<4>`."""
 _SOURCE = r"""
 #include <chrono>
 #include <cstdint>
@@ -69,8 +69,8 @@ def floor_of(instruction_set: str, row_trees: float, row_trees_a_second: float, 
     rate, bandwidth = operations_a_second(instruction_set), bytes_a_second()
     seconds, least = row_trees / row_trees_a_second, row_trees * operations / cells / rate
     return (
-        f"The floor: {operations} vector operations a tree for {cells} cells, of which a core makes {rate / 1e9:.1f} × 10⁹ "
-        f"a second if nothing else stands in the way, take {least / row_trees * 1e9:.3f} ns a row-tree; the kernel reaches "
-        f"{least / seconds:.0%} of that rate. Cells and predictions, {moved / 1e6:.0f} MB at {bandwidth / 1e9:.1f} GB/s, would "
-        f"take {moved / bandwidth / seconds:.1%} of its time: memory does not matter."
+        f"The floor: {operations} vector operations a tree for {cells} cells take {least / row_trees * 1e9:.3f} ns a "
+        f"row-tree at the {rate / 1e9:.1f} × 10⁹ a second that a core makes if nothing else stands in the way; the kernel "
+        f"reaches {least / seconds:.0%} of that rate. Cells and predictions, {moved / 1e6:.0f} MB at "
+        f"{bandwidth / 1e9:.1f} GB/s, would take {moved / bandwidth / seconds:.1%} of its time: memory does not matter."
     )
