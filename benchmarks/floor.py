@@ -70,7 +70,7 @@ def floor_of(instruction_set: str, row_trees: float, row_trees_a_second: float, 
     seconds, least = row_trees / row_trees_a_second, row_trees * operations / cells / rate
     return (
         f"The floor: {operations} vector operations a tree for {cells} cells take {least / row_trees * 1e9:.3f} ns a "
-        f"row-tree at the {rate / 1e9:.1f} × 10⁹ a second that a core makes if nothing else stands in the way; the kernel "
+        f"row-tree at the {rate / 1e9:.1f} × 10⁹ a second that a core makes at best; the kernel "
         f"reaches {least / seconds:.0%} of that rate. Cells and predictions, {moved / 1e6:.0f} MB at "
         f"{bandwidth / 1e9:.1f} GB/s, would take {moved / bandwidth / seconds:.1%} of its time: memory does not matter."
     )
