@@ -11,13 +11,11 @@ import argparse
 import json
 import shutil
 import sys
-import threading
 import time
 from pathlib import Path
 
 import numpy as np
-import psutil
-from machine import describe
+from machine import Memory, describe
 from odc.geo.geobox import GeoBox
 
 from engine.applicability import Applicability
@@ -196,34 +194,6 @@ class Estimate:
         passed = time.monotonic() - self.started
         if passed >= 60 and done and np.isnan(self.total_after_a_minute):
             self.total_after_a_minute = passed * total / done
-
-
-class Memory:
-    """Resident memory of this process and all that it started, looked at every half second."""
-
-    def __enter__(self) -> "Memory":
-        self.peak, self._stop = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def start_again(self) -> None:
-        self.peak = 0
-
-    def __exit__(self, *_) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        this = psutil.Process()
-        while not self._stop.wait(0.5):
-            total = 0
-            for process in (this, *this.children(recursive=True)):
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak = max(self.peak, total)
 
 
 def _line(row: dict[str, float]) -> str:
