@@ -1,7 +1,7 @@
 """Polygons with a class code, turned into the class that covers most of each cell."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -34,7 +34,7 @@ SUBCELLS = 5
 class VectorSource:
     """Polygons of one layer; see `Source`."""
 
-    name: str
+    name: str = field(compare=False)
     spec: SourceSpec
     path: Place
 

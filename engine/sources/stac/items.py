@@ -1,7 +1,6 @@
 """What an item says of one of its assets: where it is, when, on which pixel grid and how its values are encoded."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,17 +100,11 @@ def encoding(asset: dict[str, Any], band: int = 1) -> tuple[Declared, str | None
 
     nodata, scale, offset = first("nodata"), first("raster:scale", "scale"), first("raster:offset", "offset")
     declared = Declared(
-        nodata=None if nodata is None else _codes(nodata),
+        nodata=None if nodata is None else (float(nodata),),
         scale=None if scale is None else float(scale),
         offset=None if offset is None else float(offset),
     )
     return declared, first("unit")
-
-
-def _codes(nodata: Any) -> tuple[float, ...]:
-    """A missing value as a number; NaN needs no code."""
-    value = float(nodata)
-    return () if math.isnan(value) else (value,)
 
 
 def _step(item: Item) -> Step:
