@@ -1,10 +1,10 @@
 """The ten covariates of the virtual region on its grid: the stage `cube` beside the usual recipes (`recipes.py`).
 
-    python benchmarks/cube.py                  # full size, two workers: table to the screen and into benchmarks/README.md
+    python benchmarks/cube.py                  # full size, two workers: table to the screen and into README.md
     python benchmarks/cube.py --size small     # a quick look; the README stays as it is
 
-Each way runs in processes of its own, from closed files to a whole Zarr store, a few times, in turns. The files are read
-once before, so that all find them in the system's cache. Memory is that of client, scheduler and workers together.
+Each way runs in processes of its own, from closed files to a whole Zarr store, a few times, in turns. The files are
+read once before, so that all find them in the system's cache. Memory is that of client, scheduler and workers together.
 """
 
 import argparse
@@ -129,7 +129,7 @@ def report(prepared: Prepared, stores: Path, spent: dict[str, list[Spent]], work
 
 
 def _difference(prepared: Prepared, ours: xr.Dataset, theirs: xr.Dataset, inside: np.ndarray) -> str:
-    """The largest difference of means over the domain, in SDs of the covariate; the share of cells of the same class."""
+    """The largest difference of means over the domain, in SDs of the covariate; share of cells of the same class."""
     largest, same = (0.0, ""), []
     for name, spec in prepared.config.covariates.items():
         one, other = ours[name].values, theirs[name].values

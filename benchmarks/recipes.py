@@ -1,9 +1,9 @@
 """The usual recipes for covariates on one grid: dask arrays of the sources, reprojected one by one, then `to_zarr`.
 
-What is fair: the same files, periods, scales, fill codes and resamplings, reduced over time before they are reprojected,
-in chunks that suit the files. What differs from the engine: GDAL's `average` takes the box between two opposite corners
-of a cell, its coordinates are approximated, cells outside the domain are computed and kept, polygons count at the
-centres of cells rather than by the largest share, and no block is recorded, so that a crash starts over.
+What is fair: the same files, periods, scales, fill codes and resamplings, reduced over time before they are
+reprojected, in chunks that suit the files. What differs from the engine: GDAL's `average` takes the box between two
+opposite corners of a cell, its coordinates are approximated, cells outside the domain are computed and kept, polygons
+count at the centres of cells rather than by the largest share, and no block is recorded: a crash starts over.
 """
 
 from pathlib import Path

@@ -6,9 +6,9 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.sources.base import MISSING_CLASS, Context, Source, SourceSummary
 from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
-from engine.sources.netcdf import ZARR_SUFFIX, NetcdfSource
+from engine.sources.netcdf import NetcdfSource
 from engine.sources.raster import Patchwork, RasterSource, open_rasters
-from engine.sources.remote import place_of
+from engine.sources.remote import ZARR_SUFFIX, place_of
 from engine.sources.spec import SourceSpec, StacSpec
 from engine.sources.stac import open_stac
 from engine.sources.vector import VectorSource

@@ -25,14 +25,17 @@ from engine.sources.files import Step, find, none_wanted
 from engine.sources.gridded import GriddedSource
 from engine.sources.patience import RemoteError, persistently, reason, unsigned
 from engine.sources.reduce import order_of, reducer_of
-from engine.sources.remote import Place, Remote, fsspec_options, open_remote
+from engine.sources.remote import ZARR_SUFFIX, Place, Remote, fsspec_options, open_remote
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import shown
 
 _X_NAMES = ("lon", "longitude", "x")
 _Y_NAMES = ("lat", "latitude", "y")
 _TIME_NAMES = ("time", "month", "t", "year", "valid_time")
-ZARR_SUFFIX = ".zarr"
+_CONSOLIDATE = (
+    "A Zarr store behind http(s):// needs consolidated metadata, since web servers list no folders: make them with "
+    "`zarr.consolidate_metadata`, or fetch the store"
+)
 _UNEVEN = 0.01
 """Share of a pixel by which the spacing of coordinates may vary: rounding in float32."""
 
@@ -216,6 +219,8 @@ def _dataset(path: Place) -> tuple[xr.Dataset, Any]:
 
 
 def _variable(dataset: xr.Dataset, spec: SourceSpec, where: str) -> xr.DataArray:
+    if not dataset.variables:
+        raise InputError(f"{where}: no array is found in it. {_CONSOLIDATE}")
     gridded = [str(v) for v in dataset.data_vars if dataset[v].ndim >= 2]
     name = spec.variable or (gridded[0] if len(gridded) == 1 else None)
     if name is None:

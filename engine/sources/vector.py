@@ -129,12 +129,9 @@ def read_polygons(path: Place, layer: str | None, attribute: str | None, crs: st
     """Read a vector file with a CRS; `key` names it in errors."""
     try:
         with on_disk(path) as file:
-            options = {"layer": layer} if layer else {}
-            polygons = gpd.read_parquet(file) if file.suffix == ".parquet" else gpd.read_file(file, **options)
+            polygons = _read(file, layer, f"{key}: {shown(path)}")
     except (RemoteError, FileNotFoundError) as error:
         raise InputError(f"{key}: {shown(path)}: cannot be fetched ({reason(error)})") from error
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"{key}: {shown(path)}: cannot be read as polygons ({error}). Is the file whole?") from error
     if "geometry" not in polygons or polygons.empty:
         raise InputError(f"{key}: {path}: holds no geometries")
     if attribute is not None and attribute not in polygons:
@@ -145,6 +142,15 @@ def read_polygons(path: Place, layer: str | None, attribute: str | None, crs: st
     if polygons.crs is None:
         raise InputError(f"{key}: {path}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
     return polygons[polygons.geometry.notna() & ~polygons.geometry.is_empty]
+
+
+def _read(file: Path, layer: str | None, where: str) -> gpd.GeoDataFrame:
+    options = {"layer": layer} if layer else {}
+    try:
+        return gpd.read_parquet(file) if file.suffix == ".parquet" else gpd.read_file(file, **options)
+    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        text = str(error).replace(str(file), file.name)  # which may be a copy
+        raise InputError(f"{where}: cannot be read as polygons ({text}). Is the file whole?") from error
 
 
 def _spacing(crs: CRS) -> float:

@@ -40,13 +40,8 @@ def folder(tmp_path_factory) -> Path:
         values[5:8, 5:8] = np.nan
         write_tif(folder / f"{name}.tif", values, NATIVE, nodata=np.nan)
     lon, lat = np.arange(119.125, 124, 0.25), np.arange(52.875, 49, -0.25)
-    write_nc(
-        folder / "silt.nc",
-        RNG.uniform(10, 40, COARSE.shape).astype("float32"),
-        lon,
-        lat,
-        attrs={"_FillValue": np.float32(np.nan)},
-    )
+    silt = RNG.uniform(10, 40, COARSE.shape).astype("float32")
+    write_nc(folder / "silt.nc", silt, lon, lat, attrs={"_FillValue": np.float32(np.nan)})
     halves = [shapely.box(119, 49, 121.5, 53), shapely.box(121.5, 49, 124, 53)]
     gpd.GeoDataFrame({"code": [1, 2]}, geometry=halves, crs=4326).to_file(folder / "cover.gpkg")
     return folder
