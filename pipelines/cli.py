@@ -154,16 +154,17 @@ def check(
     ] = False,
     settings: Settings = None,
 ) -> None:
-    """Open everything and look at some values: sources, grid, plan, memory and disk, or every problem found."""
+    """Open everything and look at some values: sources, grid, plan, memory and disk, and every problem found."""
     from pipelines.check import show
     from pipelines.deep import check_results
     from pipelines.inspection import Inspection, draw_maps
-    from pipelines.prepare import open_run
+    from pipelines.prepare import survey
 
     with _reported():
         inspection, console = Inspection(), Console(width=None if sys.stdout.isatty() else 140)
-        prepared = open_run(run_file, tuple(settings or ()), out and out.resolve(), refresh=refresh, inspect=inspection)
-        show(prepared, inspection, console)
+        found = survey(run_file, tuple(settings or ()), out and out.resolve(), refresh=refresh, inspect=inspection)
+        show(found, inspection, console)
+        prepared = found.prepared()
         if deep:
             check_results(prepared, console)
         if maps:

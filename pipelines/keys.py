@@ -1,8 +1,10 @@
 """What each stage depends on: a key for the ledger, in parts, so that a stale stage can say what has changed."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
+from engine.errors import InputError
 from engine.ledger import RECORDS, Ledger, Records, Scratch, key_of
 from engine.sources.remote import Place, place_of, read_bytes
 from pipelines import STAGES
@@ -100,6 +102,16 @@ def stage_states(prepared: Prepared) -> dict[str, str]:
         else:
             states[stage] = _progress(prepared, stage, _key(parts))
     return states
+
+
+def states_as_left(directory: Path) -> dict[str, str]:
+    """Stage → whether it was done by an earlier run; whether that still holds, nobody knows of a run with problems."""
+    try:
+        ledger = Ledger(directory)
+    except InputError as error:
+        return dict.fromkeys(STAGES, str(error))
+    return {stage: "done before; kept if nothing changes that it depends on" if ledger.entry(stage) else "to do"
+            for stage in STAGES}  # fmt: skip
 
 
 def _key(parts: Parts) -> str:

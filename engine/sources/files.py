@@ -17,9 +17,7 @@ _PLACEHOLDERS = {
     "{day}": r"(?P<day>\d{2})",
     "{doy}": r"(?P<doy>\d{3})",
 }
-_UNLISTED = (
-    ". A web server must list the folder on a page for a pattern to serve; else name every file (`href: [A, B]`)"
-)
+_UNLISTED = ". A web server must list the folder on a page for a pattern; else name every file (`href: [A, B]`)"
 
 
 @dataclass(frozen=True, order=True)

@@ -17,7 +17,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.features import rasterize
 
 from engine.errors import InputError
-from engine.grid import crs_of, parse_crs
+from engine.grid import Grid, crs_of, parse_crs
 from engine.sources.align import source_window
 from engine.sources.base import SourceSummary
 from engine.sources.files import find
@@ -74,6 +74,11 @@ class VectorSource:
         polygons = self._dense()
         codes = polygons[self.spec.attribute][self._classes(polygons) == 0]
         return tuple(code for code, _ in Counter(map(str, codes)).most_common())
+
+    def classes_within(self, grid: Grid) -> set[int]:
+        """Numbers of the classes of which some polygon touches the domain."""
+        polygons = _near(self._dense(), grid.geobox)
+        return set(self._classes(polygons[polygons.intersects(grid.outline.geom)]).tolist()) - {0}
 
     def _polygons(self) -> gpd.GeoDataFrame:
         return read_polygons(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, f"covariates.{self.name}")
