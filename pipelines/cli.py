@@ -65,8 +65,9 @@ def _reported(log: Path | None = None) -> Iterator[None]:
         raise typer.Exit(EXIT_FAILED) from None
     except Exception as error:
         where = _write_traceback(log or Path.cwd())
-        errors.print(f"The run failed unexpectedly: {type(error).__name__}: {error}", style="bold red", markup=False)
-        errors.print(f"Details are in {where}; what is done is kept. Please report this.", markup=False)
+        text = f"The run failed unexpectedly: {type(error).__name__}: {error}"
+        errors.print(text, style="bold red", markup=False, soft_wrap=True)
+        errors.print(f"Details are in {where}; what is done is kept. Please report this.", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_FAILED) from None
 
 

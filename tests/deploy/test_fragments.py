@@ -55,15 +55,11 @@ def test_the_image_has_the_versions_that_are_tested():
 )
 def test_locks_hold_hashes_and_no_addresses(tmp_path, entry, complaint):
     (tmp_path / "some.lock").write_text(f"# pinned\n{entry}\n")
-    done = subprocess.run(
-        ["make", "-s", "-C", ROOT, "pinned", f"LOCKS={tmp_path / 'some.lock'}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    pinned = ["make", "-s", "-C", ROOT, "pinned"]
+    done = subprocess.run([*pinned, f"LOCKS={tmp_path / 'some.lock'}"], capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == (complaint == ""), done.stderr
     assert complaint in done.stdout
-    assert subprocess.run(["make", "-s", "-C", ROOT, "pinned"], check=False).returncode == 0
+    assert subprocess.run(pinned, check=False).returncode == 0
 
 
 def test_the_image_is_pinned_slim_and_not_root():
