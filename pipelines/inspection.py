@@ -119,10 +119,10 @@ def projected_download(source: Source, grid: Grid) -> float | None:
 def _first_size(source: Source) -> int:
     part = source.parts[0] if isinstance(source, Patchwork) else source
     tiles = getattr(part, "tiles", ())
-    if not tiles:
-        return 0
-    file = tiles[0].file
     try:
+        if not tiles:
+            return next(file.size() for file in source.summary().files if isinstance(file, Remote))
+        file = tiles[0].file
         return Remote(file.access.signed(file.place.url)).size() if isinstance(file.place, Remote) else 0
     except (OSError, GelisolError):
         return 0

@@ -95,13 +95,13 @@ def _filesystem(scheme: str) -> Any:
 
 
 def fsspec_options(url: str) -> dict[str, Any]:
-    """Time-outs of fsspec's file system of an address; credentials it finds in the environment itself."""
+    """Time-outs and, on web servers, token of fsspec's file system of an address; it finds an object store's itself."""
     if url.startswith("s3:"):
         return {"anon": _anonymous(), "config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S}}
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
-    return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}, **_headers(url)}
 
 
 def _anonymous() -> bool:

@@ -182,7 +182,7 @@ class Modelling:
             rows = np.concatenate([held_out.predicted[c.family.name, scheme].T[..., None] for c in chosen], axis=-1)
             repeats = rows.shape[1]
             weights = stack_weights(rows.reshape(-1, len(chosen)), np.repeat(held_out.observed, repeats))
-        members = []
+        members: list[Member] = []
         for candidate, weight, stream in zip(
             chosen, weights, streams(self.model.seed, Use.TUNING, len(chosen)), strict=True
         ):

@@ -15,9 +15,7 @@ LONG = "covariates.mat: " + "a sentence that goes on and on " * 8
 
 def test_lines_and_tables_of_a_log_are_not_cut_at_80_columns(capsys: pytest.CaptureFixture[str]):
     display, table = Display(), Table("what", "here", "there")
-    table.add_row(
-        "results folder", "/results/of/a/long/name is writable", "writes to a folder that is not this one"
-    )
+    table.add_row("results folder", "/results/of/a/long/name is writable", "writes to a folder that is not this one")
     display.say(LONG)
     display.show(table)
     lines = capsys.readouterr().err.splitlines()
