@@ -96,7 +96,6 @@ def go(way: str, run_file: Path, path: Path, workers: int) -> Spent:
     """Once, on a cluster of its own."""
     prepared = open_run(run_file)
     with local_client(workers), Memory(0.1) as memory:
-        memory.start_again()
         started, used = time.monotonic(), cpu_seconds()
         WAYS[way](prepared, path)
         return Spent(time.monotonic() - started, cpu_seconds() - used, memory.peak)

@@ -11,7 +11,8 @@ from pipelines import STAGES
 from pipelines.prepare import Prepared
 
 CODE = {"profiles": 1, "cube": 1, "select": 1, "validation": 1, "train": 1, "map": 1, "report": 1}
-"""Version of the code of each stage; one more when what it writes changes, so that older results are made again."""
+"""Version of the code of each stage; one more when what it writes changes, so that older results are made again.
+`validation` is that of all that the stage `train` keeps on its way: searches, folds, held-out predictions, coverage."""
 ARTEFACTS: dict[str, tuple[str, ...]] = {
     "profiles": ("profiles.parquet", "depth_regression.csv"),
     "cube": ("cube.zarr",),
@@ -79,7 +80,9 @@ def stage_keys(prepared: Prepared) -> dict[str, str]:
 
 
 def validation_scratch(prepared: Prepared) -> Scratch:
-    """Where held-out predictions are kept: of use as long as nothing that they depend on changes."""
+    """Where held-out predictions are kept, and in folders of their own searches, folds and coverage: of use as long as
+    nothing that they depend on changes.
+    """
     model = prepared.config.model.model_dump(mode="json")
     validation = {k: v for k, v in model["validation"].items() if k not in ("repeats", "coverage")}
     key = key_of(CODE["validation"], stage_keys(prepared)["select"], model["families"], model["seed"], validation)

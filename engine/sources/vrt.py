@@ -82,8 +82,8 @@ def _placed(
 def _warped(whole: str, source: GeoBox, target: GeoBox, kernel: str, band: str, missing: float, stride: float) -> str:
     """The target. GDAL's own tools put an approximation between it and the transformer, and rasterio insists on one.
 
-    The pixels to read are found from points on a mesh, with as much around them as can lie between two points; from all
-    points where that is a lot, such as around a pole. It doubles the number of points that are transformed.
+    The pixels to read are found from points on a mesh, with as much around them as can lie between two points; where
+    that is a lot, such as around a pole, from all points, which are then transformed twice.
     """
     extra = 8 + 2 * stride
     steps, extra = ("32", math.ceil(extra)) if extra <= _MOST_EXTRA else ("ALL", 8)
