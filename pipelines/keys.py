@@ -80,9 +80,7 @@ def stage_keys(prepared: Prepared) -> dict[str, str]:
 
 
 def validation_scratch(prepared: Prepared) -> Scratch:
-    """Where held-out predictions are kept, and in folders of their own searches, folds and coverage: of use as long as
-    nothing that they depend on changes.
-    """
+    """Where held-out predictions, and in folders of their own searches, folds and coverage, are kept for a rerun."""
     model = prepared.config.model.model_dump(mode="json")
     validation = {k: v for k, v in model["validation"].items() if k not in ("repeats", "coverage")}
     key = key_of(CODE["validation"], stage_keys(prepared)["select"], model["families"], model["seed"], validation)
