@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUNTIME := deploy/docker/requirements.lock
+LOCKS := requirements.lock $(RUNTIME)
 
-.PHONY: help demo test lint format bench soak sanitize lock clean
+.PHONY: help demo test lint pinned audit format bench soak sanitize lock clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -28,10 +29,23 @@ demo: .venv/ready  ## Map the virtual region (made-up data): out/virtual/report.
 test: .venv/developer  ## Run the tests
 	$(BIN)/pytest
 
-lint: .venv/developer  ## Check style and types
+lint: .venv/developer pinned  ## Check style, types and dependencies, without a network
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pip --disable-pip-version-check check
+
+pinned:
+	@awk 'BEGIN { entry = "" } \
+		function wrong(what) { print FILENAME ":" FNR ": " what; bad = 1 } \
+		/:\/\// || /^-/ { wrong("names an address or an index") } \
+		entry != "" && !/^ +--hash=sha256:/ { wrong(entry " is without a hash") } \
+		{ entry = "" } \
+		/^[A-Za-z0-9]/ { entry = $$1; if (!/^[^ =]+==[^ ]+ .*\\$$/) { wrong(entry " is not pinned, or without a hash"); entry = "" } } \
+		END { exit bad }' $(LOCKS)
+
+audit: .venv/developer  ## Ask PyPI for known vulnerabilities of the pinned packages (needs a network)
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip $(addprefix --requirement ,$(LOCKS))
 
 format: .venv/developer  ## Put the code in order
 	$(BIN)/ruff check --fix .

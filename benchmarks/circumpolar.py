@@ -12,13 +12,11 @@ import argparse
 import json
 import shutil
 import sys
-import threading
 import time
 from pathlib import Path
 
-import psutil
 from breakdown import BLOCKS, breakdown
-from machine import describe, into_readme, table
+from machine import Memory, describe, publish, table
 from made_up import REPLICATES, ROUNDS, a_grid, a_plan, make_cube, train
 
 from engine.blockwise import map_region
@@ -44,7 +42,7 @@ def main() -> None:
     text = "\n\n".join([f"Measured on: {describe()}.", sizes(rows), parts(rows[-1], options.out)])
     print(text)
     if options.growth:
-        into_readme("circumpolar.py", text)
+        publish("circumpolar.py", text)
 
 
 def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
@@ -92,34 +90,6 @@ class Estimate:
         for after in ESTIMATES_S:
             if passed >= after and done and after not in self.estimates:
                 self.estimates[after] = passed * total / done
-
-
-class Memory:
-    """Resident memory of this process and all that it started, looked at every half second."""
-
-    def __enter__(self) -> "Memory":
-        self.peak, self._stop = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def start_again(self) -> None:
-        self.peak = 0
-
-    def __exit__(self, *_) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        this = psutil.Process()
-        while not self._stop.wait(0.5):
-            total = 0
-            for process in (this, *this.children(recursive=True)):
-                try:
-                    total += process.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak = max(self.peak, total)
 
 
 def sizes(rows: list[dict[str, float]]) -> str:

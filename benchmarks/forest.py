@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import xgboost
 from floor import floor_of
-from machine import describe, into_readme, table
+from machine import describe, publish, table
 from sklearn.ensemble import RandomForestRegressor
 
 from engine.applicability import _nearest
@@ -350,7 +350,7 @@ def main() -> None:
     print(text)
     if options.json:
         options.json.write_text(json.dumps({"work": asdict(work), "text": text}, indent=1), encoding="utf-8")
-    into_readme("forest.py", text)
+    publish("forest.py", text)
 
 
 if __name__ == "__main__":

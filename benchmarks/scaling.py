@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from distributed import Client
-from machine import describe, into_readme, table
+from machine import describe, publish, table
 from made_up import a_grid, a_plan, make_cube, train
 
 from engine.applicability import Applicability
@@ -65,7 +65,7 @@ def main() -> None:
         ]
     )
     print(text)
-    into_readme("scaling.py", text)
+    publish("scaling.py", text)
 
 
 def time_of_tasks(client: Client) -> float:

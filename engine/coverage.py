@@ -1,6 +1,7 @@
 """How often prediction intervals hold what was measured: coverage of sites that the models did not see."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,9 +9,11 @@ from distributed import Client
 
 from engine.ensemble import combine, draw
 from engine.jackknife import Jackknife
+from engine.kept import run_kept
+from engine.ledger import Scratch, key_of
 from engine.models import Member, fit_members
 from engine.seeds import Use, streams
-from engine.tasks import Progress, run_each, silent
+from engine.tasks import Progress, silent
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 
@@ -30,6 +33,7 @@ def measure_coverage(
     replicates: int,
     seed: int,
     least: float = -np.inf,
+    scratch: Scratch | None = None,
     progress: Progress = silent,
 ) -> pd.DataFrame:
     """Share of held-out observations inside their prediction interval (PICP), under each scheme.
@@ -45,6 +49,8 @@ def measure_coverage(
         Scheme → fold numbers, shape (repeats, sites).
     least : float
         Lowest value that an observation can have.
+    scratch : Scratch, optional
+        Keeps folds that are done, as long as members and replicates are the same.
 
     Returns
     -------
@@ -52,19 +58,18 @@ def measure_coverage(
         `scheme, depth, nominal, measured, n, width`: n counts observations over all repeats, width is the intervals'
         mean width.
     """
-    items = []
+    items: dict[str, tuple[str, np.ndarray, np.random.SeedSequence]] = {}
     for scheme, rows in folds.items():
-        for fold, repeat_stream in zip(rows, streams(seed, Use.COVERAGE, len(rows)), strict=True):
+        for repeat, (fold, repeat_stream) in enumerate(zip(rows, streams(seed, Use.COVERAGE, len(rows)), strict=True)):
             numbers = np.unique(fold)
-            items += [
-                (scheme, fold == number, stream)
-                for number, stream in zip(numbers, repeat_stream.spawn(len(numbers)), strict=True)
-            ]
+            for number, stream in zip(numbers, repeat_stream.spawn(len(numbers)), strict=True):
+                items[f"{scheme}-{repeat:04d}-{number:03d}"] = (scheme, fold == number, stream)
     shared = (x, observed, tuple(members), regress, replicates, least)
+    kept = scratch.inner(f"coverage-{key_of([str(member) for member in members], replicates)}") if scratch else None
+    results = run_kept(client, _hold_out, items, *shared, scratch=kept, progress=progress, name="coverage")
     found = []
-    for (scheme, _, _), (held, width) in run_each(
-        client, hold_out, items, *shared, total=len(items), progress=progress, name="coverage"
-    ):
+    for name, (scheme, _, _) in items.items():
+        held, width = results[name]
         for k, output in enumerate(outputs):
             known = np.isfinite(width[0, :, k])
             found += [
@@ -76,6 +81,11 @@ def measure_coverage(
     table["measured"] = table["held"] / table["n"]
     table["width"] = table["width"] / table["n"]
     return table[["scheme", "depth", "nominal", "measured", "n", "width"]]
+
+
+def _hold_out(*arguments: Any) -> np.ndarray:
+    """Both results of `hold_out` as one array."""
+    return np.stack(hold_out(*arguments))
 
 
 def hold_out(

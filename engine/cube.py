@@ -12,6 +12,7 @@ from engine.grid import Block, Grid
 from engine.outputs.store import Layer, array
 from engine.resume import Blocks
 from engine.sources import MISSING_CLASS, Source
+from engine.sources.shared import Readings
 from engine.tasks import WAITS, Progress, silent
 
 DOMAIN = "domain"
@@ -137,7 +138,8 @@ def write_block(block: Block, plan: CubePlan, path: Path) -> CubeCounts:
     inside = plan.grid.inside(block)
     if not inside.any():
         return CubeCounts(known=dict.fromkeys(plan.sources, 0))
-    values = {name: s.on_grid(block.geobox, plan.resampling[name]) for name, s in plan.sources.items()}
+    readings = Readings(plan.sources, plan.resampling, block.geobox)
+    values = {name: readings.values(name) for name in plan.sources}
     if plan.mask:
         inside &= plan.mask.holds(values[plan.mask.covariate])
     complete = inside.copy()

@@ -36,6 +36,10 @@ class Scratch:
     def __init__(self, directory: Path | None):
         self._directory = directory
 
+    def inner(self, name: str) -> "Scratch":
+        """A folder in it, for arrays of another kind; they do not count."""
+        return Scratch(None if self._directory is None else self._directory / name)
+
     def load(self, name: str) -> np.ndarray | None:
         """An array kept before, or None."""
         if self._directory is None:

@@ -4,6 +4,7 @@ import errno
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count, islice
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -158,7 +159,16 @@ def _as_ready(completed: as_completed, watch: _Watch) -> Iterator[tuple[Any, Any
                 if future.status == "error":
                     raise  # the task's own
                 watch.look()
+        if isinstance(result, _Refused):
+            raise result.error
         yield future, result
+
+
+@dataclass(frozen=True)
+class _Refused:
+    """An error for people as a result: what a task raises, Dask logs with a traceback wherever the worker is."""
+
+    error: GelisolError
 
 
 def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *shared: Any) -> Any:
@@ -168,14 +178,14 @@ def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *sha
             return function(item, *shared)
         except GelisolError as error:
             if seconds is None or not isinstance(error.__cause__, OSError):
-                error.__cause__ = error.__context__ = None
-                raise
+                error.__cause__ = error.__context__ = error.__traceback__ = None
+                return _Refused(error)
             _tell(f"{error}; trying again in {seconds:g} s")
         except OSError as error:
             if error.errno in _FULL:
-                raise RunError(
-                    f"no space is left on the disk of {error.filename or 'the results'}: free some"
-                ) from None
+                return _Refused(
+                    RunError(f"no space is left on the disk of {error.filename or 'the results'}: free some")
+                )
             if seconds is None:
                 raise
             _tell(f"{error}; trying again in {seconds:g} s")

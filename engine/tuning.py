@@ -3,15 +3,17 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from dask_ml.model_selection import GridSearchCV as ClusterGridSearchCV
 from distributed import Client
-from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid
 
 from engine.errors import FitError
 from engine.estimators import Family, Parameters, Value
+from engine.ledger import Scratch
 from engine.seeds import integer
 
 SCORING = "neg_root_mean_squared_error"
@@ -36,15 +38,30 @@ class Tuned:
 
 
 def tune(
-    client: Client, family: Family, x: np.ndarray, y: np.ndarray, folds: int, stream: np.random.SeedSequence
+    client: Client,
+    family: Family,
+    x: np.ndarray,
+    y: np.ndarray,
+    folds: int,
+    stream: np.random.SeedSequence,
+    scratch: Scratch | None = None,
+    name: str = "search",
 ) -> Tuned:
     """Search a family's grid on all sites, one task per fit.
+
+    Parameters
+    ----------
+    scratch : Scratch, optional
+        Keeps the scores under `name`.
 
     Raises
     ------
     FitError
         If no combination can be fitted.
     """
+    scratch = scratch or Scratch(None)
+    if (kept := scratch.load(name)) is not None:
+        return _outcome(family, kept)
     fold_stream, model_stream = stream.spawn(2)
     splits = KFold(folds, shuffle=True, random_state=integer(fold_stream))
     search = ClusterGridSearchCV(
@@ -60,7 +77,9 @@ def tune(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=FutureWarning)
         search.fit(x, y)
-    return _outcome(family, search.cv_results_)
+    scores = _scores(family, search.cv_results_)
+    scratch.save(name, scores)
+    return _outcome(family, scores)
 
 
 def tune_within(family: Family, x: np.ndarray, y: np.ndarray, stream: np.random.SeedSequence) -> Parameters:
@@ -70,7 +89,7 @@ def tune_within(family: Family, x: np.ndarray, y: np.ndarray, stream: np.random.
     model = family.build({}, integer(model_stream))
     search = GridSearchCV(model, _grid(family), scoring=SCORING, cv=splits, refit=False, error_score=np.nan)
     search.fit(x, y)
-    return _outcome(family, search.cv_results_).parameters
+    return _outcome(family, _scores(family, search.cv_results_)).parameters
 
 
 def _grid(family: Family) -> dict[str, list[Value]]:
@@ -78,15 +97,22 @@ def _grid(family: Family) -> dict[str, list[Value]]:
     return {prefix + name: list(values) for name, values in family.grid.items()}
 
 
-def _outcome(family: Family, results: Mapping[str, np.ndarray]) -> Tuned:
-    table = pd.DataFrame([{name.removeprefix("model__"): v for name, v in p.items()} for p in results["params"]])
+def _scores(family: Family, results: Mapping[str, Any]) -> np.ndarray:
+    """RMSE and its SD over the folds, shape (2, combinations), in the order of the grid."""
+    assert list(results["params"]) == list(ParameterGrid(_grid(family)))
+    return np.stack([-np.asarray(results["mean_test_score"], float), np.asarray(results["std_test_score"], float)])
+
+
+def _outcome(family: Family, scores: np.ndarray) -> Tuned:
+    combinations = ParameterGrid(_grid(family))
+    table = pd.DataFrame([{name.removeprefix("model__"): v for name, v in c.items()} for c in combinations])
     table = table.astype(object)
-    rmse = -np.asarray(results["mean_test_score"], float)
+    rmse, rmse_sd = scores
     if not np.isfinite(rmse).any():
         raise FitError(f"{family.name}: no combination of hyperparameters could be fitted; check its grid")
     best = int(np.nanargmin(rmse))
     parameters: dict[str, Value] = dict(table.iloc[best])
     table.insert(0, "family", family.name)
-    table["rmse"], table["rmse_sd"] = rmse, np.asarray(results["std_test_score"], float)
+    table["rmse"], table["rmse_sd"] = rmse, rmse_sd
     table["chosen"] = np.arange(len(table)) == best
     return Tuned(parameters, table)

@@ -11,9 +11,10 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from engine.errors import FitError
 from engine.estimators import Family, Parameters
+from engine.kept import run_kept
 from engine.ledger import Scratch
 from engine.seeds import Use, integer, streams
-from engine.tasks import Progress, run_each, silent
+from engine.tasks import Progress, silent
 from engine.tuning import tune_within
 
 AVERAGE, STACK = "average", "stack"
@@ -173,18 +174,8 @@ def cross_validate(
     FitError
         If a family cannot be fitted to a training fold, or predicts what is no number.
     """
-    scratch = scratch or Scratch(None)
-    items = list(_items(candidates, folds, seed))
-    results = {item.name: kept for item in items if (kept := scratch.load(item.name)) is not None}
-    todo = [item for item in items if item.name not in results]
-    tasks = run_each(
-        client, _predict, todo, x, y, total=len(items), before=len(results), progress=progress, name="validate"
-    )
-    for item, predicted in tasks:
-        if isinstance(predicted, FitError):
-            raise predicted
-        scratch.save(item.name, predicted)
-        results[item.name] = predicted
+    items = {item.name: item for item in _items(candidates, folds, seed)}
+    results = run_kept(client, _predict, items, x, y, scratch=scratch, progress=progress, name="validate")
     predicted = {
         (c.family.name, scheme): np.stack([results[_name(c.family.name, scheme, r)] for r in range(len(rows))])
         for c in candidates

@@ -1,38 +1,52 @@
 """`gelisol check`: what a run would read, lay out and need, as tables."""
 
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
 from engine.blockwise import STATISTICS
 from engine.forest import INSTRUCTION_SETS
-from pipelines.inspection import Inspection, pixel_against_cell, projected_download
-from pipelines.keys import stage_states
+from engine.grid import Grid
+from engine.sources import Source, SourceSummary
+from pipelines.inspection import Inspection, projected_download
+from pipelines.keys import stage_states, states_as_left
 from pipelines.memory import project
-from pipelines.prepare import Prepared
+from pipelines.prepare import Prepared, Survey
+from pipelines.unseen import pixel_against_cell
 
 SLOW = "not built: the plain path serves, some 50 times slower; install a C++ compiler, then gelisol again"
 _CODES = 8
 """So many unlisted codes are named; the others are counted."""
 
 
-def show(prepared: Prepared, inspection: Inspection, console: Console) -> None:
-    """Print sources, what was seen of their values, profiles, grid, plan, and projected memory, disk and download."""
-    console.print(_sources(prepared))
-    console.print(_values(prepared, inspection))
-    for name, note in _notes(prepared, inspection):
+def show(survey: Survey, inspection: Inspection, console: Console) -> None:
+    """Print sources, what was seen of their values, profiles, grid, plan, and projected memory, disk and download.
+
+    Of a run that has problems, what can be told of the rest.
+    """
+    if survey.sources:
+        console.print(_sources(survey))
+    if survey.sources and survey.grid is not None:
+        console.print(_values(survey.sources, survey.grid, inspection))
+    for name, note in _notes(survey, inspection):
         console.print(f"{name}: {note}", highlight=False, markup=False, soft_wrap=True)
-    for note in prepared.profiles.notes:
-        console.print(f"profiles: {note}", highlight=False, markup=False)
-    console.print(_grid(prepared))
-    console.print(_plan(prepared))
+    for note in survey.profiles.notes if survey.profiles else ():
+        console.print(f"profiles: {note}", highlight=False, markup=False, soft_wrap=True)
+    if survey.grid is not None:
+        console.print(_grid(survey, survey.grid))
+    if survey.directory is not None:
+        console.print(_plan(survey, survey.directory))
 
 
-def _sources(prepared: Prepared) -> Table:
+def _sources(survey: Survey) -> Table:
     table = Table(title="Sources", title_justify="left")
     for name in ("covariate", "files", "size", "CRS", "pixel", "period", "resampling", "domain", "sites"):
         table.add_column(name, justify="right" if name in ("files", "domain", "sites") else "left")
-    for name, summary in prepared.summaries.items():
-        cover = prepared.coverage[name]
+    for name, source in survey.sources.items():
+        summary, cover = source.summary(), survey.coverage.get(name)
         rows, cols = summary.size or (0, 0)
         files = (
             f"{len(summary.files)}, {_size(summary.bytes)}" if summary.bytes is not None else f"{len(summary.files)}"
@@ -42,31 +56,41 @@ def _sources(prepared: Prepared) -> Table:
             files + (" remote" if summary.is_remote else ""),
             f"{rows} × {cols}" if summary.size else "several grids" if summary.resolution else "polygons",
             summary.crs.proj.name,
-            _pixel(prepared, name),
+            _pixel(source, summary, survey.grid),
             f"{summary.period} ({summary.steps})" if summary.period else "–",
-            " | ".join(dict.fromkeys(prepared.plan.resampling[name].replace(" | ", ", ").split(", "))),
-            f"{cover.domain:.0%}",
-            f"{cover.sites:.0%}",
+            _resampling(source, survey.grid),
+            _share(cover.domain) if cover else "–",
+            _share(cover.sites) if cover else "–",
         )
     return table
 
 
-def _pixel(prepared: Prepared, name: str) -> str:
+def _share(share: float) -> str:
+    return "–" if math.isnan(share) else f"{share:.0%}"
+
+
+def _resampling(source: Source, grid: Grid | None) -> str:
+    if grid is None:
+        return source.spec.resampling or "–"
+    each = source.choose_resampling(grid.geobox).replace(" | ", ", ").split(", ")
+    return " | ".join(dict.fromkeys(each))
+
+
+def _pixel(source: Source, summary: SourceSummary, grid: Grid | None) -> str:
     """Side of a pixel, and how many cells of the grid that is."""
-    side = prepared.summaries[name].resolution
-    if not side:
+    if not summary.resolution:
         return "–"
-    cells = pixel_against_cell(prepared.plan.sources[name], prepared.grid)
-    return f"{side:.6g}" + (f" = {cells:.2g} cells" if cells else "")
+    cells = pixel_against_cell(source, grid) if grid is not None else None
+    return f"{summary.resolution:.6g}" + (f" = {cells:.2g} cells" if cells else "")
 
 
-def _values(prepared: Prepared, inspection: Inspection) -> Table:
+def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -> Table:
     table = Table(title="Values, in small patches over the domain", title_justify="left")
     for name in ("covariate", "units", "lowest", "median", "highest", "known", "download"):
         table.add_column(name, justify="left" if name in ("covariate", "units") else "right")
-    for name, source in prepared.plan.sources.items():
+    for name, source in sources.items():
         spread = inspection.spread.get(name)
-        download = projected_download(source, prepared.grid)
+        download = projected_download(source, grid)
         table.add_row(
             name,
             "classes" if source.spec.is_categorical else source.spec.units,
@@ -77,12 +101,18 @@ def _values(prepared: Prepared, inspection: Inspection) -> Table:
     return table
 
 
-def _notes(prepared: Prepared, inspection: Inspection) -> list[tuple[str, str]]:
-    notes = [(name, note) for name, summary in prepared.summaries.items() for note in summary.notes]
+def _notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
+    notes = [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
     for name, codes in inspection.unlisted.items():
         if codes:
             more = f" and {len(codes) - _CODES} more" if len(codes) > _CODES else ""
             notes.append((name, f"codes that no class lists, so missing: {', '.join(codes[:_CODES])}{more}"))
+    for name, unseen in inspection.unseen.items():
+        listed = survey.sources[name].spec.classes or {}
+        for label in unseen.classes:
+            missing = ", ".join(map(str, listed[label]))
+            where = "occurs in the domain" if unseen.everywhere else "was met where it was looked at, in small patches"
+            notes.append((name, f"class {label}: none of its codes ({missing}) {where}"))
     return notes
 
 
@@ -90,18 +120,20 @@ def _size(size: float) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def _grid(prepared: Prepared) -> Table:
-    grid, config = prepared.grid, prepared.config
+def _grid(survey: Survey, grid: Grid) -> Table:
     height, width = grid.shape
     table = Table(title="Grid", title_justify="left", show_header=False)
     table.add_row(
         "CRS", f"{grid.geobox.crs}" + ("" if grid.is_equal_area else " (not equal-area: true cell areas count)")
     )
-    table.add_row("cells", f"{height} × {width} of {config.domain.resolution:g} m in {grid.n_blocks} blocks")
+    table.add_row("cells", f"{height} × {width} of {grid.geobox.resolution.x:g} m in {grid.n_blocks} blocks")
     table.add_row("kernel", f"compiled ({INSTRUCTION_SETS[0]})" if INSTRUCTION_SETS else SLOW)
-    memory, disk = project(prepared).worker(config.cluster.threads), _disk(prepared)
-    table.add_row("memory", f"about {memory / 1e9:.2g} GB for each worker of {config.cluster.threads} thread(s)")
-    table.add_row("disk", f"at most {disk / 1e9:.2g} GB in {prepared.directory}")
+    if not survey.problems.found:
+        prepared = survey.prepared()
+        threads = prepared.config.cluster.threads
+        memory, disk = project(prepared).worker(threads), _disk(prepared)
+        table.add_row("memory", f"about {memory / 1e9:.2g} GB for each worker of {threads} thread(s)")
+        table.add_row("disk", f"at most {disk / 1e9:.2g} GB in {prepared.directory}")
     return table
 
 
@@ -112,8 +144,9 @@ def _disk(prepared: Prepared) -> float:
     return on_grid * (len(config.covariates) + 2 * len(config.depths) * len(STATISTICS))
 
 
-def _plan(prepared: Prepared) -> Table:
+def _plan(survey: Survey, directory: Path) -> Table:
     table = Table("stage", "state", title="Plan", title_justify="left")
-    for stage, state in stage_states(prepared).items():
+    states = states_as_left(directory) if survey.problems.found else stage_states(survey.prepared())
+    for stage, state in states.items():
         table.add_row(stage, state)
     return table

@@ -65,8 +65,9 @@ def _reported(log: Path | None = None) -> Iterator[None]:
         raise typer.Exit(EXIT_FAILED) from None
     except Exception as error:
         where = _write_traceback(log or Path.cwd())
-        errors.print(f"The run failed unexpectedly: {type(error).__name__}: {error}", style="bold red", markup=False)
-        errors.print(f"Details are in {where}; what is done is kept. Please report this.", markup=False)
+        text = f"The run failed unexpectedly: {type(error).__name__}: {error}"
+        errors.print(text, style="bold red", markup=False, soft_wrap=True)
+        errors.print(f"Details are in {where}; what is done is kept. Please report this.", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_FAILED) from None
 
 
@@ -154,16 +155,17 @@ def check(
     ] = False,
     settings: Settings = None,
 ) -> None:
-    """Open everything and look at some values: sources, grid, plan, memory and disk, or every problem found."""
+    """Open everything and look at some values: sources, grid, plan, memory and disk, and every problem found."""
     from pipelines.check import show
     from pipelines.deep import check_results
     from pipelines.inspection import Inspection, draw_maps
-    from pipelines.prepare import open_run
+    from pipelines.prepare import survey
 
     with _reported():
         inspection, console = Inspection(), Console(width=None if sys.stdout.isatty() else 140)
-        prepared = open_run(run_file, tuple(settings or ()), out and out.resolve(), refresh=refresh, inspect=inspection)
-        show(prepared, inspection, console)
+        found = survey(run_file, tuple(settings or ()), out and out.resolve(), refresh=refresh, inspect=inspection)
+        show(found, inspection, console)
+        prepared = found.prepared()
         if deep:
             check_results(prepared, console)
         if maps:

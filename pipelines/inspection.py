@@ -12,10 +12,11 @@ from engine.cube import is_known
 from engine.errors import GelisolError
 from engine.grid import Grid
 from engine.sources import Patchwork, Source
-from engine.sources.align import pixels_per_cell, source_window
+from engine.sources.align import source_window
 from engine.sources.gridded import GriddedSource
 from engine.sources.remote import Remote
 from pipelines.plausible import doubt
+from pipelines.unseen import Unseen, unseen_classes
 
 _PATCHES, _SIDE = 5, 8
 """How many patches are looked at, and cells on a side of each."""
@@ -26,7 +27,7 @@ _MAP_CELLS = 240
 
 @dataclass
 class Inspection:
-    """What a look at the values found; called by `open_run` with the grid and the sources.
+    """What a look at the values found; called by `survey` with the grid and the sources.
 
     Attributes
     ----------
@@ -36,11 +37,14 @@ class Inspection:
         Covariate → lowest, median and highest value seen; of a number.
     unlisted : dict
         Covariate → codes seen that no class lists.
+    unseen : dict
+        Covariate → its classes that were not found.
     """
 
     known: dict[str, float] = field(default_factory=dict)
     spread: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     unlisted: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unseen: dict[str, Unseen] = field(default_factory=dict)
 
     def __call__(self, grid: Grid, sources: dict[str, Source]) -> list[str]:
         """Look at every source; what cannot be read, or cannot be right, is a problem."""
@@ -53,11 +57,13 @@ class Inspection:
         try:
             values = [seen.on_grid(place, method) for place in places]
             codes = [code for place in places for code in seen.unlisted(place)]
+            flat = np.concatenate([v.ravel() for v in values]) if values else np.array([])
+            if source.spec.is_categorical:
+                self.unseen[name] = unseen_classes(source, grid, set(flat.tolist()))
         except GelisolError as error:
             return getattr(error, "problems", [str(error)])
         if not values:
             return []
-        flat = np.concatenate([v.ravel() for v in values])
         known = flat[is_known(flat)]
         self.known[name] = known.size / flat.size
         if source.spec.is_categorical:
@@ -92,14 +98,6 @@ def patches(grid: Grid) -> list[GeoBox]:
     return boxes
 
 
-def pixel_against_cell(source: Source, grid: Grid) -> float | None:
-    """Side of a native pixel as a multiple of the grid's cell side; None where there is no one pixel grid."""
-    part = source.parts[0] if isinstance(source, Patchwork) else source
-    if not isinstance(part, GriddedSource):
-        return None
-    return 1 / math.sqrt(max(pixels_per_cell(part.geobox, grid.geobox), 1e-12))
-
-
 def projected_download(source: Source, grid: Grid) -> float | None:
     """Bytes that a run fetches over a network, about; None of local files.
 
@@ -121,10 +119,10 @@ def projected_download(source: Source, grid: Grid) -> float | None:
 def _first_size(source: Source) -> int:
     part = source.parts[0] if isinstance(source, Patchwork) else source
     tiles = getattr(part, "tiles", ())
-    if not tiles:
-        return 0
-    file = tiles[0].file
     try:
+        if not tiles:
+            return next(file.size() for file in source.summary().files if isinstance(file, Remote))
+        file = tiles[0].file
         return Remote(file.access.signed(file.place.url)).size() if isinstance(file.place, Remote) else 0
     except (OSError, GelisolError):
         return 0

@@ -1,15 +1,18 @@
 """What each stage depends on: a key for the ledger, in parts, so that a stale stage can say what has changed."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
+from engine.errors import InputError
 from engine.ledger import RECORDS, Ledger, Records, Scratch, key_of
 from engine.sources.remote import Place, place_of, read_bytes
 from pipelines import STAGES
 from pipelines.prepare import Prepared
 
 CODE = {"profiles": 1, "cube": 1, "select": 1, "validation": 1, "train": 2, "map": 1, "report": 1}
-"""Version of the code of each stage; one more when what it writes changes, so that older results are made again."""
+"""Version of the code of each stage; one more when what it writes changes, so that older results are made again.
+`validation` is that of all that the stage `train` keeps on its way: searches, folds, held-out predictions, coverage."""
 ARTEFACTS: dict[str, tuple[str, ...]] = {
     "profiles": ("profiles.parquet", "depth_regression.csv"),
     "cube": ("cube.zarr",),
@@ -77,7 +80,7 @@ def stage_keys(prepared: Prepared) -> dict[str, str]:
 
 
 def validation_scratch(prepared: Prepared) -> Scratch:
-    """Where held-out predictions are kept: of use as long as nothing that they depend on changes."""
+    """Where held-out predictions, and in folders of their own searches, folds and coverage, are kept for a rerun."""
     model = prepared.config.model.model_dump(mode="json")
     validation = {k: v for k, v in model["validation"].items() if k not in ("repeats", "coverage")}
     key = key_of(CODE["validation"], stage_keys(prepared)["select"], model["families"], model["seed"], validation)
@@ -100,6 +103,16 @@ def stage_states(prepared: Prepared) -> dict[str, str]:
         else:
             states[stage] = _progress(prepared, stage, _key(parts))
     return states
+
+
+def states_as_left(directory: Path) -> dict[str, str]:
+    """Stage → whether it was done by an earlier run; whether that still holds, nobody knows of a run with problems."""
+    try:
+        ledger = Ledger(directory)
+    except InputError as error:
+        return dict.fromkeys(STAGES, str(error))
+    return {stage: "done before; kept if nothing changes that it depends on" if ledger.entry(stage) else "to do"
+            for stage in STAGES}  # fmt: skip
 
 
 def _key(parts: Parts) -> str:

@@ -7,10 +7,13 @@ from engine.errors import InputError
 from engine.features import Features
 from engine.onepass import SLAB, STATISTICS
 from engine.sources import SourceSummary
+from engine.sources.align import MOST_POINTS, STRIPS_KEPT
+from engine.sources.composite import Composite
+from engine.sources.shared import Readings
 from pipelines.prepare import Prepared
 
-_LIBRARIES = 450e6
-"""Memory of a worker that has only loaded the libraries, bytes."""
+_LIBRARIES = 450e6 + 4 * STRIPS_KEPT * MOST_POINTS
+"""Memory of a worker that has only loaded the libraries, and of what it keeps between blocks, bytes."""
 _REPLICATE = 1.5e6
 """Memory of a boosted replicate of a few hundred shallow trees, bytes."""
 _PIXELS_PER_CELL = 64
@@ -49,9 +52,12 @@ def project(prepared: Prepared, chunk: int | None = None) -> Projection:
     cells = min(chunk, grid.shape[0]) * min(chunk, grid.shape[1])
     columns, outputs = len(Features.of(config.covariates).columns), len(config.depths)
     replicates = config.model.replicates
-    # Covariates and domain; of one source at a time the pixels under the block.
+    # Covariates, what they are made of, and domain; of one source at a time the pixels under the block.
     pixels = max(_pixels(summary, config.domain.resolution) for summary in prepared.summaries.values())
-    of_cube = cells * (4 * len(prepared.summaries) + 10 + _PIXEL * pixels)
+    sources = prepared.plan.sources
+    made_of = len(Readings(sources, prepared.plan.resampling, grid.geobox))
+    arrays = made_of + sum(isinstance(source, Composite) for source in sources.values())
+    of_cube = cells * (4 * arrays + 10 + _PIXEL * pixels)
     # Covariates, the design matrix and its zone order, places and zones, the statistics; a slab of all replicates.
     of_map = cells * (4 * len(config.covariates) + 8 * columns + 48 + 4 * outputs * len(STATISTICS))
     of_map += 4 * 8 * min(SLAB, cells) * replicates

@@ -113,7 +113,25 @@ def open_run(
     refresh: bool = False,
     inspect: Inspect | None = None,
 ) -> Prepared:
-    """Read a run file and open everything that it names.
+    """Read a run file and open everything that it names; parameters as for `survey`.
+
+    Raises
+    ------
+    InputError
+        With every problem found in the run file, the boundary, the sources and the profiles.
+    """
+    return survey(path, overrides, directory, refresh=refresh, inspect=inspect).prepared()
+
+
+def survey(
+    path: Path,
+    overrides: tuple[str, ...] = (),
+    directory: Path | None = None,
+    *,
+    refresh: bool = False,
+    inspect: Inspect | None = None,
+) -> "Survey":
+    """Read a run file and open what it names, as far as that can be done.
 
     Parameters
     ----------
@@ -129,61 +147,65 @@ def open_run(
     Raises
     ------
     InputError
-        With every problem found in the run file, the boundary, the sources and the profiles.
+        If the run file is no YAML mapping at all.
     """
     reading = read(path, overrides)
-    if isinstance(reading.run, Draft):
-        survey = _survey(reading.run, reading.base, None, refresh, inspect)
-        raise InputError([*reading.problems, *survey.problems.found])
-    return prepare(reading.run, reading.base, directory, refresh=refresh, inspect=inspect)
-
-
-def prepare(
-    config: RunFile,
-    base: Path,
-    directory: Path | None = None,
-    *,
-    refresh: bool = False,
-    inspect: Inspect | None = None,
-) -> Prepared:
-    """Open everything that a run reads and compute nothing; see `open_run`. `base` is the run file's folder."""
-    directory = directory or (base / config.output.dir).resolve()
-    survey = _survey(config, base, directory / ITEMS, refresh, inspect)
-    grid, sources, profiles = survey.grid, survey.sources, survey.profiles
-    if survey.problems.found or grid is None or profiles is None:
-        raise InputError(survey.problems.found)
-    return Prepared(
-        config,
-        base,
-        directory,
-        grid,
-        CubePlan.make(grid, sources, _mask(config)),
-        {name: source.summary() for name, source in sources.items()},
-        survey.coverage,
-        profiles,
-    )
+    run, base = reading.run, reading.base
+    if isinstance(run, RunFile):
+        directory = directory or (base / run.output.dir).resolve()
+    found = Survey(run, base, directory)
+    found.problems.found += reading.problems
+    _open(found, refresh, inspect)
+    return found
 
 
 @dataclass
-class _Survey:
-    """What could be opened of a run, and what is wrong with the rest."""
+class Survey:
+    """What could be opened of a run, and what is wrong with the rest.
 
+    Attributes
+    ----------
+    directory : Path or None
+        Where the results go, if that is known.
+    """
+
+    run: RunFile | Draft
+    base: Path
+    directory: Path | None
     grid: Grid | None = None
     sources: dict[str, Source] = field(default_factory=dict)
     profiles: Profiles | None = None
     coverage: dict[str, Coverage] = field(default_factory=dict)
     problems: _Problems = field(default_factory=_Problems)
 
+    def prepared(self) -> Prepared:
+        """The run; an `InputError` with all problems if there are any."""
+        if self.problems.found or self.grid is None or self.profiles is None:
+            raise InputError(self.problems.found)
+        assert isinstance(self.run, RunFile) and self.directory is not None
+        return Prepared(
+            self.run,
+            self.base,
+            self.directory,
+            self.grid,
+            CubePlan.make(self.grid, self.sources, _mask(self.run)),
+            {name: source.summary() for name, source in self.sources.items()},
+            self.coverage,
+            self.profiles,
+        )
 
-def _survey(run: RunFile | Draft, base: Path, items: Path | None, refresh: bool, inspect: Inspect | None) -> _Survey:
-    """Open what is named in the sound parts of a run file. `items`: where those found in STAC catalogs are kept."""
-    found, data, outline = _Survey(), base / run.data, None
-    problems = found.problems
+
+def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
+    """Open what is named in the sound parts of a run file."""
+    run, base, problems, outline = found.run, found.base, found.problems, None
+    data = base / run.data
     if domain := run.domain:
         outline = problems.attempt(domain_outline, domain, base)
         if outline is not None:
             found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
     bbox = None if outline is None else _degrees(outline)
+    # A draft may yet get another outline: what is found for it is not kept.
+    items = found.directory / ITEMS if found.directory and isinstance(run, RunFile) else None
     context = Context(bbox, items, refresh, run.covariates)
     for name, spec in _specs(run).items():
         before = len(problems.found)
@@ -208,7 +230,6 @@ def _survey(run: RunFile | Draft, base: Path, items: Path | None, refresh: bool,
         problems.found += _uncovered(run, found)
         if inspect:
             problems.found += inspect(found.grid, found.sources)
-    return found
 
 
 def domain_outline(domain: Domain, base: Path) -> Geometry:
@@ -342,7 +363,7 @@ def _share_within(summary: SourceSummary, x: np.ndarray, y: np.ndarray) -> float
     return float(np.mean((x >= bounds.left) & (x <= bounds.right) & (y >= bounds.bottom) & (y <= bounds.top)))
 
 
-def _uncovered(run: RunFile | Draft, survey: _Survey) -> list[str]:
+def _uncovered(run: RunFile | Draft, survey: Survey) -> list[str]:
     problems = []
     measured = run.observations.at_site if run.observations else {}
     for name, shares in survey.coverage.items():

@@ -29,6 +29,7 @@ from engine.tasks import Progress as Callback
 from pipelines.redact import redacted_text
 
 EVENTS, LOG = "events.jsonl", "gelisol.log"
+_LOG_WIDTH = 160
 _LINE_EVERY_S = 10.0
 _EVENT_EVERY_S = 2.0
 logger = logging.getLogger("gelisol")
@@ -53,7 +54,7 @@ class Display:
     """
 
     def __init__(self, console: Console | None = None, style: str = "auto"):
-        self.console = console or Console(stderr=True)
+        self.console = console or _standard_error()
         self.style = style if style != "auto" else "bars" if self.console.is_terminal else "lines"
         self._events: IO[str] | None = None
         self.steps: dict[str, dict[str, Any]] = {}
@@ -100,7 +101,7 @@ class Display:
         """A table, on the console and in the log."""
         if self.style != "json":
             self.console.print(table)
-        plain = Console(width=160, file=io.StringIO())
+        plain = Console(width=_LOG_WIDTH, file=io.StringIO())
         plain.print(table)
         assert isinstance(plain.file, io.StringIO)
         self.log(plain.file.getvalue().rstrip(), logging.WARNING)
@@ -145,6 +146,12 @@ class Display:
         """What `steps` holds, which is empty afterwards."""
         steps, self.steps = self.steps, {}
         return steps
+
+
+def _standard_error() -> Console:
+    """Where there is no terminal, wide enough for tables to be read in a log."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=_LOG_WIDTH)
 
 
 class _Forward(logging.Handler):

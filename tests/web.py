@@ -30,6 +30,8 @@ class Web:
         If set, the token that every request must bring.
     key : str or None
         If set, the query that every address must carry.
+    index : bool
+        Whether folders are listed, on a page as common servers make it.
     """
 
     folder: Path | None = None
@@ -37,6 +39,7 @@ class Web:
     bearer: str | None = None
     key: str | None = None
     ranges: bool = True
+    index: bool = False
     requests: list[tuple[str, str, int, int]] = field(default_factory=list)
     faults: dict[str, list] = field(default_factory=dict)
     url: str = ""
@@ -121,6 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _file(self, path: str) -> tuple[int, bytes, dict]:
         assert self.web.folder is not None
         file = self.web.folder / path.lstrip("/")
+        if self.web.index and file.is_dir() and path.endswith("/"):
+            rows = "".join(f'<a href="{f.name}{"/" * f.is_dir()}">{f.name}</a>\n' for f in sorted(file.iterdir()))
+            page = f'<html><a href="?C=N;O=D">Name</a> <a href="../">Parent</a>\n{rows}</html>'
+            return 200, page.encode(), {"Content-Type": "text/html"}
         if not file.is_file():
             return 404, b"", {}
         size = file.stat().st_size

@@ -7,8 +7,10 @@ from distributed import Client
 
 from engine.folds.knndm import knndm_folds
 from engine.folds.schemes import block_folds, random_folds
+from engine.kept import run_kept
+from engine.ledger import Scratch
 from engine.seeds import Use, streams
-from engine.tasks import Progress, run_each, silent
+from engine.tasks import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,15 @@ def repeated_folds(
     folds: int,
     repeats: int,
     seed: int,
+    scratch: Scratch | None = None,
     progress: Progress = silent,
 ) -> dict[str, np.ndarray]:
     """Fold numbers of every scheme and repeat, one task each.
+
+    Parameters
+    ----------
+    scratch : Scratch, optional
+        Keeps what is done.
 
     Returns
     -------
@@ -53,18 +61,17 @@ def repeated_folds(
     InputError
         If the sites or their places are too few for the folds, naming the scheme's needs.
     """
-    items = [
-        (scheme, repeat, stream)
+    items = {
+        f"{scheme}-{repeat:04d}": (scheme, stream)
         for scheme in schemes
         for repeat, stream in enumerate(streams(seed, Use.FOLDS, repeats))
-    ]
-    results = run_each(client, _folds, items, places, folds, total=len(items), progress=progress, name="folds")
-    found = {(scheme, repeat): numbers for (scheme, repeat, _), numbers in results}
-    return {scheme: np.stack([found[scheme, repeat] for repeat in range(repeats)]) for scheme in schemes}
+    }
+    found = run_kept(client, _folds, items, places, folds, scratch=scratch, progress=progress, name="folds")
+    return {scheme: np.stack([found[f"{scheme}-{repeat:04d}"] for repeat in range(repeats)]) for scheme in schemes}
 
 
-def _folds(item: tuple[str, int, np.random.SeedSequence], places: Places, k: int) -> np.ndarray:
-    scheme, _, stream = item
+def _folds(item: tuple[str, np.random.SeedSequence], places: Places, k: int) -> np.ndarray:
+    scheme, stream = item
     rng = np.random.default_rng(stream)
     match scheme:
         case "random":

@@ -6,14 +6,13 @@ from pathlib import Path
 from engine.errors import InputError
 from engine.sources.base import MISSING_CLASS, Context, Source, SourceSummary
 from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
-from engine.sources.netcdf import ZARR_SUFFIX, NetcdfSource
+from engine.sources.netcdf import NETCDF_SUFFIXES, NetcdfSource
 from engine.sources.raster import Patchwork, RasterSource, open_rasters
 from engine.sources.remote import place_of
 from engine.sources.spec import SourceSpec, StacSpec
 from engine.sources.stac import open_stac
 from engine.sources.vector import VectorSource
 
-NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ZARR_SUFFIX)
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet")
 
 __all__ = [

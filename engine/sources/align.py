@@ -23,8 +23,10 @@ _PADDING = 4
 _SAMPLES = 33
 _POINTS = (4, 8)
 """Fewest and most points a side on which the pixels under a cell are counted."""
-_MOST_POINTS = 2**22
+MOST_POINTS = 2**22
 """Points that are held at a time."""
+STRIPS_KEPT = 4
+"""So many times `MOST_POINTS` places of pixels are kept for the covariates that follow."""
 _MOST_PIXELS = 2**24
 """Pixels of a source that are read at a time, as long as the target can be cut up."""
 _FEWEST_CELLS = 8
@@ -68,17 +70,31 @@ def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: 
         middle = (height if down else width) // 2
         parts = (target[:middle, :], target[middle:, :]) if down else (target[:, :middle], target[:, middle:])
         return np.concatenate([_warp(read, source, p, resampling, missing) for p in parts], axis=0 if down else 1)
-    pixels, corner = read(window), (window[0].start, window[1].start)
+    pixels = read(window)
     if resampling not in ("average", "mode"):
-        return resample(pixels, corner, source, target, resampling, missing)
+        corner = (window[0].start, window[1].start)
+        return resample(pixels, corner, source, target, resampling, missing, _stride(source, target))
+    known = np.append(pixels.ravel(), pixels.dtype.type(missing))  # the last is that of points without a pixel
     side = _points_per_side(source, target)
-    strips, rows = [], max(1, _MOST_POINTS // (width * side**2))
+    strips, rows = [], max(1, MOST_POINTS // (width * side**2))
     for start in range(0, height, rows):
         strip = target[start : min(start + rows, height), :]
         finer = strip.zoom_to((strip.shape.y * side, width * side))
-        points = resample(pixels, corner, source, finer, "nearest", missing).reshape(-1, side, width, side)
+        nearest = _nearest_pixels(source, finer, (window[0].start, window[1].start), pixels.shape)
+        points = known[nearest].reshape(-1, side, width, side)
         strips.append(_mean(points) if resampling == "average" else _most_frequent(points, int(missing)))
     return np.concatenate(strips)
+
+
+@lru_cache(maxsize=STRIPS_KEPT)
+def _nearest_pixels(source: GeoBox, target: GeoBox, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+    """Place of the pixel nearest to each point among those of a window of the source, int32; -1 where there is none.
+
+    Kept for the covariates that come next, which often have the same pixels: to transform so many points takes longer
+    than all else.
+    """
+    places = np.arange(math.prod(shape), dtype="int32").reshape(shape)
+    return resample(places, corner, source, target, "nearest", -1, _stride(source, target))
 
 
 def _mean(points: np.ndarray) -> np.ndarray:
@@ -149,9 +165,7 @@ def pixels_per_cell(source: GeoBox, grid: GeoBox) -> float:
 
 def source_window(source: GeoBox, target: GeoBox) -> Window | None:
     """The native pixels under a part of the grid, with a margin for the kernel; None if there are none."""
-    box = target.boundingbox
-    x, y = np.meshgrid(np.linspace(*box.range_x, _SAMPLES), np.linspace(*box.range_y, _SAMPLES))
-    cols, rows = _to_pixels(source, target, x, y)
+    cols, rows = _mesh(source, target)
     height, width = source.shape.yx
     known = np.isfinite(cols) & np.isfinite(rows)
     if not known.any():
@@ -169,6 +183,19 @@ def source_window(source: GeoBox, target: GeoBox) -> Window | None:
     if first[0] >= last[0] or first[1] >= last[1]:
         return None
     return slice(first[0], last[0]), slice(first[1], last[1])
+
+
+def _mesh(source: GeoBox, target: GeoBox) -> tuple[np.ndarray, np.ndarray]:
+    """Columns and rows in the source of 33 × 33 points spread over the target."""
+    box = target.boundingbox
+    x, y = np.meshgrid(np.linspace(*box.range_x, _SAMPLES), np.linspace(*box.range_y, _SAMPLES))
+    return _to_pixels(source, target, x, y)
+
+
+def _stride(source: GeoBox, target: GeoBox) -> float:
+    """The most pixels between neighbours of such points; inf where the projection does not reach them all."""
+    mesh = _mesh(source, target)
+    return max(map(_largest_step, mesh)) if np.isfinite(mesh).all() else math.inf
 
 
 @lru_cache(maxsize=64)

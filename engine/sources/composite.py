@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -18,7 +19,7 @@ SEPARATOR = " | "
 
 
 @dataclass(frozen=True)
-class _Composite:
+class Composite:
     """Parts that are each brought onto the grid before they are combined; see `Source`."""
 
     name: str
@@ -40,18 +41,20 @@ class _Composite:
         )
 
     def choose_resampling(self, geobox: GeoBox) -> str:
-        """That of each part, in turn; just the one where they agree."""
+        """That of each plain source that it is made of, in turn; just the one where they agree."""
         chosen = [part.choose_resampling(geobox) for part in self.parts.values()]
-        return chosen[0] if len(set(chosen)) == 1 else SEPARATOR.join(chosen)
+        each = [method for part, text in zip(self.parts.values(), chosen, strict=True) for method in _each(part, text)]
+        return each[0] if len(set(each)) == 1 else SEPARATOR.join(each)
+
+    def methods(self, resampling: str) -> dict[str, str]:
+        """Part → its resampling."""
+        each = iter(_each(self, resampling))
+        return {name: SEPARATOR.join(islice(each, _plain(part))) for name, part in self.parts.items()}
 
     def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
         """Values on a part of the target grid, see `Source.on_grid`."""
-        chosen = resampling.split(SEPARATOR)
-        methods = chosen if len(chosen) > 1 else chosen * len(self.parts)
-        return self.combine(
-            {name: part.on_grid(geobox, method)
-             for (name, part), method in zip(self.parts.items(), methods, strict=True)}
-        )  # fmt: skip
+        methods = self.methods(resampling)
+        return self.combine({name: part.on_grid(geobox, methods[name]) for name, part in self.parts.items()})
 
     @abstractmethod
     def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -67,8 +70,19 @@ class _Composite:
         return ()
 
 
+def _plain(source: Source) -> int:
+    """How many plain sources there are in one."""
+    return sum(map(_plain, source.parts.values())) if isinstance(source, Composite) else 1
+
+
+def _each(source: Source, resampling: str) -> list[str]:
+    """The resampling of each of them."""
+    chosen = resampling.split(SEPARATOR)
+    return chosen if len(chosen) > 1 else chosen * _plain(source)
+
+
 @dataclass(frozen=True)
-class ExpressionSource(_Composite):
+class ExpressionSource(Composite):
     """A formula of other covariates, or of sources of its own."""
 
     def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -78,7 +92,7 @@ class ExpressionSource(_Composite):
 
 
 @dataclass(frozen=True)
-class LayeredSource(_Composite):
+class LayeredSource(Composite):
     """Soil layers averaged over a depth interval, each weighted by its thickness within it."""
 
     weights: tuple[float, ...] = ()

@@ -1,5 +1,6 @@
 """From stored values to measurements: fill codes, scale and offset, classes."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,21 @@ from engine.sources.spec import SourceSpec
 
 @dataclass(frozen=True)
 class Declared:
-    """What a file, or a catalogue of it, says of its encoding; None where it says nothing."""
+    """What a file, or a catalogue of it, says of its encoding; None where it says nothing.
+
+    Attributes
+    ----------
+    nodata : tuple of float or None
+        Numbers that mean missing. NaN and infinity do so without being told, and are left out.
+    """
 
     nodata: tuple[float, ...] | None = None
     scale: float | None = None
     offset: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.nodata is not None:
+            object.__setattr__(self, "nodata", tuple(code for code in self.nodata if math.isfinite(code)))
 
     def over(self, other: "Declared") -> "Declared":
         """What is said here, and where nothing is, by the other."""
@@ -43,8 +54,7 @@ def decode(stored: np.ndarray, spec: SourceSpec, declared: Declared) -> np.ndarr
     missing = ~np.isfinite(values)
     for code in (*(declared.nodata or ()), *_as_tuple(spec.nodata)):
         # A float32 file stores the rounded code; NumPy compares a Python float in the precision of the array.
-        if np.isfinite(code):
-            missing |= stored == float(code)
+        missing |= stored == float(code)
     if spec.valid_range:
         low, high = spec.valid_range
         missing |= (values < low) | (values > high)

@@ -17,6 +17,7 @@ _PLACEHOLDERS = {
     "{day}": r"(?P<day>\d{2})",
     "{doy}": r"(?P<doy>\d{3})",
 }
+_UNLISTED = ". A web server must list the folder on a page for a pattern; else name every file (`href: [A, B]`)"
 
 
 @dataclass(frozen=True, order=True)
@@ -54,7 +55,8 @@ def find(name: str, spec: SourceSpec, base: Path) -> dict[Place, Step]:
             found.update(matches)
         else:
             what = "no file matches" if _is_pattern(href) else "no such file:"
-            problems.append(f"covariates.{name}.href: {what} {place_of(href, base)}")
+            hint = _UNLISTED if _is_pattern(href) and href.startswith("http") else ""
+            problems.append(f"covariates.{name}.href: {what} {place_of(href, base)}{hint}")
     if problems:
         raise InputError(problems)
     wanted = {path: step for path, step in found.items() if step.wanted(spec)}

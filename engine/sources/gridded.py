@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -40,7 +40,7 @@ class GriddedSource(ABC):
         The whole native grid, north up.
     """
 
-    name: str
+    name: str = field(compare=False)  # sources that read the same are equal
     spec: SourceSpec
     geobox: GeoBox
 

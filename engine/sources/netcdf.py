@@ -1,7 +1,7 @@
 """NetCDF files and Zarr stores: a variable on latitude and longitude (or projected x and y), often a time series."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -25,14 +25,18 @@ from engine.sources.files import Step, find, none_wanted
 from engine.sources.gridded import GriddedSource
 from engine.sources.patience import RemoteError, persistently, reason, unsigned
 from engine.sources.reduce import order_of, reducer_of
-from engine.sources.remote import Place, Remote, fsspec_options, open_remote
+from engine.sources.remote import ZARR_SUFFIX, Place, Remote, fsspec_options, open_remote
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import shown
 
+NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ZARR_SUFFIX)
 _X_NAMES = ("lon", "longitude", "x")
 _Y_NAMES = ("lat", "latitude", "y")
 _TIME_NAMES = ("time", "month", "t", "year", "valid_time")
-ZARR_SUFFIX = ".zarr"
+_CONSOLIDATE = (
+    "A Zarr store behind http(s):// needs consolidated metadata, since web servers list no folders: make them with "
+    "`zarr.consolidate_metadata`, or fetch the store"
+)
 _UNEVEN = 0.01
 """Share of a pixel by which the spacing of coordinates may vary: rounding in float32."""
 
@@ -72,13 +76,35 @@ class NetcdfFile:
 
 @dataclass(frozen=True)
 class NetcdfSource(GriddedSource):
-    """A variable in one or more files in the order of time."""
+    """A variable in one or more files in the order of time.
+
+    Attributes
+    ----------
+    listed : str or None
+        Fingerprint of the catalogue's items that the files are from.
+    """
 
     files: tuple[NetcdfFile, ...]
+    listed: str | None = None
 
     @classmethod
     def open(cls, name: str, spec: SourceSpec, base: Path) -> "NetcdfSource":
+        """The files that an entry names; see `of_files`."""
+        found = {path: (dated, Declared()) for path, dated in find(name, spec, base).items()}
+        return cls.of_files(name, spec, found)
+
+    @classmethod
+    def of_files(
+        cls, name: str, spec: SourceSpec, found: Mapping[Place, tuple[Step, Declared]], listed: str | None = None
+    ) -> "NetcdfSource":
         """Read the coordinates and attributes of every file.
+
+        Parameters
+        ----------
+        found : mapping
+            File → its date, as far as it does not tell itself, and what a catalogue says of its encoding.
+        listed : str, optional
+            Fingerprint of the catalogue's items that the files are from.
 
         Raises
         ------
@@ -89,7 +115,7 @@ class NetcdfSource(GriddedSource):
         problems: list[str] = []
         geoboxes: list[GeoBox] = []
         every: list[Step] = []
-        for path, dated in find(name, spec, base).items():
+        for path, (dated, told) in found.items():
             where = f"covariates.{name}: {shown(path)}"
             try:
                 with _open(path, where) as dataset:
@@ -101,7 +127,8 @@ class NetcdfSource(GriddedSource):
                 continue
             geoboxes.append(geobox)
             every += [step for _, step in steps]
-            files.append(NetcdfFile(path, axes, declared, tuple((i, s) for i, s in steps if s.wanted(spec))))
+            wanted = tuple((i, step) for i, step in steps if step.wanted(spec))
+            files.append(NetcdfFile(path, axes, told.over(declared), wanted))
             if geobox != geoboxes[0]:
                 problems.append(f"{where}: is on another grid than {files[0].path.name}")
         if problems:
@@ -110,7 +137,7 @@ class NetcdfSource(GriddedSource):
         if not kept:
             raise InputError(none_wanted(name, spec, every, "time steps"))
         check_steps(name, spec, [step for file in kept for _, step in file.steps])
-        return cls(name, spec, geoboxes[0], tuple(kept))
+        return cls(name, spec, geoboxes[0], tuple(kept), listed)
 
     def steps(self) -> Iterable[Step]:
         """Every time step, in the order of time."""
@@ -123,7 +150,7 @@ class NetcdfSource(GriddedSource):
 
     def summary(self) -> SourceSummary:
         """Describe the source without reading its values."""
-        return self.describe(tuple(file.path for file in self.files), list(self.steps()))
+        return replace(self.describe(tuple(file.path for file in self.files), list(self.steps())), listed=self.listed)
 
     def read(self, window: Window) -> np.ndarray:
         """Decoded values of a window, reduced over time."""
@@ -216,6 +243,8 @@ def _dataset(path: Place) -> tuple[xr.Dataset, Any]:
 
 
 def _variable(dataset: xr.Dataset, spec: SourceSpec, where: str) -> xr.DataArray:
+    if not dataset.variables:
+        raise InputError(f"{where}: no array is found in it. {_CONSOLIDATE}")
     gridded = [str(v) for v in dataset.data_vars if dataset[v].ndim >= 2]
     name = spec.variable or (gridded[0] if len(gridded) == 1 else None)
     if name is None:

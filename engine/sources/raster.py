@@ -1,7 +1,7 @@
 """Raster files as one source: the tiles of a mosaic, a dated set of them, or mosaics on several pixel grids."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Self
@@ -96,7 +96,7 @@ class RasterSource(GriddedSource):
 class Patchwork:
     """Mosaics on several pixel grids (UTM zones, latitude bands), each warped; the first that has a value counts."""
 
-    name: str
+    name: str = field(compare=False)
     spec: SourceSpec
     parts: tuple[RasterSource, ...]
 

@@ -4,10 +4,12 @@ Rasters go through GDAL (`/vsicurl/`, `/vsis3/`), everything else through fsspec
 environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AWS_NO_SIGN_REQUEST`, …; see `signing` for those of archives).
 """
 
+import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +24,9 @@ from engine.sources.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, pers
 from engine.sources.signing import Access
 
 SCHEMES = ("http", "https", "s3")
+ZARR_SUFFIX = ".zarr"
+_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
+"""What a Zarr store has one of at its root."""
 
 
 @dataclass(frozen=True, order=True)
@@ -90,13 +95,13 @@ def _filesystem(scheme: str) -> Any:
 
 
 def fsspec_options(url: str) -> dict[str, Any]:
-    """Time-outs of fsspec's file system of an address; credentials it finds in the environment itself."""
+    """Time-outs and, on web servers, token of fsspec's file system of an address; it finds an object store's itself."""
     if url.startswith("s3:"):
         return {"anon": _anonymous(), "config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S}}
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
-    return {"client_kwargs": {"timeout": timeout, "trust_env": True}}
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}, **_headers(url)}
 
 
 def _anonymous() -> bool:
@@ -105,7 +110,30 @@ def _anonymous() -> bool:
 
 @lru_cache(maxsize=4096)
 def _info(url: str) -> dict[str, Any]:
+    if Remote(url).suffix == ZARR_SUFFIX:
+        return _info_of_store(url.rstrip("/"))
     return persistently(lambda: dict(filesystem(url).info(url, **_headers(url))), unsigned(url))
+
+
+def _info_of_store(url: str) -> dict[str, Any]:
+    """Of a Zarr store: of all its objects, or, on a web server, which has no folders, of its metadata."""
+    if not url.startswith("s3:"):
+        return {**_first_info([f"{url}/{name}" for name in _METADATA]), "size": 0}
+    objects = persistently(lambda: filesystem(url).find(url, detail=True), url)
+    if not objects:
+        raise FileNotFoundError(url)
+    digest = hashlib.sha256()
+    for name, facts in sorted(objects.items()):
+        digest.update(f"{name}\0{facts.get('size')}\0{facts.get('ETag')}\n".encode())
+    return {"size": sum(facts.get("size") or 0 for facts in objects.values()), "ETag": digest.hexdigest()[:16]}
+
+
+def _first_info(urls: list[str]) -> dict[str, Any]:
+    """Of the first of some files that is there."""
+    for url in urls:
+        with suppress(FileNotFoundError):
+            return _info(url)
+    raise FileNotFoundError(urls[0].rpartition("/")[0])
 
 
 def _headers(url: str) -> dict[str, Any]:
@@ -119,10 +147,16 @@ def forget() -> None:
 
 
 def find_remote(pattern: str) -> list[str]:
-    """Addresses that fit a pattern with `*` and `?`; on servers that list their files."""
-    found = persistently(lambda: filesystem(pattern).glob(pattern), unsigned(pattern))
-    scheme = urlsplit(pattern).scheme
-    return sorted(p if "://" in p else f"{scheme}://{p}" for p in found)
+    """Addresses whose last part fits a pattern with `*`; a web server must list the folder on a page."""
+    if pattern.startswith("s3:"):
+        found = persistently(lambda: filesystem(pattern).glob(pattern), pattern)
+        return sorted(f"s3://{path}" for path in found)
+    folder, _, name = pattern.rpartition("/")
+    # fsspec's own `glob` takes a server that is busy or refuses for an empty folder.
+    with suppress(FileNotFoundError):
+        listed = persistently(lambda: filesystem(pattern).ls(f"{folder}/", detail=False), unsigned(f"{folder}/"))
+        return sorted(url for url in listed if fnmatchcase(Remote(url).name, name))
+    return []
 
 
 def open_remote(place: Remote, block: int = 2**20) -> Any:

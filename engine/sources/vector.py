@@ -1,7 +1,7 @@
 """Polygons with a class code, turned into the class that covers most of each cell."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -17,7 +17,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.features import rasterize
 
 from engine.errors import InputError
-from engine.grid import crs_of, parse_crs
+from engine.grid import Grid, crs_of, parse_crs
 from engine.sources.align import source_window
 from engine.sources.base import SourceSummary
 from engine.sources.files import find
@@ -34,7 +34,7 @@ SUBCELLS = 5
 class VectorSource:
     """Polygons of one layer; see `Source`."""
 
-    name: str
+    name: str = field(compare=False)
     spec: SourceSpec
     path: Place
 
@@ -74,6 +74,11 @@ class VectorSource:
         polygons = self._dense()
         codes = polygons[self.spec.attribute][self._classes(polygons) == 0]
         return tuple(code for code, _ in Counter(map(str, codes)).most_common())
+
+    def classes_within(self, grid: Grid) -> set[int]:
+        """Numbers of the classes of which some polygon touches the domain."""
+        polygons = _near(self._dense(), grid.geobox)
+        return set(self._classes(polygons[polygons.intersects(grid.outline.geom)]).tolist()) - {0}
 
     def _polygons(self) -> gpd.GeoDataFrame:
         return read_polygons(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, f"covariates.{self.name}")
@@ -129,12 +134,9 @@ def read_polygons(path: Place, layer: str | None, attribute: str | None, crs: st
     """Read a vector file with a CRS; `key` names it in errors."""
     try:
         with on_disk(path) as file:
-            options = {"layer": layer} if layer else {}
-            polygons = gpd.read_parquet(file) if file.suffix == ".parquet" else gpd.read_file(file, **options)
+            polygons = _read(file, layer, f"{key}: {shown(path)}")
     except (RemoteError, FileNotFoundError) as error:
         raise InputError(f"{key}: {shown(path)}: cannot be fetched ({reason(error)})") from error
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        raise InputError(f"{key}: {shown(path)}: cannot be read as polygons ({error}). Is the file whole?") from error
     if "geometry" not in polygons or polygons.empty:
         raise InputError(f"{key}: {path}: holds no geometries")
     if attribute is not None and attribute not in polygons:
@@ -145,6 +147,15 @@ def read_polygons(path: Place, layer: str | None, attribute: str | None, crs: st
     if polygons.crs is None:
         raise InputError(f"{key}: {path}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
     return polygons[polygons.geometry.notna() & ~polygons.geometry.is_empty]
+
+
+def _read(file: Path, layer: str | None, where: str) -> gpd.GeoDataFrame:
+    options = {"layer": layer} if layer else {}
+    try:
+        return gpd.read_parquet(file) if file.suffix == ".parquet" else gpd.read_file(file, **options)
+    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
+        text = str(error).replace(str(file), file.name)  # which may be a copy
+        raise InputError(f"{where}: cannot be read as polygons ({text}). Is the file whole?") from error
 
 
 def _spacing(crs: CRS) -> float:

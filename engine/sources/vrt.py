@@ -1,5 +1,6 @@
 """GDAL virtual rasters: a window of a source in the place of the whole, warped with exact coordinates."""
 
+import math
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -10,12 +11,22 @@ from rasterio.io import MemoryFile
 
 from engine.grid import crs_of
 
-_BANDS = {"float32": "Float32", "uint8": "Byte"}
+_BANDS = {"float32": "Float32", "uint8": "Byte", "int32": "Int32"}
 _KERNELS = {"nearest": "NearestNeighbour", "bilinear": "Bilinear", "cubic": "Cubic"}
 
 
+_MOST_EXTRA = 256
+"""Pixels by which GDAL's window may be wider than it needs to be, rather than found from every point."""
+
+
 def resample(
-    pixels: np.ndarray, corner: tuple[int, int], source: GeoBox, target: GeoBox, kernel: str, missing: float
+    pixels: np.ndarray,
+    corner: tuple[int, int],
+    source: GeoBox,
+    target: GeoBox,
+    kernel: str,
+    missing: float,
+    stride: float = math.inf,
 ) -> np.ndarray:
     """Values of the nearest pixels, or interpolated between them, at the cell centres of the target.
 
@@ -24,7 +35,7 @@ def resample(
 
     Parameters
     ----------
-    pixels : ndarray of float32 or uint8, dims (y, x)
+    pixels : ndarray of float32, uint8 or int32, dims (y, x)
         A window of the source that holds all pixels which the kernel touches.
     corner : (int, int)
         Row and column of the window in the source.
@@ -33,6 +44,8 @@ def resample(
     kernel : {"nearest", "bilinear", "cubic"}
     missing : float
         Value of a missing pixel, NaN or a code. Missing pixels take no part in an interpolation.
+    stride : float
+        Pixels between neighbours among 33 × 33 points spread over the target, at most; inf where that is not known.
 
     Returns
     -------
@@ -50,7 +63,7 @@ def resample(
         ) as file:
             file.write(pixels, 1)
         whole = _placed(memory.name, pixels.shape, corner, source, band, missing)
-        with rasterio.open(_warped(whole, source, target, kernel, band, missing)) as warped:
+        with rasterio.open(_warped(whole, source, target, kernel, band, missing, stride)) as warped:
             return warped.read(1)
 
 
@@ -66,11 +79,14 @@ def _placed(
 </VRTRasterBand></VRTDataset>"""
 
 
-def _warped(whole: str, source: GeoBox, target: GeoBox, kernel: str, band: str, missing: float) -> str:
-    """The target. The pixels to read are found from all points of it: a few along its edge miss those beside a pole.
+def _warped(whole: str, source: GeoBox, target: GeoBox, kernel: str, band: str, missing: float, stride: float) -> str:
+    """The target. GDAL's own tools put an approximation between it and the transformer, and rasterio insists on one.
 
-    GDAL's own tools put an approximation between it and the transformer, and rasterio insists on one.
+    The pixels to read are found from points on a mesh, with as much around them as can lie between two points; where
+    that is a lot, such as around a pole, from all points, which are then transformed twice.
     """
+    extra = 8 + 2 * stride
+    steps, extra = ("32", math.ceil(extra)) if extra <= _MOST_EXTRA else ("ALL", 8)
     return f"""<VRTDataset rasterXSize="{target.shape.x}" rasterYSize="{target.shape.y}" subClass="VRTWarpedDataset">
 <GeoTransform>{_numbers(target.affine)}</GeoTransform>
 <VRTRasterBand dataType="{band}" band="1" subClass="VRTWarpedRasterBand">
@@ -78,7 +94,8 @@ def _warped(whole: str, source: GeoBox, target: GeoBox, kernel: str, band: str, 
 <GDALWarpOptions>
 <ResampleAlg>{_KERNELS[kernel]}</ResampleAlg><WorkingDataType>{band}</WorkingDataType>
 <Option name="INIT_DEST">NO_DATA</Option><Option name="XSCALE">1</Option><Option name="YSCALE">1</Option>
-<Option name="SAMPLE_GRID">YES</Option><Option name="SAMPLE_STEPS">ALL</Option><Option name="SOURCE_EXTRA">8</Option>
+<Option name="SAMPLE_GRID">YES</Option><Option name="SAMPLE_STEPS">{steps}</Option>
+<Option name="SOURCE_EXTRA">{extra}</Option>
 <SourceDataset relativeToVRT="0">{escape(whole)}</SourceDataset>
 <Transformer><GenImgProjTransformer>
 <SrcGeoTransform>{_numbers(source.affine)}</SrcGeoTransform>

@@ -34,6 +34,8 @@ from pipelines.soil_carbon.training import TrainingTable
 UNITS = "kg m-2"
 NO_CARBON = 0.0
 """Least density that there can be: prediction intervals do not reach below it."""
+_RANGE = "range_km"
+"""Name under which the range of spatial correlation is kept."""
 DOMAIN_POINTS = 5000
 """Random cells that stand for the prediction area in the fold scheme knndm."""
 
@@ -102,7 +104,10 @@ class Modelling:
                     candidates.append(Candidate(family, {}))
                     continue
                 try:
-                    tuned = tune(self.client, family, training.x, training.y, validation.folds, stream)
+                    tuned = tune(
+                        self.client, family, training.x, training.y, validation.folds, stream,
+                        self.scratch.inner("search"), family.name,
+                    )  # fmt: skip
                 except FitError as error:
                     self._leave_out(family, error)
                     continue
@@ -122,7 +127,7 @@ class Modelling:
         with self.display.stage("folds", "repeats") as progress:
             folds = repeated_folds(
                 self.client, validation.schemes, places, folds=validation.folds, repeats=validation.repeats, seed=seed,
-                progress=progress,
+                scratch=self.scratch.inner("folds"), progress=progress,
             )  # fmt: skip
         return folds, places
 
@@ -132,7 +137,11 @@ class Modelling:
         if validation.block_km:
             return validation.block_km
         largest = default_block_size_km(float(grid.outline.area) / 1e6, validation.folds)
-        range_km = fit_variogram(lon, lat, self.training.y, rng).range_km
+        kept = self.scratch.inner("folds")
+        if (found := kept.load(_RANGE)) is None:
+            found = np.array(fit_variogram(lon, lat, self.training.y, rng).range_km)
+            kept.save(_RANGE, found)
+        range_km = float(found)
         return min(range_km, largest) if range_km > 0 else largest
 
     def _leave_out(self, family: Family, error: FitError) -> None:
@@ -173,7 +182,7 @@ class Modelling:
             rows = np.concatenate([held_out.predicted[c.family.name, scheme].T[..., None] for c in chosen], axis=-1)
             repeats = rows.shape[1]
             weights = stack_weights(rows.reshape(-1, len(chosen)), np.repeat(held_out.observed, repeats))
-        members = []
+        members: list[Member] = []
         for candidate, weight, stream in zip(
             chosen, weights, streams(self.model.seed, Use.TUNING, len(chosen)), strict=True
         ):
@@ -181,8 +190,9 @@ class Modelling:
             if parameters is None:
                 folds = self.model.validation.folds
                 parameters = tune(
-                    self.client, candidate.family, self.training.x, self.training.y, folds, stream
-                ).parameters
+                    self.client, candidate.family, self.training.x, self.training.y, folds, stream,
+                    self.scratch.inner("search"), f"{candidate.family.name}-{len(members)}",
+                ).parameters  # fmt: skip
             members.append(Member(family=candidate.family, parameters=dict(parameters), weight=float(weight)))
         self.display.say(f"mapped: {name} ({', '.join(f'{m.family.name} {m.parameters}' for m in members)})")
         return members
@@ -223,7 +233,7 @@ class Modelling:
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
                 {scheme: rows[:repeats] for scheme, rows in folds.items()},
                 outputs=self.prepared.config.depth_labels, replicates=self.model.replicates, seed=self.model.seed,
-                least=NO_CARBON, progress=progress,
+                least=NO_CARBON, scratch=self.scratch, progress=progress,
             )  # fmt: skip
         with staged(self.path("coverage.csv")) as stage:
             table.to_csv(stage, index=False)

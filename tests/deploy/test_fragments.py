@@ -38,7 +38,28 @@ def test_the_image_has_the_versions_that_are_tested():
     image, ours = pins(ROOT / "deploy" / "docker" / "requirements.lock"), pins(ROOT / "requirements.lock")
     assert len(image) > 100
     assert {name: version for name, version in image.items() if ours.get(name) != version} == {}
-    assert not {"pytest", "moto", "mypy"} & set(image)
+    assert not {"pytest", "moto", "mypy", "pip-audit"} & set(image)
+
+
+@pytest.mark.parametrize(
+    ("entry", "complaint"),
+    [
+        ("a==1 \\\n    --hash=sha256:00", ""),
+        ("a==1 ; python_full_version < '3.12' \\\n    --hash=sha256:00 \\\n    --hash=sha256:11", ""),
+        ("a==1", "2: a==1 is not pinned, or without a hash"),
+        ("a>=1 \\\n    --hash=sha256:00", "2: a>=1 is not pinned"),
+        ("a==1 \\\nb==1 \\\n    --hash=sha256:00", "3: a==1 is without a hash"),
+        ("a @ https://example.org/a.whl \\\n    --hash=sha256:00", "2: names an address"),
+        ("--extra-index-url there", "2: names an address or an index"),
+    ],
+)
+def test_locks_hold_hashes_and_no_addresses(tmp_path, entry, complaint):
+    (tmp_path / "some.lock").write_text(f"# pinned\n{entry}\n")
+    pinned = ["make", "-s", "-C", ROOT, "pinned"]
+    done = subprocess.run([*pinned, f"LOCKS={tmp_path / 'some.lock'}"], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) == (complaint == ""), done.stderr
+    assert complaint in done.stdout
+    assert subprocess.run(pinned, check=False).returncode == 0
 
 
 def test_the_image_is_pinned_slim_and_not_root():

@@ -1,8 +1,14 @@
 """A look at the values before a run: what cannot be right is named, with what may mend it."""
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
+import shapely
+import small_run
+from pyproj import Transformer
 from small_run import SmallRun
+from web import serving
 
 from engine.sources.spec import SourceSpec
 from pipelines.inspection import Inspection, patches
@@ -71,6 +77,66 @@ def test_check_names_every_doubt_with_all_other_problems(run: SmallRun, gelisol)
     run.set("covariates.mat.expected", [200, 320])
     run.set("covariates.ai.href", "ai.tif")
     assert gelisol("check", run.path).exit_code == 0
+
+
+def test_what_could_be_opened_is_shown_beside_the_problems(run: SmallRun, gelisol, finished):
+    run.set("covariates.ai.href", "gone.tif")
+    result = gelisol("check", run.path, "--out", finished)
+    assert result.exit_code == 1 and result.stderr.startswith("1 problem with the input:")
+    rows = [line.split("│")[1].strip() for line in result.stdout.splitlines() if line.startswith("│")]
+    assert rows[:3] == ["mat", "tn", "vegetation"] and {"cells", "train"} <= set(rows)
+    assert {"ai", "memory"}.isdisjoint(rows)
+    assert "40 sites, 80 layers" in result.stdout
+    assert "done before; kept if nothing changes that it depends on" in result.stdout
+    run.set("model.replicates", -5)  # what is no run file at all is a draft
+    run.set("domain.boundary", "gone.geojson")
+    result = gelisol("check", run.path)
+    assert result.exit_code == 1 and result.stderr.startswith("3 problems with the input:")
+    assert "Sources" in result.stdout and "Grid" not in result.stdout and "nan" not in result.stdout
+
+
+def notes(output: str) -> list[str]:
+    return [line for line in output.splitlines() if ": class " in line]
+
+
+def test_classes_of_polygons_that_are_nowhere_in_the_domain(run: SmallRun, gelisol):
+    frame = gpd.read_file(run.data / "vegetation.gpkg")
+    far, small = shapely.box(130, 50, 131, 51), shapely.box(121.5, 50.6, 121.51, 50.61)  # than a cell
+    pd.concat([frame, gpd.GeoDataFrame({"code": [4, 5]}, geometry=[far, small], crs=4326)]).to_file(
+        run.data / "vegetation.gpkg"
+    )
+    classes = {"forest": [1, 2], "grassland": [3], "far": [4], "pond": [5], "bog": [77, 78]}
+    run.set("covariates.vegetation.classes", classes)
+    result = gelisol("check", run.path)
+    assert result.exit_code == 0, result.output
+    assert notes(result.stdout) == [
+        "vegetation: class far: none of its codes (4) occurs in the domain",
+        "vegetation: class bog: none of its codes (77, 78) occurs in the domain",
+    ]
+
+
+def test_classes_of_rasters_that_are_nowhere_in_the_domain(run: SmallRun, gelisol):
+    """One class in a single pixel, another in a corner that the outline cuts off, a third not at all."""
+    codes = np.full((120, 200), 1, "uint8")
+    codes[50, 120] = 2
+    inside = small_run._grid(0.025)
+    x, y = Transformer.from_crs(4326, small_run.CRS, always_xy=True).transform(*inside)
+    codes[(x < -115_000) & (y > 90_000)] = 3
+    small_run.write_geotiff(run.data / "cover.tif", 0.025, codes, "uint8", nodata=0)
+    entry = {"href": "cover.tif", "classes": {"most": [1], "one": [2], "corner": [3], "none": [4]}}
+    run.set("covariates.cover", entry)
+    result = gelisol("check", run.path)
+    assert result.exit_code == 0, result.output
+    assert notes(result.stdout) == [
+        f"cover: class {name}: none of its codes ({code}) occurs in the domain"
+        for name, code in (("corner", 3), ("none", 4))
+    ]
+    with serving(folder=run.data) as web:  # over a network no more is read than the patches
+        run.set("covariates.cover.href", f"{web.url}/cover.tif")
+        result = gelisol("check", run.path)
+    assert [n.partition(") ")[2] for n in notes(result.stdout)] == [
+        "was met where it was looked at, in small patches"
+    ] * 3
 
 
 def test_damage_inside_a_file_is_found_before_the_run(run: SmallRun, gelisol):

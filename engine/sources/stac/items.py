@@ -1,7 +1,6 @@
 """What an item says of one of its assets: where it is, when, on which pixel grid and how its values are encoded."""
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,17 @@ from pyproj.exceptions import CRSError
 from engine.errors import InputError
 from engine.sources.decode import Declared
 from engine.sources.files import Step
+from engine.sources.netcdf import NETCDF_SUFFIXES
 from engine.sources.patience import unsigned
-from engine.sources.remote import Place, place_of
+from engine.sources.remote import ZARR_SUFFIX, Place, place_of
 from engine.sources.spec import SourceSpec
 from engine.sources.stac.search import Item, asset_keys, span
 
 _LONG_DAYS = 400
 """An item over more days is a mean of years and has no date."""
-_IMAGES = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf", "application/netcdf")
+_IMAGES = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf")
+_NETCDF = ("application/netcdf", "application/x-netcdf")
+_ZARR = ("application/vnd+zarr", "application/vnd.zarr")
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Asset:
     ----------
     geobox : GeoBox or None
         Its pixel grid, if the item gives it (projection extension).
+    media : str
+        What it is said to be, e.g. image/tiff; "" where nothing is said.
     """
 
     item: str
@@ -40,6 +44,17 @@ class Asset:
     geobox: GeoBox | None
     declared: Declared
     units: str | None = None
+    media: str = ""
+
+    @property
+    def holds_arrays(self) -> bool:
+        """Whether it is NetCDF or Zarr, by what is said of it or by its name."""
+        return self.media in (*_NETCDF, *_ZARR) or self.place.suffix.lower() in NETCDF_SUFFIXES
+
+    @property
+    def is_unnamed_zarr(self) -> bool:
+        """Whether it is a Zarr store whose name does not say so."""
+        return self.media in _ZARR and self.place.suffix.lower() != ZARR_SUFFIX
 
 
 def choose_asset(name: str, spec: SourceSpec, items: list[Item]) -> str:
@@ -71,7 +86,9 @@ def choose_asset(name: str, spec: SourceSpec, items: list[Item]) -> str:
 def data_assets(keys: dict[str, dict[str, Any]]) -> list[str]:
     """Assets that are data rather than pictures or descriptions."""
     by_role = [key for key, asset in keys.items() if "data" in (asset.get("roles") or ())]
-    by_type = [key for key, asset in keys.items() if str(asset.get("type", "")).startswith(_IMAGES)]
+    by_type = [
+        key for key, asset in keys.items() if str(asset.get("type", "")).startswith((*_IMAGES, *_NETCDF, *_ZARR))
+    ]
     return by_role or by_type
 
 
@@ -88,6 +105,7 @@ def describe(item: Item, key: str, collection: Item, spec: SourceSpec, base: Pat
         geobox=_geobox(asset, item.get("properties", {})),
         declared=declared.over(general_declared),
         units=units or general_units,
+        media=str(asset.get("type") or general.get("type") or "").partition(";")[0].strip(),
     )
 
 
@@ -101,17 +119,11 @@ def encoding(asset: dict[str, Any], band: int = 1) -> tuple[Declared, str | None
 
     nodata, scale, offset = first("nodata"), first("raster:scale", "scale"), first("raster:offset", "offset")
     declared = Declared(
-        nodata=None if nodata is None else _codes(nodata),
+        nodata=None if nodata is None else (float(nodata),),
         scale=None if scale is None else float(scale),
         offset=None if offset is None else float(offset),
     )
     return declared, first("unit")
-
-
-def _codes(nodata: Any) -> tuple[float, ...]:
-    """A missing value as a number; NaN needs no code."""
-    value = float(nodata)
-    return () if math.isnan(value) else (value,)
 
 
 def _step(item: Item) -> Step:

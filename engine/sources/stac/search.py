@@ -112,7 +112,11 @@ def open_catalog(address: str) -> pystac.Catalog:
         document = io.read_json(address)
         if document.get("conformsTo"):
             return Client.open(address, stac_io=io, timeout=(CONNECT_S, READ_S))
-        root = pystac.read_dict(document, href=address, stac_io=io)
+        if document.get("type") == "Collection":  # which pystac-client takes for one of an API
+            root: Any = pystac.Collection.from_dict(document, href=address)
+            root.set_root(root)
+        else:
+            root = pystac.read_dict(document, href=address, stac_io=io)
     except FileNotFoundError as error:
         raise RemoteError(f"{address}: no such file") from error
     except (APIError, OSError, pystac.STACError, ValueError, KeyError, TypeError) as error:

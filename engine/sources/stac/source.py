@@ -6,14 +6,16 @@ from typing import Any
 from engine.errors import InputError
 from engine.sources.base import Context, Source
 from engine.sources.files import none_wanted
-from engine.sources.patience import RemoteError
+from engine.sources.netcdf import NetcdfSource
+from engine.sources.patience import RemoteError, unsigned
 from engine.sources.raster import assemble
+from engine.sources.remote import Remote, is_remote
 from engine.sources.signing import Access, rule_for
 from engine.sources.spec import SourceSpec
 from engine.sources.stac import kept
 from engine.sources.stac.items import Asset, choose_asset, describe
 from engine.sources.stac.search import Item, find_items
-from engine.sources.tiles import RasterFile, read_headers
+from engine.sources.tiles import RasterFile, read_headers, shown
 
 
 def open_stac(name: str, spec: SourceSpec, base: Path, context: Context) -> Source:
@@ -27,11 +29,14 @@ def open_stac(name: str, spec: SourceSpec, base: Path, context: Context) -> Sour
     assert spec.stac is not None
     collection, items = _items(name, spec, base, context)
     key = choose_asset(name, spec, items)
+    _require_reachable(name, items, key)
     assets = [describe(item, key, collection, spec, base) for item in items]
+    access = Access(spec.stac.sign or rule_for(spec.stac.api), spec.stac.collection)
+    if any(asset.holds_arrays for asset in assets):
+        return _open_arrays(name, spec, assets, access, kept.fingerprint(items, key))
     wanted = [asset for asset in assets if asset.step.wanted(spec)]
     if not wanted:
         raise InputError(none_wanted(name, spec, [asset.step for asset in assets], "items"))
-    access = Access(spec.stac.sign or rule_for(spec.stac.api), spec.stac.collection)
     files = _files(name, spec, wanted, access)
     return assemble(name, spec, files, many=spec.grids != "one", listed=kept.fingerprint(items, key))
 
@@ -67,6 +72,44 @@ def _query(spec: SourceSpec, context: Context) -> dict[str, Any]:
     entry = spec.stac.model_dump(mode="json", exclude={"sign"})
     return {**entry, "period": list(spec.period or ()), "baseline": list(spec.baseline or ()),
             "bbox": [round(v, 6) for v in context.bbox or ()]}  # fmt: skip
+
+
+def _open_arrays(name: str, spec: SourceSpec, assets: list[Asset], access: Access, listed: str) -> Source:
+    """NetCDF files or Zarr stores: one series on one grid, dated by themselves, else by their items."""
+    problems = []
+    for asset in assets:
+        where = f"covariates.{name}: item {asset.item}: {shown(asset.place)}"
+        if not asset.holds_arrays:
+            problems.append(f"{where}: is {asset.media or 'a raster'}, while others are NetCDF or Zarr; use a `query`")
+        elif asset.is_unnamed_zarr:
+            problems.append(f"{where}: is {asset.media}, but a Zarr store is only known by a name that ends in .zarr")
+        elif isinstance(asset.place, Remote) and _needs_more(access, asset.place.url):
+            problems.append(
+                f"{where}: is NetCDF or Zarr that needs a signature or token, which only rasters are read with; "
+                "fetch the files and name them with `href`"
+            )
+    if problems:
+        raise InputError(problems)
+    return NetcdfSource.of_files(name, spec, {a.place: (a.step, a.declared) for a in assets}, listed)
+
+
+def _needs_more(access: Access, url: str) -> bool:
+    """Whether a file is unlocked by more than the token that its host is always given."""
+    if access.rule == "planetary_computer":
+        return url.startswith("http")
+    return access.bearer(url) is not None and Access().bearer(url) is None
+
+
+def _require_reachable(name: str, items: list[Item], key: str) -> None:
+    """Assets lie on this machine's disks, on web servers or in S3-compatible stores."""
+    hrefs = {item["id"]: item["assets"][key]["href"] for item in items if key in item["assets"]}
+    if problems := [
+        f"covariates.{name}: item {identity}: {unsigned(href)}: only http(s):// and s3:// can be read. Choose another "
+        "asset (`stac.asset`), or fetch the files and name them with `href`"
+        for identity, href in hrefs.items()
+        if "://" in href and not is_remote(href)
+    ]:
+        raise InputError(problems)
 
 
 def _files(name: str, spec: SourceSpec, assets: list[Asset], access: Access) -> list[RasterFile]:

@@ -1,5 +1,7 @@
 """Warping: blocks equal the whole, values stand where they belong, missing pixels stay out of it."""
 
+import math
+
 import numpy as np
 import pytest
 import rasterio
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from rasters import ALBERS, LAEA, SINUSOIDAL, centres, north_up, rois, same
 
+from engine.sources import align, vrt
 from engine.sources.align import pixels_per_cell, source_window, warp
 
 KERNELS = ("nearest", "bilinear", "cubic", "average", "mode")
@@ -55,6 +58,21 @@ def test_blocks_equal_the_whole_to_the_bit(case, kernel):
         for roi in rois(target, chunk):
             blocks[roi] = warped(pixels, source, target[roi], kernel, missing)
         assert same(blocks, whole), f"{chunk}"
+
+
+@pytest.mark.parametrize("kernel", ["nearest", "bilinear", "average"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_mesh_of_points_finds_all_pixels_that_are_needed(monkeypatch, case, kernel):
+    """The window that GDAL takes from some points, and as much around it, gives what all points give."""
+    source, target = CASES[case]
+    pixels, _ = pixels_of(source, kernel)
+    parts = [target, *(target[roi] for roi in rois(target, 41))]
+    strides = [align._stride(source, part) for part in parts]
+    assert sum(8 + 2 * stride <= vrt._MOST_EXTRA for stride in strides) > len(parts) / 2
+    from_mesh = [warped(pixels, source, part, kernel) for part in parts]
+    monkeypatch.setattr(align, "_stride", lambda *_: math.inf)
+    align._nearest_pixels.cache_clear()
+    assert all(same(warped(pixels, source, part, kernel), out) for part, out in zip(parts, from_mesh, strict=True))
 
 
 @settings(max_examples=30, deadline=None)
@@ -208,7 +226,7 @@ def test_points_are_held_in_strips_of_any_height(monkeypatch, kernel):
     pixels, missing = pixels_of(source, kernel)
     whole = warped(pixels, source, target, kernel, missing)
     for most in (1, 20_000):
-        monkeypatch.setattr("engine.sources.align._MOST_POINTS", most)
+        monkeypatch.setattr("engine.sources.align.MOST_POINTS", most)
         assert same(warped(pixels, source, target[:41], kernel, missing), whole[:41])
 
 

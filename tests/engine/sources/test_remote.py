@@ -209,6 +209,68 @@ def test_netcdf_over_http(web, tmp_path):
     assert remote.summary().is_remote and remote.summary().bytes == path.stat().st_size
 
 
+def zarr_stores(folder: Path) -> None:
+    lon, lat = np.arange(120.025, 123, 0.05), np.arange(51.975, 50, -0.05)
+    dataset = xr.Dataset({"v": (("lat", "lon"), VALUES.astype("float32"))}, {"lat": lat, "lon": lon})
+    encoding = {"v": {"chunks": (10, 15)}}
+    for version in (2, 3):
+        for consolidated in (True, False):
+            name = f"v{version}{'' if consolidated else '-plain'}.zarr"
+            dataset.to_zarr(folder / name, consolidated=consolidated, zarr_format=version, encoding=encoding)
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part", "ignore:Failed to open Zarr store")
+def test_zarr_over_http(web, tmp_path):
+    zarr_stores(tmp_path)
+    for name in ("v2.zarr", "v3.zarr"):
+        local, remote = opened(str(tmp_path / name)), opened(f"{web.url}/{name}")
+        before = remote.summary().fingerprint
+        web.forget()
+        corner = TARGET[14:16, 14:16]
+        assert same(remote.on_grid(corner, "bilinear"), local.on_grid(corner, "bilinear"))
+        assert sum("/v/" in path for method, path, status, _ in web.requests if status == 200) <= 4  # of 16 chunks
+        web.fail("/v/", 503)
+        assert same(remote.on_grid(TARGET, "bilinear"), local.on_grid(TARGET, "bilinear"))
+        assert remote.summary().is_remote and remote.summary().bytes == 0  # the server does not say
+        metadata = tmp_path / name / ("zarr.json" if name == "v3.zarr" else ".zmetadata")
+        metadata.write_text(metadata.read_text() + " ")
+        forget()
+        assert remote.summary().fingerprint != before
+    for name in ("v2-plain.zarr", "v3-plain.zarr"):
+        (problem,) = problems(f"{web.url}/{name}")
+        assert f"{web.url}/{name}: no array is found in it" in problem and "`zarr.consolidate_metadata`" in problem
+    assert problems(f"{web.url}/none.zarr") == [f"covariates.v.href: no such file: {web.url}/none.zarr"]
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+def test_a_zarr_chunk_that_cannot_be_read_is_not_taken_for_a_missing_one(web, tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.sources.patience.TRIES", 2)
+    zarr_stores(tmp_path)
+    source = opened(f"{web.url}/v3.zarr")
+    for fault in (503, 403):
+        web.fail("/v/c/", *[fault] * 40)
+        with pytest.raises(RunError, match=f"covariates.v: {web.url}/v3.zarr: cannot be read: .*{fault}"):
+            source.on_grid(TARGET, "bilinear")
+        web.forget()
+
+
+def test_patterns_over_http(web, tmp_path):
+    for i, cols in enumerate((slice(0, 25), slice(25, 60))):
+        write_tif(tmp_path / "tiles" / f"t_2001_{i}.tif", VALUES[:, cols], NATIVE[:, cols])
+    (tmp_path / "tiles" / "readme.txt").write_text("not a tile")
+    href, entries = f"{web.url}/tiles/t_{{year}}_*.tif", {"period": (2001, 2001)}
+    (problem,) = problems(href, **entries)
+    assert problem.startswith(f"covariates.v.href: no file matches {href}. A web server must list the folder")
+    web.index = True
+    web.fail("/tiles/", 503)
+    local = opened(str(tmp_path / "tiles" / "t_{year}_*.tif"), **entries)
+    assert same(opened(href, **entries).on_grid(TARGET, "bilinear"), local.on_grid(TARGET, "bilinear"))
+    assert find_remote(f"{web.url}/tiles/*.txt") == [f"{web.url}/tiles/readme.txt"]
+    web.fail("/tiles/", 403)
+    (problem,) = problems(href, **entries)
+    assert problem.startswith(f"covariates.v.href: cannot be reached: {web.url}/tiles/: 403")
+
+
 # Object stores
 
 
@@ -258,7 +320,15 @@ def test_netcdf_and_zarr_in_an_object_store(store, tmp_path):
     )
     assert same(opened(str(tmp_path / "a.zarr")).on_grid(TARGET, "bilinear"), expected)
     store.put(str(tmp_path / "a.zarr"), "soil/a.zarr", recursive=True)
-    assert same(opened("s3://soil/a.zarr").on_grid(TARGET, "bilinear"), expected)
+    source = opened("s3://soil/a.zarr")
+    assert same(source.on_grid(TARGET, "bilinear"), expected)
+    summary, before = source.summary(), source.summary().fingerprint
+    assert summary.bytes == sum(f.stat().st_size for f in (tmp_path / "a.zarr").rglob("*") if f.is_file()) > 1000
+    store.pipe("soil/a.zarr/v/c/0/0", store.cat("soil/a.zarr/v/c/0/0")[::-1])  # as many bytes
+    forget()
+    store.invalidate_cache()
+    assert source.summary().fingerprint != before
+    assert problems("s3://soil/none.zarr") == ["covariates.v.href: no such file: s3://soil/none.zarr"]
 
 
 def test_polygons_in_an_object_store(store, tmp_path):

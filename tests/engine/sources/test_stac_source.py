@@ -309,6 +309,19 @@ def test_a_static_catalog(catalog, static):
     assert open_source("v", queried, static, Context(BBOX)).summary().steps == 1
 
 
+def test_a_collection_without_a_catalog(catalog, tmp_path):
+    """Its own file, with its items, and nothing above it."""
+    collection = pystac.Collection.from_dict(catalog.collection)
+    collection.add_items(pystac.Item.from_dict(item) for item in catalog.items if "_2001" in item["id"])
+    collection.normalize_hrefs(str(tmp_path))
+    collection.save(pystac.CatalogType.SELF_CONTAINED)
+    with serving(folder=tmp_path) as web:
+        for address in (str(tmp_path / "collection.json"), f"{web.url}/collection.json"):
+            spec = SourceSpec(stac={"api": address, "collection": "plane"}, months=(1, 2))
+            source = open_source("v", spec, tmp_path, Context(BBOX))
+            assert source.summary().steps == 2 and len(source.summary().files) == 12
+
+
 def test_a_static_catalog_on_a_web_server(catalog, static):
     with serving(folder=static) as web:
         web.fail("collection.json", 503)
