@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import InputError
+from engine.outputs.place import OutPath, files_in, read_each
 from engine.outputs.store import remove, write_file
 
 RECORDS = ".records"
@@ -29,20 +30,21 @@ class Scratch:
 
     Parameters
     ----------
-    directory : Path or None
+    directory : OutPath or None
         A folder named by the stage's key; None keeps nothing.
     """
 
-    def __init__(self, directory: Path | None):
+    def __init__(self, directory: OutPath | None):
         self._directory = directory
 
     def load(self, name: str) -> np.ndarray | None:
         """An array kept before, or None."""
         if self._directory is None:
             return None
+        (content,) = read_each([self._directory / f"{name}.npy"])
         try:
-            return np.load(self._directory / f"{name}.npy", allow_pickle=False)
-        except (OSError, ValueError):
+            return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
             return None
 
     def save(self, name: str, values: np.ndarray) -> None:
@@ -76,15 +78,15 @@ class Records:
 
     Parameters
     ----------
-    directory : Path
+    directory : OutPath
         A folder named by the key of all that the work depends on.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: OutPath):
         self.directory = directory
 
     @classmethod
-    def of(cls, artefact: Path, key: str) -> "Records":
+    def of(cls, artefact: OutPath, key: str) -> "Records":
         """Those of an artefact of a results folder."""
         return cls(artefact.parent / RECORDS / artefact.name / key)
 
@@ -94,11 +96,13 @@ class Records:
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """A record, or None where there is none that can be read."""
-        try:
-            with np.load(self.directory / f"{name}.npz", allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
-            return None
+        return self.load_each([name])[name]
+
+    def load_each(self, names: Iterable[str]) -> dict[str, dict[str, np.ndarray] | None]:
+        """Many records, as `load` gives them."""
+        names = list(names)
+        contents = read_each([self.directory / f"{name}.npz" for name in names])
+        return {name: _arrays(content) for name, content in zip(names, contents, strict=True)}
 
     def save(self, name: str, **arrays: Any) -> None:
         """Record a piece whose data are on disk."""
@@ -122,15 +126,32 @@ class Records:
         remove(self.directory)
 
 
-def digest_of(file: Path) -> str:
+def _arrays(content: bytes | None) -> dict[str, np.ndarray] | None:
+    if content is None:
+        return None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        return None
+
+
+def digests_of(files: Sequence[OutPath]) -> list[str]:
+    """SHA-256 of each of some small files, together no more than fit into memory; empty where there is none."""
+    if all(isinstance(file, Path) for file in files):
+        return [digest_of(file) for file in files]
+    return ["" if content is None else hashlib.sha256(content).hexdigest() for content in read_each(files)]
+
+
+def digest_of(file: OutPath) -> str:
     """SHA-256 of a file, or of a folder's names and contents; empty where there is nothing."""
     if not file.exists():
         return ""
     if file.is_dir():
-        files = sorted(f for f in file.rglob("*") if f.is_file())
-        return key_of([(f.relative_to(file).as_posix(), digest_of(f)) for f in files])
+        start = len(str(file)) + 1
+        return key_of([(str(f)[start:], digest_of(f)) for f in files_in(file)])
     with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        return hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 class Entry(BaseModel):
@@ -168,7 +189,7 @@ class Ledger:
         If the file is there but not a ledger.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: OutPath):
         self._file = directory / "ledger.json"
         try:
             self._entries = _Entries.model_validate_json(self._file.read_bytes())
@@ -178,7 +199,7 @@ class Ledger:
             reason = error if isinstance(error, OSError) else "damaged, or of another version"
             raise InputError(f"{self._file}: cannot be read ({reason}); delete it, or run with --fresh") from error
 
-    def is_done(self, stage: str, key: str, artefacts: Iterable[Path]) -> bool:
+    def is_done(self, stage: str, key: str, artefacts: Iterable[OutPath]) -> bool:
         """Whether a stage was done with this key and what it left is still there."""
         entry = self._entries.stages.get(stage)
         return entry is not None and entry.key == key and all(path.exists() for path in artefacts)

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from engine.errors import InputError
 from engine.estimators import Family, Value
+from engine.outputs.place import OutPath
 from engine.seeds import integer
 
 TRUSTED = [
@@ -86,7 +86,7 @@ def save_model(model: BaseEstimator, names: list[str]) -> bytes:
     return skops.io.dumps(model)
 
 
-def load_model(path: Path, digest: str) -> Any:
+def load_model(path: OutPath, digest: str) -> Any:
     """A stored model, with `predict`.
 
     Raises

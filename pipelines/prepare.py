@@ -18,6 +18,7 @@ from pyproj import Transformer
 from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
+from engine.outputs.place import OutPath, out_path, require_access
 from engine.sources import Context, Source, SourceSpec, SourceSummary, open_source
 from engine.sources.about import read_about
 from engine.sources.patience import RemoteError
@@ -56,13 +57,15 @@ class Prepared:
 
     Attributes
     ----------
-    base, directory : Path
-        Folder of the run file; where the results go.
+    base : Path
+        Folder of the run file.
+    directory : OutPath
+        Where the results go.
     """
 
     config: RunFile
     base: Path
-    directory: Path
+    directory: OutPath
     grid: Grid
     plan: CubePlan
     summaries: dict[str, SourceSummary]
@@ -108,7 +111,7 @@ class _Problems:
 def open_run(
     path: Path,
     overrides: tuple[str, ...] = (),
-    directory: Path | None = None,
+    directory: OutPath | None = None,
     *,
     refresh: bool = False,
     inspect: Inspect | None = None,
@@ -119,7 +122,7 @@ def open_run(
     ----------
     overrides : tuple of str
         `key.subkey=value` settings that replace the file's.
-    directory : Path, optional
+    directory : OutPath, optional
         Results folder instead of the run file's.
     refresh : bool
         Search STAC catalogs anew, whatever an earlier search found.
@@ -141,14 +144,14 @@ def open_run(
 def prepare(
     config: RunFile,
     base: Path,
-    directory: Path | None = None,
+    directory: OutPath | None = None,
     *,
     refresh: bool = False,
     inspect: Inspect | None = None,
 ) -> Prepared:
     """Open everything that a run reads and compute nothing; see `open_run`. `base` is the run file's folder."""
-    directory = directory or (base / config.output.dir).resolve()
-    survey = _survey(config, base, directory / ITEMS, refresh, inspect)
+    directory = directory or out_path(config.output.dir, base)
+    survey = _survey(config, base, directory, refresh, inspect)
     grid, sources, profiles = survey.grid, survey.sources, survey.profiles
     if survey.problems.found or grid is None or profiles is None:
         raise InputError(survey.problems.found)
@@ -175,10 +178,16 @@ class _Survey:
     problems: _Problems = field(default_factory=_Problems)
 
 
-def _survey(run: RunFile | Draft, base: Path, items: Path | None, refresh: bool, inspect: Inspect | None) -> _Survey:
-    """Open what is named in the sound parts of a run file. `items`: where those found in STAC catalogs are kept."""
+def _survey(
+    run: RunFile | Draft, base: Path, directory: OutPath | None, refresh: bool, inspect: Inspect | None
+) -> _Survey:
+    """Open what is named in the sound parts of a run file; `directory`: where the results go, and what is found."""
     found, data, outline = _Survey(), base / run.data, None
-    problems = found.problems
+    problems, items = found.problems, None
+    if directory is not None:
+        with problems.collect():
+            require_access(directory)
+            items = directory / ITEMS
     if domain := run.domain:
         outline = problems.attempt(domain_outline, domain, base)
         if outline is not None:
