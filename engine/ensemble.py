@@ -17,7 +17,7 @@ from engine.forest import Forest, Unsupported, is_built
 from engine.jackknife import Jackknife
 from engine.ledger import Records, digest_of, key_of
 from engine.models import BoostedTrees, Member, fit_members, load_model, save_model
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, children
 from engine.outputs.store import publish, remove, resume, sync_tree, write_file
 from engine.seeds import Use, streams
 from engine.tasks import Progress, run_each, silent
@@ -267,7 +267,7 @@ def train_ensemble(
     )
     write_file(stage / _MANIFEST, json.dumps(manifest.model_dump(mode="json"), indent=1).encode())
     wanted = {*_ARRAY_FILES, *(tables or {}), *manifest.files, _MANIFEST}
-    for file in stage.iterdir():
+    for file in children(stage):
         if file.name not in wanted:  # of more replicates than are asked for now
             remove(file)
     sync_tree(stage)

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import InputError
-from engine.outputs.place import OutPath, files_in, read_each
+from engine.outputs.place import OutPath, children, files_in, read_each
 from engine.outputs.store import remove, write_file
 
 RECORDS = ".records"
@@ -56,12 +56,12 @@ class Scratch:
 
     def count(self) -> int:
         """Number of arrays kept."""
-        return sum(1 for _ in self._directory.glob("*.npy")) if self._directory is not None else 0
+        return sum(file.suffix == ".npy" for file in children(self._directory)) if self._directory is not None else 0
 
     def clear_others(self) -> None:
         """Remove what was kept for other keys."""
-        if self._directory is not None and self._directory.parent.is_dir():
-            for other in self._directory.parent.iterdir():
+        if self._directory is not None:
+            for other in children(self._directory.parent):
                 if other != self._directory:
                     remove(other)
 
@@ -92,7 +92,7 @@ class Records:
 
     def names(self) -> set[str]:
         """Pieces that are recorded."""
-        return {file.stem for file in self.directory.glob("*.npz")} if self.directory.is_dir() else set()
+        return {file.stem for file in children(self.directory) if file.suffix == ".npz"}
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """A record, or None where there is none that can be read."""
@@ -116,10 +116,9 @@ class Records:
 
     def forget_others(self) -> None:
         """Remove the records of the same artefact with other keys."""
-        if self.directory.parent.is_dir():
-            for other in self.directory.parent.iterdir():
-                if other != self.directory:
-                    remove(other)
+        for other in children(self.directory.parent):
+            if other != self.directory:
+                remove(other)
 
     def clear(self) -> None:
         """Remove all of them."""

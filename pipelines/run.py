@@ -16,7 +16,7 @@ from engine.forest import INSTRUCTION_SETS
 from engine.ledger import RECORDS, Entry, Ledger, digest_of
 from engine.lock import locked
 from engine.outputs.place import OutPath
-from engine.outputs.store import remove
+from engine.outputs.store import all_unfinished, remove
 from engine.tasks import TOPIC
 from engine.workers import check_workers
 from pipelines import STAGES
@@ -140,7 +140,7 @@ def _start_over(directory: OutPath) -> None:
     """Forget what was done, and remove what was begun."""
     (directory / "ledger.json").unlink(missing_ok=True)
     remove(directory / RECORDS)
-    for left in directory.glob(".*.partial"):
+    for left in all_unfinished(directory):
         remove(left)
 
 

@@ -31,8 +31,9 @@ def out_path(text: str, base: Path) -> OutPath:
         raise InputError(problem)
     if not is_remote(text):
         return (base / text).resolve()
-    # What a listing said is not kept: other processes write to the same prefix.
-    return UPath(text.rstrip("/"), use_listings_cache=False, **fsspec_options(text))
+    # What a listing said is not kept: other processes write to the same prefix. Without concurrency within a file, a
+    # small one is read by one request, not by two.
+    return UPath(text.rstrip("/"), use_listings_cache=False, max_concurrency=1, **fsspec_options(text))
 
 
 def problem_of(text: str) -> str:
@@ -45,7 +46,7 @@ def problem_of(text: str) -> str:
         return f"{shown!r} is no place for results; give a folder, or s3://BUCKET/PREFIX"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return f"{shown!r}: credentials and settings of an object store belong in the environment, not in its address"
-    if not parts.netloc or set("*?[]") & set(text) or {"", ".", ".."} & set(parts.path.strip("/").split("/")[1:]):
+    if not parts.netloc or set("*?[]") & set(text) or {"", ".", ".."} & set(parts.path.strip("/").split("/")):
         return f"{shown!r}: expected s3://BUCKET/PREFIX without `*`, `?`, brackets, dots and empty parts"
     return ""
 
@@ -105,11 +106,25 @@ def read_each(files: Sequence[OutPath]) -> list[bytes | None]:
     return [None if isinstance(content, Exception) else bytes(content) for content in contents]
 
 
+def children(folder: OutPath) -> list[OutPath]:
+    """What lies in a folder; nothing where there is none.
+
+    fsspec's own patterns take an object store that fails for an empty folder, and work that is there for lost.
+    """
+    try:
+        if isinstance(folder, Path):
+            return list(folder.iterdir())
+        keys: list[str] = [key.rstrip("/") for key in folder.fs.ls(folder.path, detail=False)]
+        return [folder / key.rpartition("/")[2] for key in keys if key != folder.path]  # some make one of that name
+    except FileNotFoundError:
+        return []
+
+
 def files_in(folder: OutPath) -> list[OutPath]:
     """All files of a folder and the folders in it, in the order of their names, folder by folder."""
     if isinstance(folder, Path):
         return sorted(file for file in folder.rglob("*") if file.is_file())
-    keys: list[str] = folder.fs.find(folder.path)
+    keys: list[str] = [key for key in folder.fs.find(folder.path) if not key.endswith("/")]
     return [folder / key.removeprefix(f"{folder.path}/") for key in sorted(keys, key=lambda key: key.split("/"))]
 
 

@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec
 
 from engine.grid import Grid
 from engine.outputs import objects
-from engine.outputs.place import OutPath, zarr_store
+from engine.outputs.place import OutPath, children, zarr_store
 
 ROOT = "zarr.json"
 """File of a store that readers know it by."""
@@ -86,12 +86,12 @@ def open_dataset(path: OutPath | str) -> xr.Dataset:
     """Open a store of this package lazily, with its CRS."""
     store = path if isinstance(path, str) else zarr_store(path)
     with _string_coordinates():
-        return xr.open_zarr(store, consolidated=False, decode_coords="all", chunks=None)
+        return xr.open_zarr(store, zarr_format=3, consolidated=False, decode_coords="all", chunks=None)
 
 
 def array(path: OutPath, name: str, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
     """One variable of a store, for reading and writing whole chunks without building an xarray dataset."""
-    return zarr.open_array(zarr_store(path / name), mode=mode)
+    return zarr.open_array(zarr_store(path / name), mode=mode, zarr_format=3)
 
 
 @contextmanager
@@ -173,10 +173,16 @@ def resume(path: OutPath, key: str) -> OutPath:
     if isinstance(path, Path):
         recover(path)
     stage = unfinished(path, key)
-    for other in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    for other in all_unfinished(path.parent, path.name):
         if other != stage:
             remove(other)
     return stage
+
+
+def all_unfinished(folder: OutPath, name: str = "") -> list[OutPath]:
+    """What is being built in a folder, or was when a run ended, of all names or of one."""
+    start = f".{name}." if name else "."
+    return [path for path in children(folder) if path.name.startswith(start) and path.suffix == ".partial"]
 
 
 def recover(path: Path) -> None:

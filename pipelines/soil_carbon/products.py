@@ -10,7 +10,7 @@ from distributed import Client
 from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
 from engine.ledger import Records, digest_of
 from engine.outputs.cog import write_cog
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, children
 from engine.outputs.stac import Layers, write_collection
 from engine.outputs.store import remove
 from engine.tasks import Progress, run_each, silent
@@ -96,7 +96,7 @@ def write_cogs(
         pass
     records.forget_others()
     keep = {cog.file for cog in cogs}
-    for other in (directory / "cog").iterdir():
+    for other in children(directory / "cog"):
         if other.name not in keep:
             remove(other)
 

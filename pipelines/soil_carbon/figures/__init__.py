@@ -9,7 +9,7 @@ import pyproj
 from matplotlib.figure import Figure
 
 from engine.blockwise import DISSIMILARITY
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, children
 from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.canvas import WIDTH, canvas, colour_of
 from pipelines.soil_carbon.figures.density import ZoneBars, densities_size, draw_densities
@@ -68,10 +68,9 @@ def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str,
     if agreements:
         figures.draw_truth(agreements)
     keep = {f"{path.stem}{suffix}" for path in figures.files.values() for suffix in (".png", ".pdf")}
-    for pattern in ("*.png", "*.pdf"):
-        for path in (results.directory / "figures").glob(pattern):
-            if path.name not in keep:
-                path.unlink()
+    for path in children(results.directory / "figures"):
+        if path.suffix in (".png", ".pdf") and path.name not in keep:
+            path.unlink()
     return figures.files
 
 
