@@ -24,7 +24,7 @@ from engine.outputs.store import (
     sync,
     unfinished,
 )
-from engine.tasks import Progress, run_each, silent
+from engine.tasks import WAITS, Progress, run_each, silent
 
 KEY = "gelisol_key"
 """Attribute of a store: the key of all that its content depends on."""
@@ -83,13 +83,14 @@ class Blocks:
         function : callable
             `function(block, plan, store)` writes one block and returns what else comes of it.
         waits : tuple of float
-            As for `run_each`.
+            As for `run_each`; a block of an object store is always tried again.
 
         Yields
         ------
         What every block gave, those of former runs first.
         """
         stage, done = self._open(plan.grid)
+        waits = waits if isinstance(stage, Path) else waits or WAITS
         kept = {name: record for name, record in self.records.load_each(done).items() if record is not None}
         yield from (_found(record) for record in kept.values())
         todo = (block for block in plan.grid.blocks(mixed=True) if record_name(block.index) not in kept)

@@ -14,6 +14,8 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from engine.errors import GelisolError, RunError
+from engine.outputs.place import is_of_store
+from engine.sources.patience import reason
 
 Item = TypeVar("Item")
 IN_FLIGHT_PER_THREAD = 2
@@ -64,8 +66,8 @@ def run_each(
     total, before : int
         Number of pieces of work, and how many of them were done before and are not among the items; for the progress.
     waits : tuple of float
-        Seconds after which a task that could not read a file tries again, once for each: a server that does not answer
-        for a while, a disk that is away. Other errors are final.
+        Seconds after which a task that could not read a file tries again, once for each: a server or an object store
+        that does not answer for a while, a disk that is away. Other errors are final.
     name : str
         What a task does, for messages and the dashboard.
 
@@ -171,13 +173,17 @@ def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *sha
                 error.__cause__ = error.__context__ = None
                 raise
             _tell(f"{error}; trying again in {seconds:g} s")
-        except OSError as error:
-            if error.errno in _FULL:
+        except Exception as error:
+            if not is_of_store(error):
+                raise
+            if isinstance(error, OSError) and error.errno in _FULL:
                 raise RunError(
                     f"no space is left on the disk of {error.filename or 'the results'}: free some"
                 ) from None
             if seconds is None:
-                raise
+                if isinstance(error, OSError):
+                    raise
+                raise RunError(reason(error)) from None
             _tell(f"{error}; trying again in {seconds:g} s")
         time.sleep(seconds)
     raise AssertionError("the last try returns or raises")

@@ -76,7 +76,7 @@ def require_access(place: OutPath) -> None:
 
 
 def is_of_store(error: BaseException) -> bool:
-    """Whether it is an object store, or the way to it, that failed."""
+    """Whether it is a disk, an object store or the way to it that failed, and no fault of this program."""
     return isinstance(error, OSError) or type(error).__module__.startswith(("aiobotocore", "aiohttp", "botocore"))
 
 
