@@ -4,7 +4,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.outputs.store import remove, write_file
 
 RECORDS = ".records"
 """Folder of a results folder with the records of its artefacts."""
+_AT_ONCE = 256
+"""Records that are read together, where reading takes long and several can be asked for."""
 
 
 def key_of(*parts: Any) -> str:
@@ -96,13 +99,15 @@ class Records:
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """A record, or None where there is none that can be read."""
-        return self.load_each([name])[name]
+        ((_, record),) = self.load_each([name])
+        return record
 
-    def load_each(self, names: Iterable[str]) -> dict[str, dict[str, np.ndarray] | None]:
-        """Many records, as `load` gives them."""
-        names = list(names)
-        contents = read_each([self.directory / f"{name}.npz" for name in names])
-        return {name: _arrays(content) for name, content in zip(names, contents, strict=True)}
+    def load_each(self, names: Iterable[str]) -> Iterator[tuple[str, dict[str, np.ndarray] | None]]:
+        """Names and records, as `load` gives them, some hundreds at a time."""
+        remaining = iter(names)
+        while some := list(islice(remaining, _AT_ONCE)):
+            contents = read_each([self.directory / f"{name}.npz" for name in some])
+            yield from ((name, _arrays(content)) for name, content in zip(some, contents, strict=True))
 
     def save(self, name: str, **arrays: Any) -> None:
         """Record a piece whose data are on disk."""

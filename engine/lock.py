@@ -92,11 +92,19 @@ def held(directory: OutPath) -> Holding | None:
     """The lock of a folder, stale or not."""
     file = directory / LOCK
     try:
-        owner = Owner(**json.loads(file.read_text(encoding="utf-8")))
-        silent_s = max(0.0, time.time() - file.stat().st_mtime)
-        return Holding(owner, silent_s, "" if isinstance(file, Path) else str(file.fs.info(file.path)["ETag"]))
+        # In this order: one that is taken over in between does not have this tag any more.
+        written, tag = _stamp(file)
+        return Holding(Owner(**json.loads(file.read_bytes())), max(0.0, time.time() - written), tag)
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
+
+
+def _stamp(file: OutPath) -> tuple[float, str]:
+    """When a file was written, s since 1970, and what tells its content on an object store."""
+    if isinstance(file, Path):
+        return file.stat().st_mtime, ""
+    info = file.fs.info(file.path)
+    return info["LastModified"].timestamp(), str(info["ETag"])
 
 
 @contextmanager
@@ -151,7 +159,9 @@ def _take(directory: OutPath, me: Owner, before: Holding | None) -> None:
     try:
         put_if(file, content, before.tag if before else None)
     except FileExistsError:
-        raise _refusal(directory, held(directory)) from None
+        now = held(directory)
+        if now is None or now.owner != me:  # else the answer to the first try was lost on its way
+            raise _refusal(directory, now) from None
     except PermissionError as error:
         raise InputError(f"{directory}: cannot be written to ({error}); see the rights of the key in use") from None
 

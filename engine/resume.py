@@ -91,8 +91,11 @@ class Blocks:
         """
         stage, done = self._open(plan.grid)
         waits = waits if isinstance(stage, Path) else waits or WAITS
-        kept = {name: record for name, record in self.records.load_each(done).items() if record is not None}
-        yield from (_found(record) for record in kept.values())
+        kept = set()
+        for block_name, record in self.records.load_each(done):
+            if record is not None:
+                kept.add(block_name)
+                yield _found(record)
         todo = (block for block in plan.grid.blocks(mixed=True) if record_name(block.index) not in kept)
         tasks = run_each(
             client, _do_block, todo, function, plan, stage, self,
@@ -187,8 +190,7 @@ def damaged_blocks(path: OutPath, key: str) -> dict[str, str]:
     records = Records.of(path, key)
     store = path if key_of_store(path) == key else unfinished(path, key)
     damaged = {}
-    for name in sorted(records.names()):
-        record = records.load(name)
+    for name, record in records.load_each(sorted(records.names())):
         if record is None:
             damaged[name] = str(records.directory / f"{name}.npz")
             continue

@@ -257,6 +257,6 @@ def test_an_unreadable_record_is_none_but_a_store_that_fails_is_no_missing_recor
     records = Records.of(bucket / "a.zarr", "k")
     records.save("one", n=np.array(1))
     write_file(records.directory / "two.npz", b"PK half")
-    assert records.load_each(["one", "two", "three"]) == {"one": {"n": np.array(1)}, "two": None, "three": None}
+    assert dict(records.load_each(["one", "two", "three"])) == {"one": {"n": np.array(1)}, "two": None, "three": None}
     with only(0), pytest.raises(OSError, match="killed"):
         records.load("one")
