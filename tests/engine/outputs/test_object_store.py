@@ -19,6 +19,7 @@ from engine.outputs.objects import put_if
 from engine.outputs.place import OutPath, children, files_in, out_path, problem_of, require_access
 from engine.outputs.store import Layer, array, open_dataset, publish, remove, staged, unfinished, write_file
 from engine.resume import Blocks, _do_block, damaged_blocks, key_of_store
+from engine.sources.stac import kept
 
 # Places
 
@@ -125,6 +126,15 @@ def test_a_write_with_a_condition(bucket):
     remove(bucket / "a")
     with pytest.raises(FileExistsError):
         put_if(bucket / "a", b"5", other)
+
+
+def test_items_of_a_catalog_are_kept(bucket):
+    item = {"id": "a", "type": "Feature", "links": [], "assets": {"npp": {"href": "https://host/a.tif?sig=word"}}}
+    place, query = bucket / "items" / "npp.json", {"collection": "c"}
+    assert kept.load(place, query) is None
+    kept.save(place, query, {"id": "c"}, [item], "npp")
+    bare = {**item, "assets": {"npp": {"href": "https://host/a.tif"}}}
+    assert kept.load(place, query) == ({"id": "c"}, [bare]) and kept.load(place, {}) is None
 
 
 def test_lines_are_added(bucket, monkeypatch):
