@@ -1,7 +1,8 @@
-"""Map a made-up circumpolar region at 1 km on this machine: time, memory, and how true the first estimate was.
+"""Map a made-up circumpolar region at 1 km on this machine: time, memory, how true the first estimate was, and where
+the time goes.
 
     python benchmarks/circumpolar.py                    # 36 million cells, 100 replicates
-    python benchmarks/circumpolar.py --growth           # memory and time from 1 to 40 million cells
+    python benchmarks/circumpolar.py --growth           # 1 to 40 million cells; tables into benchmarks/README.md
 
 Covariates are made up: smooth fields with noise on EASE-Grid 2.0 North, on land that is made up, too. The model is a
 real one: 100 bootstrap replicates of 300 trees of depth 4, trained on 500 sites of that cube.
@@ -15,35 +16,18 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
-from machine import describe
-from odc.geo.geobox import GeoBox
+from breakdown import BLOCKS, breakdown
+from machine import describe, into_readme, table
+from made_up import REPLICATES, ROUNDS, a_grid, a_plan, make_cube, train
 
-from engine.applicability import Applicability
-from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS, make_plan, map_region
+from engine.blockwise import map_region
 from engine.cluster import local_client
-from engine.cube import DOMAIN
-from engine.ensemble import train_ensemble
-from engine.estimators import REGISTRY
-from engine.features import Features
-from engine.grid import Block, Grid
-from engine.models import Member
-from engine.outputs.store import Layer, array, create
-from engine.sources.spec import SourceSpec
-from engine.tasks import run_each
+from engine.ensemble import Ensemble
 from pipelines.progress import Display
 
-CHUNK, SITES, REPLICATES, ROUNDS, DEPTH = 512, 500, 100, 300, 4
-LABELS = ("0-10", "0-30", "0-50")
-NUMBERS = ("mat", "map", "ai", "ndvi", "npp", "tn", "clay_silt")
-CLASSES = {"forest": (1,), "grassland": (2,), "wetland": (3,)}
-SPECS = {name: SourceSpec(href="made-up") for name in NUMBERS} | {
-    "vegetation": SourceSpec(href="made-up", classes=CLASSES)
-}
-FEATURES = Features.of(SPECS)
-LAND = 0.62
-"""Share of the disc that is land."""
+GROWTH = (1e6, 4e6, 16e6, 40e6)
+ESTIMATES_S = (10, 60)
 
 
 def main() -> None:
@@ -54,13 +38,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/circumpolar"), help="folder for cube and maps")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
-    print(describe())
-    rows = []
-    for cells in (1e6, 4e6, 16e6, 40e6) if options.growth else (options.cells,):
-        rows.append(measure(cells, options.workers, options.out))
-        print(_line(rows[-1]))
+    rows = [measure(cells, options.workers, options.out) for cells in (GROWTH if options.growth else (options.cells,))]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    text = "\n\n".join([f"Measured on: {describe()}.", sizes(rows), parts(rows[-1], options.out)])
+    print(text)
+    if options.growth:
+        into_readme("circumpolar.py", text)
 
 
 def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
@@ -69,11 +53,12 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
     grid, display = a_grid(cells), Display()
     with local_client(workers) as client, Memory() as memory:
         threads = sum(client.nthreads().values())
+        started = time.monotonic()
         make_cube(client, grid, out / "cube.zarr", display)
+        cube = time.monotonic() - started
         ensemble = train(client, grid, out, display)
-        plan = make_plan(grid, out / "cube.zarr", ensemble, out / "applicability.npz", "vegetation", len(CLASSES), 0.95)
-        coords = {"depth": ("depth", np.array(LABELS))}
-        attrs = {name: {} for name in ("", *STATISTICS, DISSIMILARITY, APPLICABLE)}
+        training = time.monotonic() - started - cube
+        plan, coords, attrs = a_plan(grid, out, ensemble)
         memory.start_again()
         watch = Estimate()
         with display.stage("map", "blocks") as progress:
@@ -82,120 +67,31 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
             )
         seconds = time.monotonic() - watch.started
     return {
+        "wanted": cells,
         "cells": int(totals.cells[-1]),
+        "blocks": grid.n_blocks,
+        "block_side": grid.chunk,
         "workers": threads,
+        "cube_seconds": cube,
+        "training_seconds": training,
         "seconds": seconds,
         "memory_gb": memory.peak / 1e9,
-        "estimate_after_a_minute": watch.total_after_a_minute,
         "row_trees_per_second": totals.cells[-1] * REPLICATES * ROUNDS / seconds,
-    }
-
-
-def a_grid(cells: float) -> Grid:
-    """EASE-Grid 2.0 North, 1 km, over a disc around the pole with so many cells on land."""
-    radius = np.ceil(np.sqrt(cells / LAND / np.pi)) * 1000 + 1000
-    geobox = GeoBox.from_bbox((-radius, -radius, radius, radius), crs="EPSG:6931", resolution=1000)
-    return Grid(geobox, CHUNK, geobox.extent)
-
-
-def make_cube(client, grid: Grid, path: Path, display: Display) -> None:
-    """Covariates on the grid, one task a block."""
-    layers = dict.fromkeys(NUMBERS, Layer("float32", {})) | dict.fromkeys(("vegetation", DOMAIN), Layer("uint8", {}))
-    create(path, grid, layers, {}, {})
-    radius = grid.geobox.extent.boundingbox.right
-    with display.stage("cube", "blocks") as progress:
-        for _ in run_each(
-            client,
-            write_covariates,
-            grid.blocks(mixed=True),
-            path,
-            radius,
-            total=grid.n_blocks,
-            progress=progress,
-            name="cube",
-        ):
-            pass
-
-
-def write_covariates(block: Block, path: Path, radius: float) -> None:
-    """Covariates of one block: functions of its coordinates, the same whatever the blocks."""
-    values, land = covariates(block, radius)
-    for name, numbers in values.items():
-        missing = 0 if name == "vegetation" else np.nan
-        array(path, name, "r+")[block.roi] = np.where(land, numbers, missing)
-    array(path, DOMAIN, "r+")[block.roi] = land.astype("uint8")
-
-
-def covariates(block: Block, radius: float) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Smooth fields with noise, and where there is land."""
-    y, x = (block.geobox.coordinates[d].values for d in block.geobox.dimensions)
-    rng = np.random.default_rng([block.rows.start, block.cols.start])
-    x, y = x[None, :] / 1e6, y[:, None] / 1e6
-
-    def field(seed: int, noise: float = 0.15) -> np.ndarray:
-        """Waves of 200 to 3000 km; the variance of each is the square of its length's share."""
-        waves = np.random.default_rng(seed)
-        total = np.zeros(np.broadcast_shapes(x.shape, y.shape))
-        for length in np.geomspace(0.2, 3.0, 9):
-            angle, phase = waves.uniform(0, 2 * np.pi, 2)
-            total += np.sqrt(length) * np.cos(2 * np.pi / length * (np.cos(angle) * x + np.sin(angle) * y) + phase)
-        return (total / 2.4 + noise * rng.standard_normal(total.shape)).astype("float32")
-
-    distance = np.hypot(x, y) * 1e6
-    values = {name: field(seed) for seed, name in enumerate(NUMBERS)}
-    values["mat"] += (distance / 1e6 - 4).astype("float32") * 3
-    wet, woody = field(20), field(21)
-    values["vegetation"] = np.select([wet > 0.8, woody > 0], [3, 1], 2).astype("uint8")
-    # Land is where a field that all regions share is above the value that leaves LAND of the disc.
-    land = (field(30, noise=0) > _SEA) & (distance < radius - 1000)
-    return values, land
-
-
-_SEA = -0.31
-
-
-def train(client, grid: Grid, out: Path, display: Display):
-    """Replicates of a real model on sites drawn from the cube."""
-    rng = np.random.default_rng(1)
-    cube = {name: array(out / "cube.zarr", name) for name in (*SPECS, DOMAIN)}
-    found: dict[str, list] = {name: [] for name in SPECS}
-    while len(found["mat"]) < SITES:
-        row, col = (int(rng.integers(0, n)) for n in grid.shape)
-        if cube[DOMAIN][row, col]:
-            for name in SPECS:
-                found[name].append(cube[name][row, col])
-    x = FEATURES.matrix({name: np.array(values) for name, values in found.items()})
-    first = np.maximum(4.2 + 0.8 * x[:, 5] + 0.5 * x[:, 2] - 0.3 * x[:, 0] + rng.normal(0, 1, SITES), 0.2)
-    observed = np.stack([first, 2.3 * first + rng.normal(0, 1, SITES), 2.9 * first + rng.normal(0, 1.5, SITES)], axis=1)
-    lines = np.stack(
-        [np.tile([0.0, 1.0], (REPLICATES, 1))]
-        + [
-            np.stack([rng.normal(0.1, 0.05, REPLICATES), rng.normal(slope, 0.05, REPLICATES)], 1)
-            for slope in (2.3, 2.9)
-        ],
-        axis=1,
-    )
-    member = Member(family=REGISTRY["xgboost"], parameters={"n_estimators": ROUNDS, "max_depth": DEPTH})
-    with display.stage("train", "replicates") as progress:
-        ensemble = train_ensemble(
-            client, out / "ensemble", x, observed, FEATURES, lines, [member],
-            outputs=LABELS, units="kg m-2", seed=1, version="benchmark", progress=progress,
-        )  # fmt: skip
-    Applicability.fit(x, FEATURES, np.ones(x.shape[1]), [np.arange(SITES) % 10]).save(out / "applicability.npz")
-    return ensemble
+    } | {f"estimate_after_{after}_s": estimate for after, estimate in watch.estimates.items()}
 
 
 class Estimate:
-    """What the progress promised after one minute."""
+    """What the progress promises, after some seconds, that the whole takes."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.total_after_a_minute = float("nan")
+        self.estimates: dict[int, float] = {}
 
     def __call__(self, done: int, total: int) -> None:
         passed = time.monotonic() - self.started
-        if passed >= 60 and done and np.isnan(self.total_after_a_minute):
-            self.total_after_a_minute = passed * total / done
+        for after in ESTIMATES_S:
+            if passed >= after and done and after not in self.estimates:
+                self.estimates[after] = passed * total / done
 
 
 class Memory:
@@ -226,12 +122,32 @@ class Memory:
             self.peak = max(self.peak, total)
 
 
-def _line(row: dict[str, float]) -> str:
-    estimate = row["estimate_after_a_minute"]
-    promised = "" if np.isnan(estimate) else f", promised after a minute: {estimate:.0f} s"
+def sizes(rows: list[dict[str, float]]) -> str:
+    """Time and memory of each size."""
+    headings = ["million cells", "blocks", "workers", "cube, s", "training, s", "map, s"]
+    headings += [*(f"promised after {after} s" for after in ESTIMATES_S), "10⁹ trees a second", "memory in all, GB"]
+    lines = [headings]
+    for row in rows:
+        promised = [row.get(f"estimate_after_{after}_s") for after in ESTIMATES_S]
+        lines.append([
+            f"{row['cells'] / 1e6:.1f}", f"{row['blocks']:.0f} of {row['block_side']:.0f}²", f"{row['workers']:.0f}",
+            f"{row['cube_seconds']:.0f}", f"{row['training_seconds']:.0f}", f"{row['seconds']:.0f}",
+            *("" if seconds is None else f"{seconds:.0f} s" for seconds in promised),
+            f"{row['row_trees_per_second'] / 1e9:.1f}", f"{row['memory_gb']:.2f}",
+        ])  # fmt: skip
+    return table(lines)
+
+
+def parts(row: dict[str, float], out: Path) -> str:
+    """Where the time of the last map went."""
+    grid = a_grid(row["wanted"])
+    plan, *_ = a_plan(grid, out, Ensemble(out / "ensemble"))
+    text, of_cell = breakdown(plan, out / "maps.zarr")
+    busy = row["cells"] * of_cell / 1e6 / row["workers"]
     return (
-        f"{row['cells'] / 1e6:.1f} million cells on {row['workers']} workers: {row['seconds']:.0f} s, "
-        f"{row['row_trees_per_second'] / 1e9:.2f} billion trees per second, peak {row['memory_gb']:.2f} GB{promised}"
+        f"Of a core, for each cell of {BLOCKS} full blocks:\n\n{text}\n\nAt that rate the {row['workers']:.0f} workers "
+        f"are busy for {busy:.0f} s of the {row['seconds']:.0f} s; the rest is the start of the workers, their waiting "
+        "for the disk and for each other, and Dask."
     )
 
 

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import multiprocessing
 import resource
+import shutil
 import statistics
 import sys
 import threading
@@ -22,17 +23,17 @@ from pathlib import Path
 
 import numpy as np
 import xgboost
-from machine import describe
+from floor import floor_of
+from machine import describe, into_readme, table
 from sklearn.ensemble import RandomForestRegressor
 
 from engine.applicability import _nearest
-from engine.forest import Forest
+from engine.forest import INSTRUCTION_SETS, Forest
 from engine.forest.native import module
-from engine.forest.trees import xgboost_replicate
+from engine.forest.trees import tables_of, xgboost_replicate
 from engine.intervals import Z_95
 from engine.jackknife import Jackknife
 
-README = Path(__file__).with_name("README.md")
 SITES = 147
 
 
@@ -234,9 +235,16 @@ def statistics_overhead(work: Work, repeats: int) -> dict:
     }
 
 
+def the_floor(work: Work, repeats: int) -> str:
+    """How near the kernel comes to what the machine can do."""
+    seconds = apart(run, "gelisol kernel", work, repeats)["seconds"]
+    moved = 4.0 * work.cells * (work.covariates + work.replicates)
+    return floor_of(INSTRUCTION_SETS[0], work.row_trees, work.row_trees / seconds, moved)
+
+
 def compile_seconds(work: Work) -> float:
     fitted = models(work)
-    return _median(lambda: Forest([xgboost_replicate(b) for b in fitted], double=False), 3)
+    return _median(lambda: Forest(tables_of([xgboost_replicate(b) for b in fitted]), double=False), 3)
 
 
 def two_threads(work: Work, repeats: int) -> float:
@@ -266,11 +274,6 @@ def apart(function: Callable, *arguments) -> object:
     """Call in a new process, so that memory and caches are its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
-
-
-def table(rows: list[list[str]]) -> str:
-    header, *body = rows
-    return "\n".join(["| " + " | ".join(row) + " |" for row in (header, ["---"] * len(header), *body)])
 
 
 def peers(work: Work, repeats: int) -> str:
@@ -323,6 +326,8 @@ def main() -> None:
         f"{SITES} sites, {work.cells:,} cells, one thread.",
         peers(work, repeats),
     ]
+    if shutil.which("g++") and INSTRUCTION_SETS:
+        parts.append(the_floor(work, repeats))
     deeper = replace(work, depth=6)
     parts += ["Depth 6:", peers(deeper, repeats)]
     forest = Work(cells=2048, replicates=4 if options.quick else 20, trees=500, kind="forest")
@@ -345,15 +350,7 @@ def main() -> None:
     print(text)
     if options.json:
         options.json.write_text(json.dumps({"work": asdict(work), "text": text}, indent=1), encoding="utf-8")
-    write(text)
-
-
-def write(text: str) -> None:
-    """Put the tables between the marks in the README."""
-    start, end = "<!-- forest.py -->", "<!-- /forest.py -->"
-    readme = README.read_text(encoding="utf-8")
-    before, _, rest = readme.partition(start)
-    README.write_text(f"{before}{start}\n\n{text}\n\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    into_readme("forest.py", text)
 
 
 if __name__ == "__main__":

@@ -189,9 +189,8 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> ZoneSums | None:
     writer.write(DISSIMILARITY, dissimilarity)
     writer.write(APPLICABLE, applicable)
     writer.cells = cells[order]
-    for output, of_output in enumerate(statistics):
-        for name, numbers in zip(STATISTICS, of_output, strict=True):
-            writer.write(name, numbers, output)
+    for place, name in enumerate(STATISTICS):
+        writer.write(name, statistics[:, place])
     return sums
 
 
@@ -219,9 +218,10 @@ class _Writer:
     block: Block
     cells: np.ndarray
 
-    def write(self, name: str, values: np.ndarray, *index: int) -> None:
+    def write(self, name: str, values: np.ndarray) -> None:
+        """One variable; `values` has its leading dimensions and then the cells."""
         target = array(self.path, name, "r+")
-        shape = self.block.geobox.shape.yx
-        flat = np.full(shape[0] * shape[1], target.fill_value, target.dtype)
-        flat[self.cells] = values
-        target[index + self.block.roi] = flat.reshape(shape)
+        leading, shape = values.shape[:-1], self.block.geobox.shape.yx
+        flat = np.full((*leading, shape[0] * shape[1]), target.fill_value, target.dtype)
+        flat[..., self.cells] = values
+        target[(..., *self.block.roi)] = flat.reshape(*leading, *shape)

@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from engine.errors import InputError
 from engine.features import Feature, Features
-from engine.forest import Forest, Unsupported, is_built
+from engine.forest import Damaged, Forest, Unsupported, is_built, joined
 from engine.jackknife import Jackknife
-from engine.ledger import Records, digest_of, key_of
-from engine.models import BoostedTrees, Member, fit_members, load_model, save_model
+from engine.ledger import Records, digest_of, digests_of, key_of
+from engine.models import Member, fit_members, load_model, load_trees, save_model, save_trees
 from engine.outputs.place import OutPath, children
 from engine.outputs.store import publish, remove, resume, sync_tree, write_file
 from engine.seeds import Use, streams
@@ -25,7 +25,7 @@ from engine.tasks import Progress, run_each, silent
 _MANIFEST, _TRAINING = "manifest.json", "training.npz"
 _ARRAYS = ("bootstrap", "out_of_bag", "coefficients", "observed")
 _ARRAY_FILES = tuple(f"{name}.npy" for name in _ARRAYS)
-CODE = 1
+CODE = 2
 """Version of what makes a replicate; one more when its numbers change."""
 
 
@@ -43,7 +43,7 @@ class Manifest(BaseModel):
     least : float or None
         Lowest value that an observation can have, where there is one: prediction intervals end there.
     files : dict
-        Model file → SHA-256, replicate by replicate, member by member.
+        File of a model, or of its trees → SHA-256, replicate by replicate, member by member.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -121,11 +121,31 @@ class Ensemble:
 
     @cached_property
     def forests(self) -> list[Forest | None]:
-        """Every member's replicates, compiled; None for a member that is no tree ensemble, or without the kernel."""
-        return [
-            _compiled(member, [models[place] for models in self.models])
-            for place, member in enumerate(self.manifest.members)
-        ]
+        """Every member's replicates, compiled; None for a member that is no tree ensemble, or without the kernel.
+
+        Raises
+        ------
+        InputError
+            If a model's trees are malformed.
+        """
+        if not is_built():
+            return [None for _ in self.manifest.members]
+        try:
+            return [self._compiled(place) for place in range(len(self.manifest.members))]
+        except Damaged as error:
+            raise InputError(f"{self.path}: {error}; run the stage `train` again") from error
+
+    def _compiled(self, place: int) -> Forest | None:
+        """A member's replicates; None where they are no trees."""
+        manifest = self.manifest
+        names = [trees_files(manifest.members, replicate)[place] for replicate in range(manifest.replicates)]
+        if not all(name in manifest.files for name in names):
+            return None
+        parts = [load_trees(self.path / name, manifest.files[name]) for name in names]
+        try:
+            return Forest(joined(parts), double=not manifest.members[place].family.is_xgboost)
+        except Unsupported:
+            return None
 
     @property
     def forest(self) -> Forest | None:
@@ -162,18 +182,6 @@ def combine(members: Sequence[Member], predictions: Sequence[np.ndarray]) -> np.
         return np.asarray(predictions[0], "float32")
     weighted = [member.weight * np.asarray(p, "float64") for member, p in zip(members, predictions, strict=True)]
     return np.sum(weighted, axis=0).astype("float32")
-
-
-def _compiled(member: Member, models: Sequence[Any]) -> Forest | None:
-    """The models of a member as a forest; None where they are no trees, or this installation has no compiled code."""
-    if not is_built():
-        return None
-    try:
-        if member.family.is_xgboost:
-            return Forest.from_xgboost([model.booster for model in models if isinstance(model, BoostedTrees)])
-        return Forest.from_sklearn(models)
-    except Unsupported:
-        return None
 
 
 @lru_cache(maxsize=2)
@@ -251,7 +259,7 @@ def train_ensemble(
         write_file(stage / f"{name}.npy", _as_npy(values))
     for name, table in (tables or {}).items():
         write_file(stage / name, table.to_parquet(index=False))
-    names = [(name, r, m) for r in range(replicates) for m, name in enumerate(model_files(members, r))]
+    files = [file for r in range(replicates) for file in zip(_files(members, r), fitted[r]["digests"], strict=True)]
     manifest = Manifest(
         gelisol=version,
         members=tuple(members),
@@ -263,7 +271,7 @@ def train_ensemble(
         seed=seed,
         largest=float(np.abs(y).max()),
         least=least,
-        files={name: str(fitted[r]["digests"][m]) for name, r, m in names},
+        files={name: str(digest) for name, digest in files if digest},
     )
     write_file(stage / _MANIFEST, json.dumps(manifest.model_dump(mode="json"), indent=1).encode())
     wanted = {*_ARRAY_FILES, *(tables or {}), *manifest.files, _MANIFEST}
@@ -281,6 +289,15 @@ def model_files(members: Sequence[Member], replicate: int) -> list[str]:
     if len(members) == 1:
         return [f"replicate_{replicate:03d}{members[0].suffix}"]
     return [f"replicate_{replicate:03d}_{member.family.name}{member.suffix}" for member in members]
+
+
+def trees_files(members: Sequence[Member], replicate: int) -> list[str]:
+    """File names of the trees of a replicate's models; there is none for a model without trees."""
+    return [name.rpartition(".")[0] + ".trees.npz" for name in model_files(members, replicate)]
+
+
+def _files(members: Sequence[Member], replicate: int) -> list[str]:
+    return model_files(members, replicate) + trees_files(members, replicate)
 
 
 @lru_cache(maxsize=1)
@@ -302,10 +319,11 @@ def _fit(
     x, y = _training(stage / _TRAINING)
     models = fit_members(members, x[rows], y[rows], stream)
     digests = []
-    for name, model in zip(model_files(members, replicate), models, strict=True):
-        content = save_model(model, names)
-        digests.append(hashlib.sha256(content).hexdigest())
-        write_file(stage / name, content)
+    contents = [*(save_model(model, names) for model in models), *(save_trees(model) for model in models)]
+    for name, content in zip(_files(members, replicate), contents, strict=True):
+        digests.append("" if content is None else hashlib.sha256(content).hexdigest())
+        if content is not None:
+            write_file(stage / name, content)
     left_out = np.setdiff1d(np.arange(len(y)), rows)
     predictions = combine(members, [model.predict(x[left_out]) for model in models])
     record = {"digests": np.array(digests), "left_out": left_out, "predictions": predictions}
@@ -320,8 +338,10 @@ def _kept(
     record = records.load(_record_name(replicate))
     if record is None:
         return None
-    for name, digest in zip(model_files(members, replicate), record["digests"], strict=True):
-        if digest_of(stage / name) != digest:
+    names = _files(members, replicate)
+    here = digests_of([stage / name for name in names])
+    for name, digest, found in zip(names, record["digests"], here, strict=True):
+        if found != digest:
             if digest_of(path / name) != digest:
                 return None
             write_file(stage / name, (path / name).read_bytes())

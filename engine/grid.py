@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox, GeoboxTiles
 from rasterio.features import rasterize
 
 from engine.errors import InputError
+from engine.scaling import best_chunk
 
 EQUAL_AREA_TOLERANCE = 1e-5
 """How far from 1 the areal scale of an equal-area CRS may come out: it is differentiated numerically."""
@@ -69,7 +70,7 @@ class Grid:
     outline: Geometry
 
     @classmethod
-    def from_outline(cls, outline: Geometry, crs: str, resolution: float, chunk: int) -> "Grid":
+    def from_outline(cls, outline: Geometry, crs: str, resolution: float, chunk: int | None = None) -> "Grid":
         """Lay a grid over an outline.
 
         Parameters
@@ -80,8 +81,8 @@ class Grid:
             A projected CRS, as EPSG code or PROJ string. Equal-area is best; others are weighted by true cell area.
         resolution : float
             Cell side, m.
-        chunk : int
-            Cells per block side.
+        chunk : int, optional
+            Cells per block side; by default what suits the size of the grid (`scaling.best_chunk`).
 
         Raises
         ------
@@ -105,7 +106,7 @@ class Grid:
             projected = projected.buffer(0)
         exact = max(1, round(resolution / _FINEST)) * _FINEST
         geobox = GeoBox.from_bbox(projected.boundingbox, crs=target, resolution=exact, anchor="edge")
-        return cls(geobox, chunk, projected)
+        return cls(geobox, chunk or best_chunk(geobox.shape.yx), projected)
 
     @property
     def shape(self) -> tuple[int, int]:

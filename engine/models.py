@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator
 
 from engine.errors import InputError
 from engine.estimators import Family, Value
+from engine.forest import Unsupported, replicate_of, tables_of
 from engine.outputs.place import OutPath
 from engine.seeds import integer
 
@@ -86,6 +87,17 @@ def save_model(model: BaseEstimator, names: list[str]) -> bytes:
     return skops.io.dumps(model)
 
 
+def save_trees(model: BaseEstimator) -> bytes | None:
+    """The trees of a fitted model as a NumPy archive; None if it is no sum of regression trees."""
+    try:
+        tables = tables_of([replicate_of(model)])
+    except Unsupported:
+        return None
+    content = io.BytesIO()
+    np.savez(content, **tables)  # type: ignore[arg-type]
+    return content.getvalue()
+
+
 def load_model(path: OutPath, digest: str) -> Any:
     """A stored model, with `predict`.
 
@@ -94,17 +106,28 @@ def load_model(path: OutPath, digest: str) -> Any:
     InputError
         If the file is missing, is not the one with this SHA-256, or holds types that are not trusted.
     """
+    content = _checked(path, digest)
+    if path.suffix == ".ubj":
+        return BoostedTrees(content)
+    if untrusted := untrusted_types(content):
+        raise InputError(f"{path}: holds types that are not loaded: {', '.join(untrusted)}")
+    return skops.io.load(io.BytesIO(content), trusted=TRUSTED)
+
+
+def load_trees(path: OutPath, digest: str) -> dict[str, np.ndarray]:
+    """Stored trees, as `tables_of` made them; raises as `load_model`."""
+    with np.load(io.BytesIO(_checked(path, digest)), allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _checked(path: OutPath, digest: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); run the stage `train` again") from error
     if hashlib.sha256(content).hexdigest() != digest:
         raise InputError(f"{path}: is damaged or not the trained replicate; run the stage `train` again")
-    if path.suffix == ".ubj":
-        return BoostedTrees(content)
-    if untrusted := untrusted_types(content):
-        raise InputError(f"{path}: holds types that are not loaded: {', '.join(untrusted)}")
-    return skops.io.load(io.BytesIO(content), trusted=TRUSTED)
+    return content
 
 
 def untrusted_types(content: bytes) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -29,6 +30,8 @@ from engine.tasks import WAITS, Progress, run_each, silent
 KEY = "gelisol_key"
 """Attribute of a store: the key of all that its content depends on."""
 _FILES, _DIGESTS = "files", "digests"
+_AT_ONCE = 16
+"""Files of a block that are waited for at the same time."""
 
 
 class _Plan(Protocol):
@@ -154,8 +157,9 @@ def _do_block(
 def _sync(files: Sequence[Path]) -> None:
     """Wait until those that are there are on disk, and their names."""
     there = [file for file in files if file.exists()]
-    for path in (*there, *{file.parent for file in there}):
-        sync(path)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a disk takes many at a time in little more than the time of one
+        list(pool.map(sync, there))
+        list(pool.map(sync, {file.parent for file in there}))
 
 
 def _found(record: dict[str, np.ndarray]) -> Found:

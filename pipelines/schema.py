@@ -63,7 +63,7 @@ class Domain(Section):
     bounds: tuple[float, float, float, float] | None = Field(None, description="west, south, east, north, degrees")
     crs: str = Field("EPSG:6931", description="CRS of the grid, best equal-area")
     resolution: float = Field(1000.0, gt=0, description="cell side, m")
-    chunk: int = Field(512, ge=16, le=8192, description="cells per block side")
+    chunk: int | None = Field(None, ge=16, le=8192, description="cells per block side; by default from the grid's size")
     mask: Mask | None = None
 
     @model_validator(mode="after")

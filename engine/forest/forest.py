@@ -7,42 +7,53 @@ import numpy as np
 import xgboost
 
 from engine.forest.native import module
-from engine.forest.trees import Replicate, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
+from engine.forest.trees import Damaged, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
 
-__all__ = ["Forest", "Unsupported"]
+__all__ = ["Damaged", "Forest", "Unsupported"]
 
 
 class Forest:
     """Replicates of tree ensembles, compiled.
 
     Every distinct comparison of the whole forest is made once per cell, and kept as a bit; a tree is then a few bitwise
-    operations on 256 cells at a time. Leaves are added up in the order and precision of the library that fitted the
+    operations on some hundred cells at a time. Leaves are added up in the order and precision of the library that fitted the
     trees (float32 for XGBoost, float64 for scikit-learn), so that predictions are its own, to the bit.
+
+    Parameters
+    ----------
+    tables : mapping
+        Trees as arrays, see `trees.tables_of`.
+    double : bool
+        Whether leaves are added up in float64.
 
     Raises
     ------
-    Unsupported
+    Damaged
         If the trees are malformed: a child that is not there, a loop, a column that the data lack.
+    Unsupported
+        If a tree has more leaves than the tables can number, or the replicates differ in their columns.
     RuntimeError
         If this installation has no compiled code, see `engine.forest.is_built`.
     """
 
-    def __init__(self, replicates: Sequence[Replicate], *, double: bool):
-        self.replicates = len(replicates)
+    def __init__(self, tables: Mapping[str, np.ndarray], *, double: bool):
+        self.replicates = len(tables["base"])
         try:
-            self._native = module().Forest(tables_of(replicates), double)
+            self._native = module().Forest(dict(tables), double)
+        except OverflowError as error:
+            raise Unsupported(f"the model is too large to be compiled: {error}") from error
         except ValueError as error:
-            raise Unsupported(f"the model is damaged: {error}") from error
+            raise Damaged(f"the model is damaged: {error}") from error
 
     @classmethod
     def from_xgboost(cls, boosters: Sequence[xgboost.Booster]) -> "Forest":
         """Compile XGBoost models, one a replicate."""
-        return cls([xgboost_replicate(booster) for booster in boosters], double=False)
+        return cls(tables_of([xgboost_replicate(booster) for booster in boosters]), double=False)
 
     @classmethod
     def from_sklearn(cls, estimators: Sequence[Any]) -> "Forest":
         """Compile fitted regressors of scikit-learn, one a replicate: forests, extra trees, boosting, single trees."""
-        return cls([sklearn_replicate(estimator) for estimator in estimators], double=True)
+        return cls(tables_of([sklearn_replicate(estimator) for estimator in estimators]), double=True)
 
     def predict(self, x: np.ndarray, *, instruction_set: str = "") -> np.ndarray:
         """Predictions of every replicate, on one thread; other threads may run meanwhile.

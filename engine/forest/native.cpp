@@ -1,91 +1,23 @@
-// The extension module: arrays checked and turned into tables, dispatch over instruction sets, bindings.
+// The extension module: arrays checked and turned into tables, bindings.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <mutex>
 
+#include "paths.hpp"
 #include "summary.hpp"
 #include "tables.hpp"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#elif defined(__aarch64__)
-#include <arm_neon.h>
-#endif
-
 namespace gelisol {
-
-namespace plain {
-#include "kernel.hpp"
-#include "statistics.hpp"
-}  // namespace plain
-
-#if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2")
-#endif
-#define GELISOL_AVX2
-namespace avx2 {
-#include "kernel.hpp"
-#include "statistics.hpp"
-}  // namespace avx2
-#undef GELISOL_AVX2
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#elif defined(__aarch64__)
-#define GELISOL_NEON
-namespace neon {
-#include "kernel.hpp"
-#include "statistics.hpp"
-}  // namespace neon
-#undef GELISOL_NEON
-#endif
 
 namespace py = pybind11;
 
 namespace {
-
-// Instruction sets that this build and machine have, best first.
-std::vector<std::string> instruction_sets() {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
-        return {"avx2", "plain"};
-#elif defined(__aarch64__)
-    return {"neon", "plain"};
-#endif
-    return {"plain"};
-}
-
-std::string choose(const std::string& wanted) {
-    const auto names = instruction_sets();
-    if (wanted.empty()) return names.front();
-    if (std::find(names.begin(), names.end(), wanted) == names.end())
-        throw std::invalid_argument("instruction set '" + wanted + "' is not to be had here");
-    return wanted;
-}
-
-// Calls `function` with the code of an instruction set.
-template <class Function>
-void with_code(const std::string& name, Function function) {
-#if defined(__x86_64__)
-    if (name == "avx2") return function(avx2::Code{});
-#elif defined(__aarch64__)
-    if (name == "neon") return function(neon::Code{});
-#endif
-    function(plain::Code{});
-}
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
@@ -138,9 +70,10 @@ class Summary {
             votes.least = py::cast<double>(v["least"]);
             if (votes.kth < 0 || votes.kth > sites) throw std::invalid_argument("kth: is beyond the number of sites");
             // The mean of m of n numbers is within sqrt((n - m) / m) standard deviations of the mean of all.
-            double most = 0;
-            for (const double share : votes.share) most = std::max(most, share);
-            votes.reach = std::sqrt(std::max(0.0, double(s_.replicates) * most - 1));
+            for (const double share : votes.share) {
+                votes.reach.push_back(std::sqrt(std::max(0.0, double(s_.replicates) * share - 1)));
+                votes.furthest = std::max(votes.furthest, votes.reach.back());
+            }
             for (const uint8_t code : votes.codes)
                 if (code > 15) throw std::invalid_argument("codes: are beyond four bits");
             if (!std::is_sorted(votes.residual.rbegin(), votes.residual.rend())) throw std::invalid_argument("residual: does not descend");
@@ -252,9 +185,9 @@ class Forest {
                 for (int64_t first = 0; first < results.cells; first += step) {
                     const int n = int(std::min<int64_t>(step, results.cells - first));
                     code.predict(t, matrix, first, n, scratch, predicted.data(), step);
-                    for (int64_t group = 0; group < n; group += 256) {
+                    for (int64_t group = 0; group < n; group += code.cells) {
                         const int64_t at = first + group;
-                        code.summarise_cells(s, predicted.data() + group, step, int(std::min<int64_t>(256, n - group)), results.area + at,
+                        code.summarise_cells(s, predicted.data() + group, step, int(std::min<int64_t>(code.cells, n - group)), results.area + at,
                                        results.zone + at, results.out + at, results.cells, room, results.sums);
                     }
                 }
@@ -301,12 +234,12 @@ py::object summarise(const Array<float>& predicted, const Summary& summary, cons
         py::gil_scoped_release release;
         with_code(name, [&](auto code) {
             typename decltype(code)::Summarising room(s);
-            std::vector<float> group(size_t(s.replicates * 256));
-            for (int64_t first = 0; first < results.cells; first += 256) {
-                const int n = int(std::min<int64_t>(256, results.cells - first));
+            std::vector<float> group(size_t(s.replicates * code.cells));
+            for (int64_t first = 0; first < results.cells; first += code.cells) {
+                const int n = int(std::min<int64_t>(code.cells, results.cells - first));
                 for (int64_t r = 0; r < s.replicates; ++r)
-                    std::memcpy(group.data() + r * 256, from + r * results.cells + first, size_t(n) * sizeof(float));
-                code.summarise_cells(s, group.data(), 256, n, results.area + first, results.zone + first, results.out + first,
+                    std::memcpy(group.data() + r * code.cells, from + r * results.cells + first, size_t(n) * sizeof(float));
+                code.summarise_cells(s, group.data(), code.cells, n, results.area + first, results.zone + first, results.out + first,
                                results.cells, room, results.sums);
             }
         });

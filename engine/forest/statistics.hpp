@@ -2,24 +2,34 @@
 // after kernel.hpp, inside the same namespace. Each cell's numbers depend on its own values only, and are added up in
 // the order in which `engine/onepass.py` and `engine/jackknife.py` do: the same to the bit.
 
-typedef double Doubles __attribute__((vector_size(32)));  // four cells
-typedef int64_t Longs __attribute__((vector_size(32)));
-typedef float Four __attribute__((vector_size(16)));
+constexpr int kLanes = kBytes / 8;
+typedef double Doubles __attribute__((vector_size(kBytes)));  // some cells
+typedef int64_t Longs __attribute__((vector_size(kBytes)));
+typedef float Singles __attribute__((vector_size(kBytes / 2)));
 
-constexpr int kLanes = 4;
-constexpr int64_t kKept = 40;  // up to so many largest values are kept in order; of more, the last is selected
+constexpr int kSites = 4;          // whose votes are taken at the same time
+constexpr int64_t kExchanges = 4;  // made without asking: cheaper than to guess wrong
+constexpr int64_t kKept = 128;     // up to so many largest values are kept in order; of more, the last is selected
 
-inline Doubles all_of(double value) { return Doubles{value, value, value, value}; }
+inline Doubles all_of(double value) { return value + Doubles{}; }
+#if defined(GELISOL_AVX512)
+inline Doubles larger(Doubles a, Doubles b) { return Doubles(_mm512_max_pd(__m512d(a), __m512d(b))); }
+inline Doubles smaller(Doubles a, Doubles b) { return Doubles(_mm512_min_pd(__m512d(a), __m512d(b))); }
+inline bool any_above(Doubles a, Doubles b) { return _mm512_cmp_pd_mask(__m512d(a), __m512d(b), _CMP_GT_OQ) != 0; }
+#elif defined(GELISOL_AVX2)
+inline Doubles larger(Doubles a, Doubles b) { return Doubles(_mm256_max_pd(__m256d(a), __m256d(b))); }
+inline Doubles smaller(Doubles a, Doubles b) { return Doubles(_mm256_min_pd(__m256d(a), __m256d(b))); }
+inline bool any_above(Doubles a, Doubles b) { return _mm256_movemask_pd(_mm256_cmp_pd(__m256d(a), __m256d(b), _CMP_GT_OQ)) != 0; }
+#else
 inline Doubles larger(Doubles a, Doubles b) { return a > b ? a : b; }
 inline Doubles smaller(Doubles a, Doubles b) { return a < b ? a : b; }
-
-inline bool any(Longs mask) {
-#if defined(GELISOL_AVX2)
-    return _mm256_movemask_epi8(__m256i(mask)) != 0;
-#else
-    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
-#endif
+inline bool any_above(Doubles a, Doubles b) {
+    const Longs above = a > b;
+    int64_t found = 0;
+    for (int lane = 0; lane < kLanes; ++lane) found |= above[lane];
+    return found != 0;
 }
+#endif
 
 // To integers of 2^-bits, rounded to even: below 2^51 the mantissa of 1.5 * 2^52 + x is the integer x.
 inline int64_t fixed_point(double scaled) {
@@ -55,7 +65,8 @@ static void add(const FixedPoint& format, const double* terms, int n, const std:
     }
 }
 
-// The k largest values seen so far, in descending order, cell by cell.
+// The k largest values seen so far, in descending order, cell by cell. Values that come in nearly that order are put in
+// place by few exchanges.
 struct Largest {
     Doubles kept[kKept];
     int64_t k;
@@ -63,14 +74,20 @@ struct Largest {
     explicit Largest(int64_t count) : k(count) {
         for (int64_t i = 0; i < k; ++i) kept[i] = all_of(-HUGE_VAL);
     }
-    Doubles take(Doubles value) {
-        if (any(value > kept[k - 1])) {
-            for (int64_t i = 0; i < k; ++i) {
-                const Doubles above = larger(kept[i], value);
-                value = smaller(kept[i], value);
-                kept[i] = above;
-            }
+    // `seen`: how many were taken before. Gives the kth largest of all.
+    Doubles take(Doubles value, int64_t seen) {
+        int64_t i = std::min(seen, k - 1);
+        const int64_t sure = std::max<int64_t>(i - kExchanges, 0);
+        value = larger(kept[i], value);
+        for (; i > sure; --i) {
+            kept[i] = smaller(kept[i - 1], value);
+            value = larger(kept[i - 1], value);
         }
+        for (; i > 0 && any_above(value, kept[i - 1]); --i) {
+            kept[i] = smaller(kept[i - 1], value);
+            value = larger(kept[i - 1], value);
+        }
+        kept[i] = value;
         return kept[k - 1];
     }
 };
@@ -100,7 +117,7 @@ struct Room {
     }
 };
 
-// Both ends of the prediction interval of four cells from the values of one output, whose mean is `mean` and whose
+// Both ends of the prediction interval of a vector of cells from the values of one output, whose mean is `mean` and whose
 // squared deviations add up to `squared`.
 static void interval(const Votes& votes, int64_t replicates, const Doubles* values, Doubles mean, Doubles squared, Room& room,
                      Doubles& lower, Doubles& upper) {
@@ -113,43 +130,62 @@ static void interval(const Votes& votes, int64_t replicates, const Doubles* valu
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
         Doubles* sums = room.subsets.get() + 16 * chunk;
         sums[0] = all_of(0.0);
+#pragma GCC unroll 4
         for (int bit = 0; bit < 4; ++bit) {
             const int64_t r = 4 * chunk + bit;
             const Doubles value = r < replicates ? values[r] : all_of(0.0);
+#pragma GCC unroll 8
             for (int code = 0; code < 1 << bit; ++code) sums[code | 1 << bit] = sums[code] + value;
         }
     }
-    // The mean of some of the values is no further from that of all than `reach` standard deviations. Sites come in
-    // descending order of their residuals: the k largest so far set a floor, or the first k; once a site cannot reach it,
-    // none that follows can.
-    Doubles reach;
-    for (int lane = 0; lane < kLanes; ++lane)
-        reach[lane] = votes.reach * std::sqrt(squared[lane] / double(replicates)) + 1e-9 * std::fabs(mean[lane]);
+    // The mean of some of the values is no further from that of all than a site's reach, in standard deviations. Sites
+    // come in descending order of their residuals: the k largest so far set a floor, or the first k; a site that cannot
+    // reach it is passed over, and once none could, the rest is.
+    Doubles sd;
+    for (int lane = 0; lane < kLanes; ++lane) sd[lane] = std::sqrt(squared[lane] / double(replicates));
+    const Doubles slack = 1e-9 * larger(mean, -mean);
     const bool few = k <= kKept;
     Largest lows(few ? k : 1), highs(few ? k : 1);
     Doubles low_floor = all_of(few ? -HUGE_VAL : HUGE_VAL), high_floor = low_floor;
-    int64_t count = 0;
-    for (; count < sites; ++count) {
-        const Doubles residual = all_of(votes.residual[count]);
-        if (count >= k && !any((residual + mean + reach >= high_floor) | (residual - mean + reach >= low_floor))) break;
-        const uint8_t* code = votes.codes.data() + count * chunks;
-        Doubles vote = room.subsets.get()[code[0]];
-        for (int64_t chunk = 1; chunk < chunks; ++chunk) vote += room.subsets.get()[16 * chunk + code[chunk]];
-        vote *= votes.share[count];
-        const Doubles low = residual - vote, high = residual + vote;
-        if (few) {
-            low_floor = lows.take(low), high_floor = highs.take(high);
-        } else {
-            room.low.get()[count] = low, room.high.get()[count] = high;
-            if (count < k) low_floor = smaller(low_floor, low), high_floor = smaller(high_floor, high);
+    const auto matters = [&](int64_t site, double reach) {
+        const Doubles most = votes.residual[site] + reach * sd + slack;
+        return any_above(larger(most + mean - high_floor, most - mean - low_floor), all_of(0.0));
+    };
+    int64_t seen = 0;
+    for (int64_t site = 0; site < sites;) {
+        // Several sites at a time: the additions of one need not wait for those of another.
+        int64_t next[kSites];
+        int n = 0;
+        for (; site < sites && n < kSites; ++site) {
+            if (seen + n >= k && !matters(site, votes.furthest)) site = sites;
+            else if (seen + n < k || matters(site, votes.reach[site])) next[n++] = site;
+        }
+        if (n == 0) break;
+        Doubles vote[kSites];
+        const uint8_t* code[kSites];
+        for (int i = 0; i < kSites; ++i) {
+            code[i] = votes.codes.data() + next[std::min(i, n - 1)] * chunks;
+            vote[i] = room.subsets.get()[code[i][0]];
+        }
+        for (int64_t chunk = 1; chunk < chunks; ++chunk)
+            for (int i = 0; i < kSites; ++i) vote[i] += room.subsets.get()[16 * chunk + code[i][chunk]];
+        for (int i = 0; i < n; ++i, ++seen) {
+            vote[i] *= votes.share[next[i]];
+            const Doubles residual = all_of(votes.residual[next[i]]), low = residual - vote[i], high = residual + vote[i];
+            if (few) {
+                low_floor = lows.take(low, seen), high_floor = highs.take(high, seen);
+            } else {
+                room.low.get()[seen] = low, room.high.get()[seen] = high;
+                if (seen < k) low_floor = smaller(low_floor, low), high_floor = smaller(high_floor, high);
+            }
         }
     }
-    lower = few ? -low_floor : -room.kth_largest(room.low, count, k, low_floor);
-    upper = few ? high_floor : room.kth_largest(room.high, count, k, high_floor);
+    lower = few ? -low_floor : -room.kth_largest(room.low, seen, k, low_floor);
+    upper = few ? high_floor : room.kth_largest(room.high, seen, k, high_floor);
 }
 
-// Statistics of up to 256 cells, and what they add to the sums of their zones.
-// `predicted`: replicates x stride, with room for a multiple of four cells; `out`: outputs x kStatistics x cells.
+// Statistics of the cells of a group, and what they add to the sums of their zones.
+// `predicted`: replicates x stride, with room for whole vectors of cells; `out`: outputs x kStatistics x cells.
 static void summarise(const Statistics& s, const float* predicted, int64_t stride, int n, const double* area, const int64_t* zone,
                       float* out, int64_t cells, Room& room, Sums& sums) {
     const int64_t replicates = s.replicates;
@@ -168,9 +204,9 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
             Doubles* values = room.values.get();
             Doubles total = all_of(0.0);
             for (int64_t r = 0; r < replicates; ++r) {
-                Four four;
-                std::memcpy(&four, predicted + r * stride + cell, sizeof four);
-                values[r] = intercept[r] + slope[r] * __builtin_convertvector(four, Doubles);
+                Singles some;
+                std::memcpy(&some, predicted + r * stride + cell, sizeof some);
+                values[r] = intercept[r] + slope[r] * __builtin_convertvector(some, Doubles);
                 total += values[r] - values[0];
             }
             const Doubles mean = values[0] + total / double(replicates);
@@ -207,10 +243,11 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
     for (const Run& run : runs) sums.cells[run.zone] += run.last - run.first;
 }
 
-// Squared distance of each cell from the nearest point, both scaled; eight cells at a time.
+// Squared distance of each cell from the nearest point, both scaled; two vectors of cells at a time.
 static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out) {
     const int64_t dimensions = int64_t(p.columns.size()), points = int64_t(p.places.size()) / dimensions;
     Aligned<Doubles> at(2 * dimensions);
+    int64_t found = 0;
     for (int64_t cell = 0; cell < cells; cell += 2 * kLanes) {
         for (int64_t d = 0; d < dimensions; ++d) {
             const float* column = x.x + p.columns[d] * x.column;
@@ -219,14 +256,20 @@ static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out
                     double(column[std::min(cell + lane, cells - 1) * x.row]) * p.scale[d];
         }
         Doubles best[2] = {all_of(HUGE_VAL), all_of(HUGE_VAL)};
-        for (int64_t point = 0; point < points; ++point) {
+        // The point that was nearest to the cells before is likely to be near to these: most others then are soon too far.
+        const int64_t first = found;
+        for (int64_t i = 0; i <= points; ++i) {
+            const int64_t point = i ? i - 1 : first;
             const double* place = p.places.data() + point * dimensions;
             Doubles a = all_of(0.0), b = all_of(0.0);
-            for (int64_t d = 0; d < dimensions; ++d) {
+            int64_t d = 0;
+            for (; d < dimensions; ++d) {
                 const Doubles apart_a = at.get()[2 * d] - place[d], apart_b = at.get()[2 * d + 1] - place[d];
                 a += apart_a * apart_a, b += apart_b * apart_b;
-                if (d % 4 == 3 && !any((a < best[0]) | (b < best[1]))) break;  // they only grow
+                if (d % 4 == 3 && !any_above(best[0], a) && !any_above(best[1], b)) break;  // they only grow
             }
+            if (d < dimensions) continue;
+            if (best[0][0] > a[0]) found = point;
             best[0] = smaller(best[0], a), best[1] = smaller(best[1], b);
         }
         for (int lane = 0; lane < 2 * kLanes && cell + lane < cells; ++lane) out[cell + lane] = best[lane / kLanes][lane % kLanes];
@@ -235,6 +278,7 @@ static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out
 
 // What the instruction set offers, as one type.
 struct Code {
+    static constexpr int cells = kCells;
     using Predicting = Scratch;
     using Summarising = Room;
     static constexpr auto predict = predict_groups;

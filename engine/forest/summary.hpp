@@ -26,7 +26,8 @@ struct Votes {
     std::vector<uint8_t> codes;  // sites x chunks: which of four replicates vote
     int64_t kth;                 // the interval ends at the kth largest and smallest; 0: unbounded
     double least;                // no observation is below, and no end of an interval
-    double reach;                // how far a vote may be from the mean of all replicates, in standard deviations
+    std::vector<double> reach;   // how far a vote may be from the mean of all replicates, in standard deviations
+    double furthest = 0;         // the largest of these
 };
 
 struct Statistics {

@@ -11,7 +11,6 @@ namespace {
 
 constexpr uint32_t kSlots = 65536;      // 4 MB for two groups of cells: a share of the last-level cache
 constexpr int64_t kMostLeaves = 65535;  // of a tree: separators are 16-bit
-constexpr int kMostDepth = 4096;
 
 // What makes two comparisons the same: covariate, where missing values go, threshold or set.
 struct Key {
@@ -57,7 +56,6 @@ Shape shape_of(const Trees& t, int64_t tree) {
         const auto [node, depth] = stack.back();
         stack.pop_back();
         if (seen[node]++) refuse(tree, node, "has two parents");
-        if (depth > kMostDepth) refuse(tree, node, "is deeper than " + std::to_string(kMostDepth));
         shape.depth = std::max(shape.depth, depth);
         order.emplace_back(node, depth);
         const int64_t at = first + node;
@@ -74,7 +72,6 @@ Shape shape_of(const Trees& t, int64_t tree) {
         const int64_t at = first + it->first;
         shape.leaves[it->first] = t.is_leaf(at) ? 1 : shape.leaves[t.left[at]] + shape.leaves[t.right[at]];
     }
-    if (shape.leaves[0] > kMostLeaves) refuse(tree, 0, "has more than " + std::to_string(kMostLeaves) + " leaves");
     return shape;
 }
 
@@ -128,6 +125,8 @@ class Compiler {
             depth = std::max(depth, shapes_.back().depth);
             out_->largest_tree = std::max<int64_t>(out_->largest_tree, shapes_.back().leaves[0]);
         }
+        if (out_->largest_tree > kMostLeaves)
+            throw std::overflow_error("a tree has " + std::to_string(out_->largest_tree) + " leaves, more than " + std::to_string(kMostLeaves));
         out_->depth = depth;
         out_->layout = out_->is_double || out_->largest_tree > 64 ? Layout::wide
                        : out_->largest_tree > 16                  ? Layout::narrow

@@ -87,7 +87,8 @@ struct Tables {
 // Refuses what is no forest: std::invalid_argument says which tree and node.
 void check(const Trees& trees);
 
-// `with_missing` tells nodes apart by where missing values go; without it no value may be missing.
+// `with_missing` tells nodes apart by where missing values go; without it no value may be missing. A sound forest that is
+// too large for the tables is a std::overflow_error.
 std::unique_ptr<Tables> compile(const Trees& trees, bool is_double, bool with_missing);
 
 // Leaf i's code: neighbours differ in one bit.

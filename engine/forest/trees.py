@@ -1,7 +1,7 @@
 """The trees of fitted models as plain arrays, whichever library fitted them."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,6 +19,10 @@ _IDENTITY = {"reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "r
 
 class Unsupported(InputError):
     """A model that is no sum of regression trees, or one of a kind that is not compiled."""
+
+
+class Damaged(InputError):
+    """A model whose trees are malformed; the library that fitted it would read beyond their ends."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Replicate:
     columns: int
 
 
-def tables_of(replicates: Sequence[Replicate]) -> dict[str, Any]:
+def tables_of(replicates: Sequence[Replicate]) -> dict[str, np.ndarray]:
     """The arrays that the compiled code takes.
 
     Raises
@@ -68,23 +72,50 @@ def tables_of(replicates: Sequence[Replicate]) -> dict[str, Any]:
     Unsupported
         If there is nothing to compile, or the replicates differ in their columns.
     """
-    trees = [tree for replicate in replicates for tree in replicate.trees]
-    columns = {replicate.columns for replicate in replicates}
-    if not trees or len(columns) != 1:
-        raise Unsupported(f"a forest needs trees, and replicates of the same columns; got {sorted(columns)} columns")
+    return joined([_tables(replicate) for replicate in replicates])
+
+
+def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays of several replicates as those of one forest; raises as `tables_of`, and `Damaged` if they are no such."""
+    try:
+        return _joined(parts)
+    except (KeyError, ValueError, IndexError) as error:
+        raise Damaged(f"the tables of trees do not fit together: {error}") from error
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    columns = {int(part["features"]) for part in parts}
+    if len(columns) != 1:
+        raise Unsupported(f"a forest needs replicates of the same columns; got {sorted(columns)} columns")
+    tables = {name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "features"}
+    for name in _STARTS:
+        ends = np.cumsum([0, *(part[name][-1] for part in parts)])
+        starts = [part[name][:-1] + end for part, end in zip(parts, ends, strict=False)]
+        tables[name] = np.concatenate([*starts, ends[-1:]])
+    return tables | {"features": np.array(columns.pop())}
+
+
+_STARTS = ("replicate_start", "tree_start", "category_start")
+"""Where something begins among what `joined` puts one after the other, and at the end how much of it there is."""
+
+
+def _tables(replicate: Replicate) -> dict[str, np.ndarray]:
+    trees = replicate.trees
+    if not trees:
+        raise Unsupported("a forest needs trees")
     names = [f.name for f in fields(Tree) if f.name != "categories"]
-    arrays: dict[str, Any] = {name: np.concatenate([getattr(tree, name) for tree in trees]) for name in names}
+    arrays = {name: np.concatenate([getattr(tree, name) for tree in trees]) for name in names}
     listed = [tree.categories.get(node, []) for tree in trees for node in range(len(tree.left))] if any(
         tree.categories for tree in trees
     ) else []  # fmt: skip
     return arrays | {
-        "replicate_start": _starts(len(r.trees) for r in replicates),
+        "replicate_start": np.array([0, len(trees)]),
         "tree_start": _starts(len(tree.left) for tree in trees),
         "category_start": _starts(map(len, listed)) if listed else np.zeros(len(arrays["left"]) + 1, "int64"),
         "categories": np.array([c for categories in listed for c in categories], "int32"),
-        "base": np.array([r.base for r in replicates]),
-        "divisor": np.array([r.divisor for r in replicates]),
-        "features": columns.pop(),
+        "base": np.array([replicate.base]),
+        "divisor": np.array([replicate.divisor]),
+        "features": np.array(replicate.columns),
     }
 
 
@@ -99,6 +130,8 @@ def xgboost_replicate(booster: xgboost.Booster) -> Replicate:
     ------
     Unsupported
         If the model is linear, of dropped-out trees, of several outputs or has another link.
+    Damaged
+        If a tree's numbers are not what they stand for.
     """
     learner = json.loads(booster.save_raw("json"))["learner"]
     kind, objective = learner["gradient_booster"]["name"], learner["objective"]["name"]
@@ -106,7 +139,10 @@ def xgboost_replicate(booster: xgboost.Booster) -> Replicate:
     if kind != "gbtree" or objective not in _IDENTITY or int(parameters["num_target"]) > 1:
         raise Unsupported(f"an XGBoost model `{kind}` of `{objective}` is not compiled; `gbtree` of {_IDENTITY} is")
     base = np.float32(parameters["base_score"].strip("[]"))
-    trees = [_xgboost_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    try:
+        trees = [_xgboost_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Damaged(f"the model is damaged: {error}") from error
     return Replicate(trees, float(base), 1.0, int(parameters["num_feature"]))
 
 
@@ -124,6 +160,17 @@ def _xgboost_tree(tree: dict[str, Any]) -> Tree:
         value=conditions.astype("float64"),
         categories={node: tree["categories"][start : start + size] for node, start, size in sets},
     )
+
+
+def replicate_of(model: Any) -> Replicate:
+    """The trees of a fitted regressor of XGBoost or scikit-learn.
+
+    Raises
+    ------
+    Unsupported
+        If the model is no sum of regression trees.
+    """
+    return xgboost_replicate(model.get_booster()) if isinstance(model, xgboost.XGBModel) else sklearn_replicate(model)
 
 
 def sklearn_replicate(model: Any) -> Replicate:

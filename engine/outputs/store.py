@@ -76,7 +76,7 @@ def create(
             chunks=(*[1] * len(sizes), grid.chunk, grid.chunk),
             dtype=layer.dtype,
             fill_value=fill,
-            compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="shuffle")],
+            compressors=[BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")],
             dimension_names=[*layer.leading, "y", "x"],
             attributes={**layer.attrs, **fill_attrs, "grid_mapping": "spatial_ref"},
         )

@@ -11,6 +11,8 @@ from engine.ensemble import Ensemble, bootstrap_indices, load_ensemble, train_en
 from engine.errors import InputError
 from engine.estimators import REGISTRY
 from engine.features import Features
+from engine.forest import is_built
+from engine.ledger import digest_of
 from engine.models import Member
 from engine.seeds import Use, integer, streams
 from engine.sources.spec import SourceSpec
@@ -81,7 +83,7 @@ def test_artefact_is_whole_and_names_everything(client, tmp_path):
     ensemble = trained(client, tmp_path / "ensemble", tables={"training.parquet": table})
     folder = tmp_path / "ensemble"
     assert {p.name for p in folder.iterdir()} == {
-        *(f"replicate_{r:03d}.ubj" for r in range(REPLICATES)),
+        *(f"replicate_{r:03d}{suffix}" for r in range(REPLICATES) for suffix in (".ubj", ".trees.npz")),
         "manifest.json", "bootstrap.npy", "out_of_bag.npy", "coefficients.npy", "observed.npy", "training.parquet",
     }  # fmt: skip
     assert ensemble.features == FEATURES
@@ -103,6 +105,35 @@ def test_damage_is_noticed(client, tmp_path):
         Ensemble(tmp_path / "ensemble")
     with pytest.raises(InputError, match="stage `train`"):
         load_ensemble(tmp_path / "none", ensemble.hash)
+
+
+@pytest.mark.skipif(not is_built(), reason="this installation has no compiled kernel")
+def test_malformed_trees_are_refused_whatever_their_checksum(client, tmp_path):
+    path = tmp_path / "ensemble"
+    trained(client, path)
+    file, text = path / "replicate_002.trees.npz", path / "manifest.json"
+    tables, manifest = dict(np.load(file)), json.loads(text.read_text())
+
+    def forge(changed: dict[str, np.ndarray], message: str) -> None:
+        np.savez(file, **changed)
+        manifest["files"][file.name] = digest_of(file)
+        text.write_text(json.dumps(manifest))
+        with pytest.raises(InputError, match=message + ".*run the stage `train` again"):
+            Ensemble(path).predict_all(training()[0])
+
+    left = tables["left"].copy()
+    left[tables["tree_start"][3]] = 10**6
+    forge(tables | {"left": left}, "its child 1000000 is not there")
+    forge({name: values for name, values in tables.items() if name != "value"}, "value")
+
+
+def test_replicates_are_predicted_from_their_trees_alone(client, tmp_path, monkeypatch):
+    """Workers need not read the models."""
+    ensemble = trained(client, tmp_path / "ensemble")
+    x = training()[0]
+    expected = np.stack([ensemble.predict(replicate, x) for replicate in range(ensemble.manifest.replicates)])
+    monkeypatch.setattr("engine.ensemble.load_model", None)
+    assert np.array_equal(Ensemble(ensemble.path).predict_all(x), expected)
 
 
 def test_a_failed_fit_leaves_what_was_there(client, tmp_path):

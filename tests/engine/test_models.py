@@ -7,6 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 import skops.io
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.preprocessing import FunctionTransformer
 
 from engine.errors import InputError
@@ -55,6 +57,29 @@ def test_damaged_and_missing_files_are_refused(tmp_path):
         load_model(path, digest)
     with pytest.raises(InputError, match="cannot be read"):
         load_model(tmp_path / "none.ubj", digest)
+
+
+@pytest.fixture(scope="module")
+def booster(tmp_path_factory):
+    member = Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 3})
+    (model,) = fit_members([member], X, Y, np.random.SeedSequence(1))
+    return stored(tmp_path_factory.mktemp("booster"), save_model(model, NAMES), ".ubj"), save_model(model, NAMES)
+
+
+@given(end=st.integers(0, 10**5), places=st.lists(st.tuples(st.integers(0, 10**5), st.integers(1, 255)), max_size=4))
+def test_a_file_with_altered_bytes_never_reaches_xgboost(booster, end, places):
+    """Its reader would follow them out of its memory."""
+    (path, digest), sound = booster
+    content = bytearray(sound[:end])
+    for place, flipped in places:
+        if content:
+            content[place % len(content)] ^= flipped
+    path.write_bytes(content)
+    if content == sound:
+        assert load_model(path, digest).predict(X).shape == Y.shape
+    else:
+        with pytest.raises(InputError, match="damaged"):
+            load_model(path, digest)
 
 
 def test_types_that_were_not_trained_here_are_not_loaded(tmp_path):

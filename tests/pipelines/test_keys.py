@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.scaling import best_chunk
 from pipelines import STAGES
 from pipelines.keys import CODE, stage_parts, stage_states
 from pipelines.prepare import open_run
@@ -36,6 +37,15 @@ def test_a_setting_makes_stale_what_depends_on_it(pristine: Path, finished: Path
         for before, after in pairwise(stale):
             if setting.split("=")[0] not in states[after]:
                 assert states[after] == f"stale: follows {before}", after
+
+
+def test_the_block_size_follows_from_the_grid_unless_it_is_given(pristine: Path):
+    chosen = open_run(pristine / "run.yaml", ("domain.chunk=null",))
+    assert chosen.grid.chunk == best_chunk(chosen.grid.shape)
+    given = open_run(pristine / "run.yaml", (f"domain.chunk={chosen.grid.chunk}",))
+    other = open_run(pristine / "run.yaml", ("domain.chunk=16",))
+    assert other.grid.chunk == 16 != chosen.grid.chunk
+    assert stage_parts(given) == stage_parts(chosen) != stage_parts(other)
 
 
 def test_a_new_version_of_a_stage_makes_it_stale(pristine: Path, finished: Path, monkeypatch):

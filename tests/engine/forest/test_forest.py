@@ -1,7 +1,5 @@
 """The compiled forest against the libraries that fitted it: equal to the bit, for every shape and instruction set."""
 
-import json
-
 import numpy as np
 import pytest
 import xgboost
@@ -13,8 +11,6 @@ from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeRegressor
 
 from engine.forest import INSTRUCTION_SETS, Forest, Unsupported, is_built
-from engine.forest.native import module
-from engine.forest.trees import Replicate, Tree, tables_of, xgboost_replicate
 
 pytestmark = pytest.mark.skipif(not is_built(), reason="this installation has no compiled kernel")
 SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -231,64 +227,6 @@ def test_what_is_not_compiled_is_refused():
         Forest.from_sklearn([started])
 
 
-def a_tree(**changes) -> Tree:
-    values = {
-        "left": np.array([1, -1, -1], "int32"), "right": np.array([2, -1, -1], "int32"),
-        "feature": np.zeros(3, "int32"), "threshold": np.zeros(3, "float32"), "missing_left": np.zeros(3, "uint8"),
-        "value": np.arange(3.0), "categories": {},
-    }  # fmt: skip
-    return Tree(**values | changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"left": np.array([7, -1, -1], "int32")}, "tree 0, node 0: its child 7 is not there"),
-        ({"left": np.array([0, -1, -1], "int32")}, "its child 0 is not there"),
-        ({"right": np.array([1, -1, -1], "int32")}, "node 1: has two parents"),
-        ({"left": np.array([1, 2, -1], "int32"), "right": np.array([2, 1, -1], "int32")}, "has two parents"),
-        ({"feature": np.array([3, 0, 0], "int32")}, "a column that is not there"),
-        ({"feature": np.array([-1, 0, 0], "int32")}, "a column that is not there"),
-        ({"threshold": np.array([np.nan, 0, 0], "float32")}, "threshold is not a number"),
-        ({"value": np.array([0, np.inf, 1])}, "node 1: its value is not finite"),
-        ({"categories": {0: [-1]}}, "category is out of range"),
-        ({"categories": {0: [2**30]}}, "category is out of range"),
-        ({"right": np.array([2, -1], "int32")}, "differ in length"),
-    ],
-)
-def test_malformed_trees_are_refused(changes, message):
-    with pytest.raises(Unsupported, match=message):
-        Forest([Replicate([a_tree(**changes)], 0.0, 1.0, 2)], double=False)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("replicate_start", [0, 5]), ("tree_start", [0, 2]), ("tree_start", [1, 3]), ("category_start", [0, 0, 0, 9]),
-     ("base", [np.nan]), ("divisor", [0.0]), ("features", 0), ("base", [])],
-)  # fmt: skip
-def test_tables_that_do_not_fit_together_are_refused(name, value):
-    tables = tables_of([Replicate([a_tree()], 0.0, 1.0, 2)])
-    module().Forest(tables, False)
-    with pytest.raises(ValueError):
-        module().Forest(tables | {name: value if name == "features" else np.array(value)}, False)
-
-
-def test_a_damaged_model_file_never_reads_out_of_bounds():
-    """XGBoost reads what it is given; what it hands on is checked."""
-    model = boosters(0, 1, 3, 9, max_depth=3, rounds=2)[0]
-    good = json.loads(model.save_raw("json"))
-
-    class Damaged:
-        def save_raw(self, _):
-            return json.dumps(good).encode()
-
-    trees = good["learner"]["gradient_booster"]["model"]["trees"]
-    Forest([xgboost_replicate(Damaged())], double=False)
-    trees[1]["left_children"][0] = 10**6
-    with pytest.raises(Unsupported, match="tree 1, node 0"):
-        Forest([xgboost_replicate(Damaged())], double=False)
-
-
 def test_wrong_arguments_are_refused():
     forest = Forest.from_xgboost(boosters(0, 2, 3, 9, max_depth=2, rounds=2))
     with pytest.raises(ValueError, match="cells x 3 columns"):
@@ -296,5 +234,5 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="'sse9' is not to be had"):
         forest.predict(np.zeros((5, 3), "float32"), instruction_set="sse9")
     assert forest.predict(np.zeros((0, 3), "float32")).shape == (0, 2)
-    with pytest.raises(Unsupported, match="needs trees"):
-        Forest([], double=False)
+    with pytest.raises(Unsupported, match="same columns"):
+        Forest.from_xgboost([])

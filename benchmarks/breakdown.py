@@ -1,0 +1,74 @@
+"""Where the time of the map goes: the parts of a block, timed one by one in this process."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import table
+
+from engine.applicability import Applicability
+from engine.blockwise import MapPlan, map_block
+from engine.ensemble import load_ensemble
+from engine.features import Features
+from engine.grid import Block
+from engine.onepass import OnePass
+from engine.outputs.store import array
+
+BLOCKS, REPEATS = 4, 3
+
+
+def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
+    """Microseconds of a core for each part of a cell's work, as a table, and of all of them.
+
+    Parameters
+    ----------
+    store : Path
+        A map that may be written over.
+    """
+    ensemble = load_ensemble(plan.ensemble, plan.digest)
+    area_of_model = Applicability.load(plan.applicability)
+    one_pass = OnePass(ensemble, plan.level, plan.precision)
+    zones = 2 * (plan.n_zones + 1)
+    parts = dict.fromkeys(("reading the cube", "design matrix", "trees", "statistics", "dissimilarity"), 0.0)
+    whole, cells, left = 0.0, 0, BLOCKS
+    assert ensemble.forest
+    for block in plan.grid.blocks(mixed=True):
+        values, reading = _timed(_read, plan.cube, block, ensemble.features)
+        known = np.flatnonzero(ensemble.features.complete(values))
+        if len(known) < plan.grid.chunk**2 / 2:
+            continue
+        x, arranging = _timed(_matrix, ensemble.features, values, known)
+        area, zone = np.ones(len(known)), np.sort(np.arange(len(known)) % zones)
+        _, trees = _timed(ensemble.forest.predict, x)
+        _, pass_over_all = _timed(one_pass.run, x, area, zone, zones)
+        _, dissimilarity = _timed(area_of_model.dissimilarity, x)
+        for name, seconds in zip(parts, (reading, arranging, trees, pass_over_all - trees, dissimilarity), strict=True):
+            parts[name] += seconds
+        whole += _timed(map_block, block, plan, store)[1]
+        cells += len(known)
+        if (left := left - 1) == 0:
+            break
+    parts["compressing, writing and the rest"] = whole - sum(parts.values())
+    rows = [["", "µs a cell", "share"]]
+    rows += [[name, f"{seconds / cells * 1e6:.2f}", f"{seconds / whole:.0%}"] for name, seconds in parts.items()]
+    return table([*rows, ["all", f"{whole / cells * 1e6:.2f}", ""]]), whole / cells * 1e6
+
+
+def _read(cube: Path, block: Block, features: Features) -> dict[str, np.ndarray]:
+    return {name: np.asarray(array(cube, name)[block.roi]) for name in features.covariates}
+
+
+def _matrix(features: Features, values: dict[str, np.ndarray], known: np.ndarray) -> np.ndarray:
+    return features.matrix({name: of_block.ravel()[known] for name, of_block in values.items()})
+
+
+def _timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """What a function gives, and the seconds of a core that it takes: the least of several."""
+    least = float("inf")
+    for _ in range(REPEATS):
+        started = time.process_time()
+        value = function(*arguments)
+        least = min(least, time.process_time() - started)
+    return value, least

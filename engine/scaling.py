@@ -1,0 +1,70 @@
+"""How long a stage takes on how many workers: what a task costs, measured, and the block size that follows from it."""
+
+import math
+from dataclasses import dataclass
+
+CHUNKS = (64, 128, 256, 512, 1024, 2048)
+"""Block sides to choose from, cells."""
+WORKERS = (1, 10, 100, 1000)
+"""Numbers of workers that a block size must suit; results must not depend on how many there are."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds that the work of a stage takes.
+
+    Attributes
+    ----------
+    start : float
+        Of a worker, once: libraries, models.
+    task : float
+        Of the client and the scheduler, for each task, one after the other.
+    block : float
+        Of a worker, for each block whatever its size: opening arrays, writing files and waiting for the disk.
+    cell : float
+        Of a worker, for each cell.
+    """
+
+    start: float
+    task: float
+    block: float
+    cell: float
+
+    def seconds(self, blocks: int, cells: float, workers: int) -> float:
+        """Time on so many workers of one thread.
+
+        Work that is handed out as it is asked for takes no longer than its share and, since the last block may come
+        late, most of one block more (Graham 1969); and no less than the scheduler needs for its tasks.
+
+        Parameters
+        ----------
+        blocks : int
+            Number of blocks, taken to be alike.
+        cells : float
+            Of all blocks together.
+        """
+        of_block = self.block + self.cell * cells / blocks
+        busy = min(workers, blocks)
+        work = blocks * of_block / busy + (1 - 1 / busy) * of_block
+        return self.start + max(work, blocks * self.task)
+
+
+MAP = Cost(start=4.0, task=0.002, block=0.05, cell=5e-6)
+"""Of the map, 100 replicates of 300 trees; `benchmarks/scaling.py` measures it."""
+
+
+def best_chunk(shape: tuple[int, int], cost: Cost = MAP) -> int:
+    """Block side that comes nearest to the fastest one on 1 to 1,000 workers, whichever number it is.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows and columns of the grid.
+    """
+
+    def seconds(chunk: int, workers: int) -> float:
+        blocks = math.ceil(shape[0] / chunk) * math.ceil(shape[1] / chunk)
+        return cost.seconds(blocks, shape[0] * shape[1], workers)
+
+    fastest = {workers: min(seconds(chunk, workers) for chunk in CHUNKS) for workers in WORKERS}
+    return min(CHUNKS, key=lambda chunk: max(seconds(chunk, workers) / fastest[workers] for workers in WORKERS))
