@@ -7,7 +7,6 @@ prediction models. Methods in Ecology and Evolution 12:1620–1633, doi 10.1111/
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -16,6 +15,7 @@ from scipy.spatial.distance import cdist
 from engine.errors import InputError
 from engine.features import Features
 from engine.forest import native
+from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 
 NEIGHBOURS = 64
@@ -124,7 +124,7 @@ class Applicability:
         """Whether cells are in the area of applicability; bool, False where the dissimilarity is missing."""
         return np.asarray(dissimilarity <= self.threshold)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: OutPath) -> None:
         """Write to an `.npz` file, which appears whole or not at all."""
         with staged(path) as stage, stage.open("wb") as file:
             np.savez(
@@ -139,7 +139,7 @@ class Applicability:
             )
 
     @classmethod
-    def load(cls, path: Path) -> "Applicability":
+    def load(cls, path: OutPath) -> "Applicability":
         """Read what `save` wrote.
 
         Raises
@@ -148,7 +148,7 @@ class Applicability:
             If the file is missing or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls(
                     names=tuple(arrays["names"].tolist()),
                     scale=arrays["scale"],

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from distributed import Client
@@ -13,6 +12,7 @@ from engine.cube import DOMAIN
 from engine.ensemble import Ensemble, load_ensemble
 from engine.grid import Block, Grid
 from engine.onepass import STATISTICS, OnePass
+from engine.outputs.place import OutPath
 from engine.outputs.store import Layer, array
 from engine.resume import Blocks
 from engine.tasks import Progress, silent
@@ -31,7 +31,7 @@ class MapPlan:
     ----------
     digest : str
         Hash of the ensemble that the run started with.
-    applicability : Path
+    applicability : OutPath
         The fitted area of applicability.
     zones : str or None
         Cube variable with zone codes 1 … n_zones.
@@ -40,10 +40,10 @@ class MapPlan:
     """
 
     grid: Grid
-    cube: Path
-    ensemble: Path
+    cube: OutPath
+    ensemble: OutPath
     digest: str
-    applicability: Path
+    applicability: OutPath
     zones: str | None
     n_zones: int
     level: float
@@ -96,7 +96,7 @@ class MapTotals:
 
 
 def make_plan(
-    grid: Grid, cube: Path, ensemble: Ensemble, applicability: Path, zones: str | None, n_zones: int, level: float
+    grid: Grid, cube: OutPath, ensemble: Ensemble, applicability: OutPath, zones: str | None, n_zones: int, level: float
 ) -> MapPlan:
     """Settle the precision of the sums from what the ensemble can predict."""
     largest = _HEADROOM * ensemble.manifest.largest
@@ -111,7 +111,7 @@ def make_plan(
 def map_region(
     client: Client,
     plan: MapPlan,
-    path: Path,
+    path: OutPath,
     coords: Mapping[str, object],
     attrs: Mapping[str, Mapping[str, str]],
     progress: Progress = silent,
@@ -151,13 +151,13 @@ def map_region(
     return MapTotals.of(inside, plan.precision, ensemble.coefficients), inside_totals
 
 
-def _sum_block(block: Block, plan: MapPlan, path: Path) -> dict[str, np.ndarray] | None:
+def _sum_block(block: Block, plan: MapPlan, path: OutPath) -> dict[str, np.ndarray] | None:
     """`map_block`, with the sums as plain arrays."""
     sums = map_block(block, plan, path)
     return None if sums is None else vars(sums)
 
 
-def map_block(block: Block, plan: MapPlan, path: Path) -> ZoneSums | None:
+def map_block(block: Block, plan: MapPlan, path: OutPath) -> ZoneSums | None:
     """Map one block and write its statistics.
 
     Returns
@@ -200,12 +200,12 @@ def _one_pass(plan: MapPlan) -> OnePass:
 
 
 @lru_cache(maxsize=2)
-def _make_one_pass(path: Path, digest: str, level: float, precision: Precision) -> OnePass:
+def _make_one_pass(path: OutPath, digest: str, level: float, precision: Precision) -> OnePass:
     return OnePass(load_ensemble(path, digest), level, precision)
 
 
 @lru_cache(maxsize=2)
-def _load_applicability(path: Path, digest: str) -> Applicability:
+def _load_applicability(path: OutPath, digest: str) -> Applicability:
     """What goes with the ensemble of this hash, read once per worker process."""
     return Applicability.load(path)
 
@@ -214,7 +214,7 @@ def _load_applicability(path: Path, digest: str) -> Applicability:
 class _Writer:
     """Puts values of some of a block's cells into a store; the others are missing."""
 
-    path: Path
+    path: OutPath
     block: Block
     cells: np.ndarray
 

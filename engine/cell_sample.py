@@ -1,7 +1,6 @@
 """Cells of a map drawn at random, for statistics that need places and cannot be had block by block."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from pyproj import Transformer
@@ -9,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from engine.folds.sphere import EARTH_RADIUS_KM, to_sphere
 from engine.grid import Block, Grid, crs_of
+from engine.outputs.place import OutPath
 from engine.outputs.store import array
 
 
@@ -42,7 +42,7 @@ class CellSample:
 
 
 def draw_cells(
-    grid: Grid, maps: Path, variable: str, cube: Path, zones: str | None, most: int, rng: np.random.Generator
+    grid: Grid, maps: OutPath, variable: str, cube: OutPath, zones: str | None, most: int, rng: np.random.Generator
 ) -> CellSample:
     """Draw cells of a map; the same ones whatever the chunks.
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from distributed import Client
 
 from engine.errors import InputError
 from engine.grid import Block, Grid
+from engine.outputs.place import OutPath
 from engine.outputs.store import Layer, array
 from engine.resume import Blocks
 from engine.sources import MISSING_CLASS, Source
@@ -90,7 +90,7 @@ def is_known(values: np.ndarray) -> np.ndarray:
 
 
 def build_cube(
-    client: Client, plan: CubePlan, path: Path, attrs: Mapping[str, str], progress: Progress = silent, *, key: str
+    client: Client, plan: CubePlan, path: OutPath, attrs: Mapping[str, str], progress: Progress = silent, *, key: str
 ) -> CubeCounts:
     """Write the cube to `path`, which appears once it is whole; blocks of an interrupted run are kept.
 
@@ -126,14 +126,14 @@ def build_cube(
     return counts
 
 
-def _count_block(block: Block, plan: CubePlan, path: Path) -> dict[str, np.ndarray]:
+def _count_block(block: Block, plan: CubePlan, path: OutPath) -> dict[str, np.ndarray]:
     """`write_block`, with the counts as arrays: `known` in the order of the plan's sources."""
     counts = write_block(block, plan, path)
     known = [counts.known[name] for name in plan.sources]
     return {"inside": np.array(counts.inside), "complete": np.array(counts.complete), "known": np.array(known)}
 
 
-def write_block(block: Block, plan: CubePlan, path: Path) -> CubeCounts:
+def write_block(block: Block, plan: CubePlan, path: OutPath) -> CubeCounts:
     """Align every source to one block, blank what lies outside the domain, and write it."""
     inside = plan.grid.inside(block)
     if not inside.any():

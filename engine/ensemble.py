@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,14 @@ from engine.errors import InputError
 from engine.features import Feature, Features
 from engine.forest import Damaged, Forest, Unsupported, is_built, joined
 from engine.jackknife import Jackknife
-from engine.ledger import Records, digest_of, key_of
+from engine.ledger import Records, digest_of, digests_of, key_of
 from engine.models import Member, fit_members, load_model, load_trees, save_model, save_trees
+from engine.outputs.place import OutPath, children
 from engine.outputs.store import publish, remove, resume, sync_tree, write_file
 from engine.seeds import Use, streams
 from engine.tasks import Progress, run_each, silent
 
-_TRAINING = "training.npz"
+_MANIFEST, _TRAINING = "manifest.json", "training.npz"
 _ARRAYS = ("bootstrap", "out_of_bag", "coefficients", "observed")
 _ARRAY_FILES = tuple(f"{name}.npy" for name in _ARRAYS)
 CODE = 2
@@ -90,13 +90,13 @@ class Ensemble:
     out_of_bag: np.ndarray
     observed: np.ndarray
 
-    def __init__(self, path: Path):
+    def __init__(self, path: OutPath):
         self.path = path
         try:
-            text = (path / "manifest.json").read_bytes()
+            text = (path / _MANIFEST).read_bytes()
             self.manifest = Manifest.model_validate_json(text)
             for name in _ARRAYS:
-                setattr(self, name, np.load(path / f"{name}.npy", allow_pickle=False))
+                setattr(self, name, np.load(io.BytesIO((path / f"{name}.npy").read_bytes()), allow_pickle=False))
         except (OSError, EOFError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{path}: holds no trained ensemble ({reason}); run the stage `train`") from error
@@ -185,7 +185,7 @@ def combine(members: Sequence[Member], predictions: Sequence[np.ndarray]) -> np.
 
 
 @lru_cache(maxsize=2)
-def load_ensemble(path: Path, digest: str) -> Ensemble:
+def load_ensemble(path: OutPath, digest: str) -> Ensemble:
     """The ensemble with this hash, read once per worker process."""
     ensemble = Ensemble(path)
     if ensemble.hash != digest:
@@ -205,7 +205,7 @@ def draw(sites: int, samples: Sequence[np.random.SeedSequence]) -> np.ndarray:
 
 def train_ensemble(
     client: Client,
-    path: Path,
+    path: OutPath,
     x: np.ndarray,
     observed: np.ndarray,
     features: Features,
@@ -242,7 +242,6 @@ def train_ensemble(
     trained_on = [hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y)]
     key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed)
     records, stage = Records.of(path, key), resume(path, key)
-    stage.mkdir(parents=True, exist_ok=True)
     fitted = {r: record for r in range(replicates) if (record := _kept(records, r, members, stage, path))}
     if len(fitted) < replicates:
         write_file(stage / _TRAINING, _as_bytes(x=x, y=y))
@@ -257,9 +256,9 @@ def train_ensemble(
     for replicate, record in fitted.items():
         out_of_bag[replicate, record["left_out"]] = record["predictions"]
     for name, values in zip(_ARRAYS, (indices, out_of_bag, coefficients, observed), strict=True):
-        np.save(stage / f"{name}.npy", values)
+        write_file(stage / f"{name}.npy", _as_npy(values))
     for name, table in (tables or {}).items():
-        table.to_parquet(stage / name, index=False)
+        write_file(stage / name, table.to_parquet(index=False))
     files = [file for r in range(replicates) for file in zip(_files(members, r), fitted[r]["digests"], strict=True)]
     manifest = Manifest(
         gelisol=version,
@@ -274,13 +273,13 @@ def train_ensemble(
         least=least,
         files={name: str(digest) for name, digest in files if digest},
     )
-    (stage / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json"), indent=1), encoding="utf-8")
-    wanted = {*_ARRAY_FILES, *(tables or {}), *manifest.files, "manifest.json"}
-    for file in stage.iterdir():
+    write_file(stage / _MANIFEST, json.dumps(manifest.model_dump(mode="json"), indent=1).encode())
+    wanted = {*_ARRAY_FILES, *(tables or {}), *manifest.files, _MANIFEST}
+    for file in children(stage):
         if file.name not in wanted:  # of more replicates than are asked for now
             remove(file)
     sync_tree(stage)
-    publish(stage, path)
+    publish(stage, path, _MANIFEST)
     records.forget_others()
     return Ensemble(path)
 
@@ -302,15 +301,15 @@ def _files(members: Sequence[Member], replicate: int) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _training(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _training(path: OutPath) -> tuple[np.ndarray, np.ndarray]:
     """The training data, read once per worker."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return arrays["x"], arrays["y"]
 
 
 def _fit(
     item: tuple[int, np.ndarray, np.random.SeedSequence],
-    stage: Path,
+    stage: OutPath,
     members: tuple[Member, ...],
     names: list[str],
     records: Records,
@@ -333,14 +332,16 @@ def _fit(
 
 
 def _kept(
-    records: Records, replicate: int, members: Sequence[Member], stage: Path, path: Path
+    records: Records, replicate: int, members: Sequence[Member], stage: OutPath, path: OutPath
 ) -> dict[str, np.ndarray] | None:
     """The record of a replicate whose files are sound, here or in the finished ensemble, from where they are taken."""
     record = records.load(_record_name(replicate))
     if record is None:
         return None
-    for name, digest in zip(_files(members, replicate), record["digests"], strict=True):
-        if digest_of(stage / name) != digest:
+    names = _files(members, replicate)
+    here = digests_of([stage / name for name in names])
+    for name, digest, found in zip(names, record["digests"], here, strict=True):
+        if found != digest:
             if digest_of(path / name) != digest:
                 return None
             write_file(stage / name, (path / name).read_bytes())
@@ -349,6 +350,12 @@ def _kept(
 
 def _record_name(replicate: int) -> str:
     return f"replicate_{replicate:03d}"
+
+
+def _as_npy(values: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.save(content, values)
+    return content.getvalue()
 
 
 def _as_bytes(**arrays: np.ndarray) -> bytes:

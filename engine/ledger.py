@@ -4,7 +4,8 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import InputError
+from engine.outputs.place import OutPath, children, files_in, read_each
 from engine.outputs.store import remove, write_file
 
 RECORDS = ".records"
 """Folder of a results folder with the records of its artefacts."""
+_AT_ONCE = 256
+"""Records that are read together, where reading takes long and several can be asked for."""
 
 
 def key_of(*parts: Any) -> str:
@@ -29,11 +33,11 @@ class Scratch:
 
     Parameters
     ----------
-    directory : Path or None
+    directory : OutPath or None
         A folder named by the stage's key; None keeps nothing.
     """
 
-    def __init__(self, directory: Path | None):
+    def __init__(self, directory: OutPath | None):
         self._directory = directory
 
     def inner(self, name: str) -> "Scratch":
@@ -44,9 +48,10 @@ class Scratch:
         """An array kept before, or None."""
         if self._directory is None:
             return None
+        (content,) = read_each([self._directory / f"{name}.npy"])
         try:
-            return np.load(self._directory / f"{name}.npy", allow_pickle=False)
-        except (OSError, ValueError):
+            return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+        except (OSError, ValueError, EOFError):
             return None
 
     def save(self, name: str, values: np.ndarray) -> None:
@@ -58,12 +63,12 @@ class Scratch:
 
     def count(self) -> int:
         """Number of arrays kept."""
-        return sum(1 for _ in self._directory.glob("*.npy")) if self._directory is not None else 0
+        return sum(file.suffix == ".npy" for file in children(self._directory)) if self._directory is not None else 0
 
     def clear_others(self) -> None:
         """Remove what was kept for other keys."""
-        if self._directory is not None and self._directory.parent.is_dir():
-            for other in self._directory.parent.iterdir():
+        if self._directory is not None:
+            for other in children(self._directory.parent):
                 if other != self._directory:
                     remove(other)
 
@@ -80,29 +85,33 @@ class Records:
 
     Parameters
     ----------
-    directory : Path
+    directory : OutPath
         A folder named by the key of all that the work depends on.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: OutPath):
         self.directory = directory
 
     @classmethod
-    def of(cls, artefact: Path, key: str) -> "Records":
+    def of(cls, artefact: OutPath, key: str) -> "Records":
         """Those of an artefact of a results folder."""
         return cls(artefact.parent / RECORDS / artefact.name / key)
 
     def names(self) -> set[str]:
         """Pieces that are recorded."""
-        return {file.stem for file in self.directory.glob("*.npz")} if self.directory.is_dir() else set()
+        return {file.stem for file in children(self.directory) if file.suffix == ".npz"}
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """A record, or None where there is none that can be read."""
-        try:
-            with np.load(self.directory / f"{name}.npz", allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
-            return None
+        ((_, record),) = self.load_each([name])
+        return record
+
+    def load_each(self, names: Iterable[str]) -> Iterator[tuple[str, dict[str, np.ndarray] | None]]:
+        """Names and records, as `load` gives them, some hundreds at a time."""
+        remaining = iter(names)
+        while some := list(islice(remaining, _AT_ONCE)):
+            contents = read_each([self.directory / f"{name}.npz" for name in some])
+            yield from ((name, _arrays(content)) for name, content in zip(some, contents, strict=True))
 
     def save(self, name: str, **arrays: Any) -> None:
         """Record a piece whose data are on disk."""
@@ -116,25 +125,41 @@ class Records:
 
     def forget_others(self) -> None:
         """Remove the records of the same artefact with other keys."""
-        if self.directory.parent.is_dir():
-            for other in self.directory.parent.iterdir():
-                if other != self.directory:
-                    remove(other)
+        for other in children(self.directory.parent):
+            if other != self.directory:
+                remove(other)
 
     def clear(self) -> None:
         """Remove all of them."""
         remove(self.directory)
 
 
-def digest_of(file: Path) -> str:
+def _arrays(content: bytes | None) -> dict[str, np.ndarray] | None:
+    if content is None:
+        return None
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        return None
+
+
+def digests_of(files: Sequence[OutPath]) -> list[str]:
+    """SHA-256 of each of some small files, together no more than fit into memory; empty where there is none."""
+    if all(isinstance(file, Path) for file in files):
+        return [digest_of(file) for file in files]
+    return ["" if content is None else hashlib.sha256(content).hexdigest() for content in read_each(files)]
+
+
+def digest_of(file: OutPath) -> str:
     """SHA-256 of a file, or of a folder's names and contents; empty where there is nothing."""
     if not file.exists():
         return ""
     if file.is_dir():
-        files = sorted(f for f in file.rglob("*") if f.is_file())
-        return key_of([(f.relative_to(file).as_posix(), digest_of(f)) for f in files])
+        start = len(str(file)) + 1
+        return key_of([(str(f)[start:], digest_of(f)) for f in files_in(file)])
     with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        return hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 class Entry(BaseModel):
@@ -172,7 +197,7 @@ class Ledger:
         If the file is there but not a ledger.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: OutPath):
         self._file = directory / "ledger.json"
         try:
             self._entries = _Entries.model_validate_json(self._file.read_bytes())
@@ -182,7 +207,7 @@ class Ledger:
             reason = error if isinstance(error, OSError) else "damaged, or of another version"
             raise InputError(f"{self._file}: cannot be read ({reason}); delete it, or run with --fresh") from error
 
-    def is_done(self, stage: str, key: str, artefacts: Iterable[Path]) -> bool:
+    def is_done(self, stage: str, key: str, artefacts: Iterable[OutPath]) -> bool:
         """Whether a stage was done with this key and what it left is still there."""
         entry = self._entries.stages.get(stage)
         return entry is not None and entry.key == key and all(path.exists() for path in artefacts)

@@ -14,8 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+from upath import UPath
 
-from engine.errors import RunError
+from engine.errors import InputError, RunError
+from engine.outputs.objects import put_if
+from engine.outputs.place import OutPath, is_of_store
 from engine.outputs.store import write_file
 
 LOCK = "run.lock"
@@ -66,10 +69,13 @@ class Holding:
     ----------
     silent_s : float
         Seconds since its last heartbeat.
+    tag : str
+        Of what stands in the lock, on an object store.
     """
 
     owner: Owner
     silent_s: float
+    tag: str = ""
 
     @property
     def alive(self) -> bool:
@@ -82,18 +88,27 @@ class Holding:
             return False
 
 
-def held(directory: Path) -> Holding | None:
+def held(directory: OutPath) -> Holding | None:
     """The lock of a folder, stale or not."""
     file = directory / LOCK
     try:
-        owner = Owner(**json.loads(file.read_text(encoding="utf-8")))
-        return Holding(owner, max(0.0, time.time() - file.stat().st_mtime))
+        # In this order: one that is taken over in between does not have this tag any more.
+        written, tag = _stamp(file)
+        return Holding(Owner(**json.loads(file.read_bytes())), max(0.0, time.time() - written), tag)
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
 
 
+def _stamp(file: OutPath) -> tuple[float, str]:
+    """When a file was written, s since 1970, and what tells its content on an object store."""
+    if isinstance(file, Path):
+        return file.stat().st_mtime, ""
+    info = file.fs.info(file.path)
+    return info["LastModified"].timestamp(), str(info["ETag"])
+
+
 @contextmanager
-def locked(directory: Path) -> Iterator[Owner | None]:
+def locked(directory: OutPath) -> Iterator[Owner | None]:
     """Work in a folder alone.
 
     Yields
@@ -106,18 +121,16 @@ def locked(directory: Path) -> Iterator[Owner | None]:
     RunError
         If another run works there, naming it.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    if isinstance(directory, Path):
+        directory.mkdir(parents=True, exist_ok=True)
     me = Owner.me()
     with _guarded(directory):
         before = held(directory)
         if before and before.alive:
-            raise RunError(
-                f"{directory}: another run works here: {before.owner}. Wait until it has ended, stop it, or choose "
-                "another folder with --out."
-            )
-        write_file(directory / LOCK, json.dumps(asdict(me)).encode())
+            raise _refusal(directory, before)
+        _take(directory, me, before)
     ended = threading.Event()
-    beat = threading.Thread(target=_beat, args=(directory / LOCK, ended), daemon=True, name="gelisol-heartbeat")
+    beat = threading.Thread(target=_beat, args=(directory / LOCK, me, ended), daemon=True, name="gelisol-heartbeat")
     beat.start()
     try:
         yield before.owner if before else None
@@ -130,9 +143,42 @@ def locked(directory: Path) -> Iterator[Owner | None]:
                 (directory / LOCK).unlink(missing_ok=True)
 
 
+def _refusal(directory: OutPath, holding: Holding | None) -> RunError:
+    return RunError(
+        f"{directory}: another run works here: {holding.owner if holding else 'it has just begun'}. Wait until it has "
+        "ended, stop it, or choose another folder with --out."
+    )
+
+
+def _take(directory: OutPath, me: Owner, before: Holding | None) -> None:
+    """Write the lock. On an object store only if what stood there, or nothing, still does: another may be as quick."""
+    file, content = directory / LOCK, _text(me)
+    if isinstance(file, Path):
+        write_file(file, content)
+        return
+    try:
+        put_if(file, content, before.tag if before else None)
+    except FileExistsError:
+        now = held(directory)
+        if now is None or now.owner != me:  # else the answer to the first try was lost on its way
+            raise _refusal(directory, now) from None
+    except PermissionError as error:
+        raise InputError(f"{directory}: cannot be written to ({error}); see the rights of the key in use") from None
+
+
+def _text(owner: Owner) -> bytes:
+    return json.dumps(asdict(owner)).encode()
+
+
 @contextmanager
-def _guarded(directory: Path) -> Iterator[None]:
-    """Look and write in one go; two runs that start together do not both see the folder free."""
+def _guarded(directory: OutPath) -> Iterator[None]:
+    """Look and write in one go; two runs that start together do not both see the folder free.
+
+    On an object store the write itself has a condition.
+    """
+    if not isinstance(directory, Path):
+        yield
+        return
     place = os.open(directory, os.O_RDONLY)
     try:
         with suppress(OSError):  # a file system without locks
@@ -142,7 +188,21 @@ def _guarded(directory: Path) -> Iterator[None]:
         os.close(place)
 
 
-def _beat(file: Path, ended: threading.Event) -> None:
+def _beat(file: OutPath, me: Owner, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
-        with suppress(OSError):
-            os.utime(file)
+        if isinstance(file, Path):
+            with suppress(OSError):
+                os.utime(file)
+        else:
+            _rewrite(file, me)
+
+
+def _rewrite(file: UPath, me: Owner) -> None:
+    """A sign of life on an object store; none where another run has meanwhile taken this one for dead."""
+    try:
+        now = held(file.parent)
+        if now and now.owner == me:
+            put_if(file, _text(me), now.tag)
+    except Exception as error:
+        if not is_of_store(error):
+            raise

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.base import BaseEstimator
 from engine.errors import InputError
 from engine.estimators import Family, Value
 from engine.forest import Unsupported, replicate_of, tables_of
+from engine.outputs.place import OutPath
 from engine.seeds import integer
 
 TRUSTED = [
@@ -98,7 +98,7 @@ def save_trees(model: BaseEstimator) -> bytes | None:
     return content.getvalue()
 
 
-def load_model(path: Path, digest: str) -> Any:
+def load_model(path: OutPath, digest: str) -> Any:
     """A stored model, with `predict`.
 
     Raises
@@ -114,13 +114,13 @@ def load_model(path: Path, digest: str) -> Any:
     return skops.io.load(io.BytesIO(content), trusted=TRUSTED)
 
 
-def load_trees(path: Path, digest: str) -> dict[str, np.ndarray]:
+def load_trees(path: OutPath, digest: str) -> dict[str, np.ndarray]:
     """Stored trees, as `tables_of` made them; raises as `load_model`."""
     with np.load(io.BytesIO(_checked(path, digest)), allow_pickle=False) as arrays:
         return dict(arrays)
 
 
-def _checked(path: Path, digest: str) -> bytes:
+def _checked(path: OutPath, digest: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,20 +1,31 @@
 """Blocks of a store, each computed once: what is recorded is kept, what is missing is done, the whole is published."""
 
-import os
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import zarr
 from distributed import Client
 
 from engine.grid import Block, Grid
-from engine.ledger import Records, digest_of
-from engine.outputs.store import Layer, chunk_names, create, publish, remove, resume, staged, sync, unfinished
-from engine.tasks import Progress, run_each, silent
+from engine.ledger import Records, digests_of
+from engine.outputs.place import OutPath, read_each
+from engine.outputs.store import (
+    ROOT,
+    Layer,
+    chunk_names,
+    create,
+    publish,
+    remove,
+    resume,
+    staged,
+    sync,
+    unfinished,
+)
+from engine.tasks import WAITS, Progress, run_each, silent
 
 KEY = "gelisol_key"
 """Attribute of a store: the key of all that its content depends on."""
@@ -39,7 +50,7 @@ class Blocks:
 
     Attributes
     ----------
-    path : Path
+    path : OutPath
         The name it takes once it is whole.
     key : str
         Of all that its content depends on.
@@ -47,7 +58,7 @@ class Blocks:
         As for `store.create`.
     """
 
-    path: Path
+    path: OutPath
     key: str
     layers: Mapping[str, Layer]
     coords: Mapping[str, Any]
@@ -61,7 +72,7 @@ class Blocks:
     def fill(
         self,
         client: Client,
-        function: Callable[[Block, Plan, Path], Found],
+        function: Callable[[Block, Plan, OutPath], Found],
         plan: Plan,
         *,
         waits: tuple[float, ...] = (),
@@ -75,15 +86,19 @@ class Blocks:
         function : callable
             `function(block, plan, store)` writes one block and returns what else comes of it.
         waits : tuple of float
-            As for `run_each`.
+            As for `run_each`; a block of an object store is always tried again.
 
         Yields
         ------
         What every block gave, those of former runs first.
         """
         stage, done = self._open(plan.grid)
-        kept = {block_name: record for block_name in done if (record := self.records.load(block_name)) is not None}
-        yield from (_found(record) for record in kept.values())
+        waits = waits if isinstance(stage, Path) else waits or WAITS
+        kept = set()
+        for block_name, record in self.records.load_each(done):
+            if record is not None:
+                kept.add(block_name)
+                yield _found(record)
         todo = (block for block in plan.grid.blocks(mixed=True) if record_name(block.index) not in kept)
         tasks = run_each(
             client, _do_block, todo, function, plan, stage, self,
@@ -95,7 +110,7 @@ class Blocks:
     def publish(self) -> None:
         """Give the filled store its name."""
         stage = unfinished(self.path, self.key)
-        if stage.exists():
+        if is_store(stage):
             publish(stage, self.path)
         self.records.forget_others()
 
@@ -104,38 +119,47 @@ class Blocks:
         remove(unfinished(self.path, self.key))
         self.records.clear()
 
-    def _open(self, grid: Grid) -> tuple[Path, set[str]]:
+    def _open(self, grid: Grid) -> tuple[OutPath, set[str]]:
         """The store to write to, and the blocks that are in it.
 
         A finished store of the same key that lacks blocks (they were found damaged) is mended where it stands.
         """
         stage = resume(self.path, self.key)
-        if stage.exists():
-            for left in stage.rglob("*.partial"):  # a chunk that was being written
-                left.unlink(missing_ok=True)
+        if is_store(stage):
+            if isinstance(stage, Path):
+                for left in stage.rglob("*.partial"):  # a chunk that was being written
+                    left.unlink(missing_ok=True)
         elif self.records.directory.is_dir() and key_of_store(self.path) == self.key:
+            remove(stage)  # what is left of it, if the run ended while it removed it
             stage = self.path
         else:
             self.records.clear()
+            remove(stage)
             with staged(stage) as new:
                 create(new, grid, self.layers, self.coords, {**self.attrs, KEY: self.key})
         return stage, self.records.names()
 
 
 def _do_block(
-    block: Block, function: Callable[[Block, Any, Path], Found], plan: Any, stage: Path, blocks: Blocks
+    block: Block, function: Callable[[Block, Any, OutPath], Found], plan: Any, stage: OutPath, blocks: Blocks
 ) -> Found:
     """Write one block and, once it is on disk, its record."""
     found = function(block, plan, stage)
     files = chunk_names(blocks.layers, blocks.coords, block.index)
-    digests = [digest_of(stage / file) for file in files]
-    written = [stage / file for file, digest in zip(files, digests, strict=True) if digest]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a disk takes many at a time in little more than the time of one
-        list(pool.map(sync, written))
-        list(pool.map(sync, {file.parent for file in written}))
+    if isinstance(stage, Path):
+        _sync([stage / file for file in files])
+    digests = digests_of([stage / file for file in files])
     arrays = {f"found_{name}": values for name, values in found.items()} if found is not None else {}
     blocks.records.save(record_name(block.index), **{_FILES: np.array(files), _DIGESTS: np.array(digests)}, **arrays)
     return found
+
+
+def _sync(files: Sequence[Path]) -> None:
+    """Wait until those that are there are on disk, and their names."""
+    there = [file for file in files if file.exists()]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a disk takes many at a time in little more than the time of one
+        list(pool.map(sync, there))
+        list(pool.map(sync, {file.parent for file in there}))
 
 
 def _found(record: dict[str, np.ndarray]) -> Found:
@@ -147,15 +171,19 @@ def record_name(index: tuple[int, int]) -> str:
     return f"block_{index[0]:05d}_{index[1]:05d}"
 
 
-def key_of_store(path: Path) -> str | None:
+def is_store(path: OutPath) -> bool:
+    """Whether there is a store; what is left of one is none."""
+    return (path / ROOT).exists()
+
+
+def key_of_store(path: OutPath) -> str | None:
     """The key that a store was made with."""
-    if not (path / "zarr.json").exists():
-        return None
-    key = zarr.open_group(path, mode="r").attrs.get(KEY)
+    (content,) = read_each([path / ROOT])
+    key = json.loads(content)["attributes"].get(KEY) if content else None
     return str(key) if key else None
 
 
-def damaged_blocks(path: Path, key: str) -> dict[str, str]:
+def damaged_blocks(path: OutPath, key: str) -> dict[str, str]:
     """Blocks of a store, finished or not, whose files are not those that were written.
 
     Returns
@@ -166,13 +194,13 @@ def damaged_blocks(path: Path, key: str) -> dict[str, str]:
     records = Records.of(path, key)
     store = path if key_of_store(path) == key else unfinished(path, key)
     damaged = {}
-    for name in sorted(records.names()):
-        record = records.load(name)
+    for name, record in records.load_each(sorted(records.names())):
         if record is None:
-            damaged[name] = os.fspath(records.directory / f"{name}.npz")
+            damaged[name] = str(records.directory / f"{name}.npz")
             continue
-        for file, digest in zip(record[_FILES], record[_DIGESTS], strict=True):
-            if digest_of(store / str(file)) != digest:
-                damaged[name] = os.fspath(store / str(file))
+        files = [store / str(file) for file in record[_FILES]]
+        for file, digest, found in zip(files, record[_DIGESTS], digests_of(files), strict=True):
+            if digest != found:
+                damaged[name] = str(file)
                 break
     return damaged

@@ -1,7 +1,6 @@
 """Cube values at points."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +8,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from engine.grid import crs_of
+from engine.outputs.place import OutPath
 from engine.outputs.store import array, open_dataset
 from engine.sources import MISSING_CLASS
 
@@ -36,7 +36,7 @@ def cell_of(geobox: GeoBox, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarra
     return place[0], place[1], on_grid
 
 
-def sample(cube: Path, lon: np.ndarray, lat: np.ndarray, variables: Sequence[str]) -> pd.DataFrame:
+def sample(cube: OutPath, lon: np.ndarray, lat: np.ndarray, variables: Sequence[str]) -> pd.DataFrame:
     """Values of the cells that hold the points; only the chunks under the points are read.
 
     Returns
@@ -54,7 +54,7 @@ def sample(cube: Path, lon: np.ndarray, lat: np.ndarray, variables: Sequence[str
     return pd.DataFrame(columns)
 
 
-def random_cells(cube: Path, variable: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def random_cells(cube: OutPath, variable: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Centres of cells drawn at random, with replacement, from those whose value is not 0.
 
     The grid is read in strips, first to count and then to pick, so that memory is bounded by a strip.

@@ -15,6 +15,8 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from engine.errors import GelisolError, RunError
+from engine.outputs.place import is_of_store
+from engine.sources.patience import reason
 
 Item = TypeVar("Item")
 IN_FLIGHT_PER_THREAD = 2
@@ -65,8 +67,8 @@ def run_each(
     total, before : int
         Number of pieces of work, and how many of them were done before and are not among the items; for the progress.
     waits : tuple of float
-        Seconds after which a task that could not read a file tries again, once for each: a server that does not answer
-        for a while, a disk that is away. Other errors are final.
+        Seconds after which a task that could not read a file tries again, once for each: a server or an object store
+        that does not answer for a while, a disk that is away. Other errors are final.
     name : str
         What a task does, for messages and the dashboard.
 
@@ -181,13 +183,17 @@ def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *sha
                 error.__cause__ = error.__context__ = error.__traceback__ = None
                 return _Refused(error)
             _tell(f"{error}; trying again in {seconds:g} s")
-        except OSError as error:
-            if error.errno in _FULL:
+        except Exception as error:
+            if not is_of_store(error):
+                raise
+            if isinstance(error, OSError) and error.errno in _FULL:
                 return _Refused(
                     RunError(f"no space is left on the disk of {error.filename or 'the results'}: free some")
                 )
             if seconds is None:
-                raise
+                if isinstance(error, OSError):
+                    raise
+                return _Refused(RunError(reason(error)))
             _tell(f"{error}; trying again in {seconds:g} s")
         time.sleep(seconds)
     raise AssertionError("the last try returns or raises")

@@ -14,7 +14,9 @@ from distributed import Client, Worker
 
 import engine
 from engine.cluster import ONE_THREAD
-from engine.outputs.store import remove
+from engine.outputs.place import OutPath, is_of_store
+from engine.outputs.store import remove, write_file
+from engine.sources.patience import reason
 from engine.sources.remote import Place
 
 PACKAGES = (
@@ -43,24 +45,23 @@ class Mismatch:
     fatal: bool = True
 
 
-def check_workers(client: Client, files: Sequence[Place], directory: Path) -> list[Mismatch]:
+def check_workers(client: Client, files: Sequence[Place], directory: OutPath) -> list[Mismatch]:
     """Compare every worker with this process.
 
     Parameters
     ----------
     files : sequence of Place
         What the workers will read.
-    directory : Path
+    directory : OutPath
         The results folder, to which they will write; it exists.
     """
     chosen = files if len(files) <= _FILES else [files[i * len(files) // _FILES] for i in range(_FILES)]
     sizes = {file: size for file in chosen if (size := _size(file)) is not None}
     probe = directory / f".probe-{uuid4().hex[:8]}"
     here = versions()
-    probe.mkdir()
     try:
-        (probe / "here").write_text(probe.name, encoding="utf-8")
-        found = client.run(_facts, sizes, os.fspath(probe))
+        write_file(probe / "here", probe.name.encode())
+        found = client.run(_facts, sizes, probe)
         mismatches = []
         for address, facts in found.items():
             seen = (probe / facts["wrote"]).exists() if facts["wrote"] else False
@@ -99,7 +100,7 @@ def _size(file: Place) -> int | None:
         return None
 
 
-def _facts(sizes: dict[Place, int], probe: str, dask_worker: Worker) -> dict[str, Any]:
+def _facts(sizes: dict[Place, int], probe: OutPath, dask_worker: Worker) -> dict[str, Any]:
     """What a worker has to say of itself."""
     unreadable = []
     for file, size in sizes.items():
@@ -114,9 +115,11 @@ def _facts(sizes: dict[Place, int], probe: str, dask_worker: Worker) -> dict[str
             unreadable.append(f"{file}: {error.strerror}")
     wrote, why = f"there-{uuid4().hex[:8]}", ""
     try:
-        Path(probe, wrote).write_text(Path(probe, "here").read_text(encoding="utf-8"), encoding="utf-8")
-    except OSError as error:
-        wrote, why = "", str(error.strerror)
+        write_file(probe / wrote, (probe / "here").read_bytes())
+    except Exception as error:
+        if not is_of_store(error):
+            raise
+        wrote, why = "", (isinstance(error, OSError) and error.strerror) or reason(error)
     return {
         "versions": versions(),
         "unreadable": unreadable,
@@ -128,7 +131,9 @@ def _facts(sizes: dict[Place, int], probe: str, dask_worker: Worker) -> dict[str
     }
 
 
-def _compare(address: str, here: dict[str, str], facts: dict[str, Any], directory: Path, seen: bool) -> list[Mismatch]:
+def _compare(
+    address: str, here: dict[str, str], facts: dict[str, Any], directory: OutPath, seen: bool
+) -> list[Mismatch]:
     there = facts["versions"]
     mismatches = [
         Mismatch(address, name, here.get(name, "not installed"), there.get(name, "not installed"))

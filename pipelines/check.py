@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +9,7 @@ from rich.table import Table
 from engine.blockwise import STATISTICS
 from engine.forest import INSTRUCTION_SETS
 from engine.grid import Grid
+from engine.outputs.place import OutPath
 from engine.sources import Source, SourceSummary
 from pipelines.inspection import Inspection, projected_download
 from pipelines.keys import stage_states, states_as_left
@@ -144,7 +144,7 @@ def _disk(prepared: Prepared) -> float:
     return on_grid * (len(config.covariates) + 2 * len(config.depths) * len(STATISTICS))
 
 
-def _plan(survey: Survey, directory: Path) -> Table:
+def _plan(survey: Survey, directory: OutPath) -> Table:
     table = Table("stage", "state", title="Plan", title_justify="left")
     states = states_as_left(directory) if survey.problems.found else stage_states(survey.prepared())
     for stage, state in states.items():

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,9 @@ from rich.console import Console
 import engine
 from engine.errors import GelisolError, InputError
 from pipelines import Stage
+
+if TYPE_CHECKING:
+    from engine.outputs.place import OutPath
 
 EXIT_INPUT, EXIT_FAILED = 1, 3
 
@@ -38,10 +41,11 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, e.g. model.replicates=20.")
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN.yaml", help="The run file.")]
+Out = Annotated[str | None, typer.Option(help="Results folder, or s3://BUCKET/PREFIX, instead of the run file's.")]
 
 
 @contextmanager
-def _reported(log: Path | None = None) -> Iterator[None]:
+def _reported(log: str | None = None) -> Iterator[None]:
     """Turn errors into messages and exit codes: 1 the input is at fault, 3 the run failed.
 
     A batch system's request to end (SIGTERM) stops a run in order, as Ctrl-C does.
@@ -56,19 +60,25 @@ def _reported(log: Path | None = None) -> Iterator[None]:
         for problem in error.problems:
             errors.print(f"• {problem}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(EXIT_INPUT) from None
-    except (GelisolError, OSError) as error:
-        errors.print(f"The run failed: {error}", style="bold red", markup=False, soft_wrap=True)
-        errors.print("What is done is kept: the same command goes on from there.")
-        raise typer.Exit(EXIT_FAILED) from None
     except KeyboardInterrupt:
         errors.print("Stopped. What is done is kept: the same command goes on from there.")
         raise typer.Exit(EXIT_FAILED) from None
     except Exception as error:
-        where = _write_traceback(log or Path.cwd())
+        if isinstance(error, GelisolError) or _is_of_disk_or_store(error):
+            errors.print(f"The run failed: {error}", style="bold red", markup=False, soft_wrap=True)
+            errors.print("What is done is kept: the same command goes on from there.")
+            raise typer.Exit(EXIT_FAILED) from None
+        where = _write_traceback(Path(log or "."))
         text = f"The run failed unexpectedly: {type(error).__name__}: {error}"
         errors.print(text, style="bold red", markup=False, soft_wrap=True)
         errors.print(f"Details are in {where}; what is done is kept. Please report this.", markup=False, soft_wrap=True)
         raise typer.Exit(EXIT_FAILED) from None
+
+
+def _is_of_disk_or_store(error: Exception) -> bool:
+    from engine.outputs.place import is_of_store
+
+    return is_of_store(error)
 
 
 def _write_traceback(directory: Path) -> Path:
@@ -86,9 +96,9 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Show the vers
 
 @app.command(epilog="Example: `gelisol demo --out out/virtual --size small`")
 def demo(
-    out: Annotated[Path, typer.Option(help="Results folder; the made-up input goes to its subfolder `input`.")] = Path(
-        "out/virtual"
-    ),
+    out: Annotated[
+        str, typer.Option(help="Results folder; the made-up input goes to its subfolder `input`.")
+    ] = "out/virtual",
     size: Annotated[Size, typer.Option(help="small: 5 km cells; full: the study's 1 km.")] = Size["small"],
     settings: Settings = None,
 ) -> None:
@@ -100,9 +110,15 @@ def demo(
 
     display = Display()
     with _reported(out):
+        if "://" in out:
+            raise InputError(
+                f"--out {out}: the made-up input is written beside the results; give a folder. What is in its `input` "
+                f"can then be mapped to an object store: gelisol run FOLDER/input/run.yaml --out {out}"
+            )
+        directory = Path(out)
         display.say(f"virtual region ({size}): made-up data, no real place")
-        run_file = make(out / "input", size.value, on_step=display.say)
-        execute(open_run(run_file, tuple(settings or ()), out.resolve()), display=display)
+        run_file = make(directory / "input", size.value, on_step=display.say)
+        execute(open_run(run_file, tuple(settings or ()), directory.resolve()), display=display)
 
 
 @app.command(epilog="Example: `gelisol init circumpolar north` writes `north/run.yaml`")
@@ -145,7 +161,7 @@ def _copy_descriptions(source: Path, target: Path) -> None:
 )
 def check(
     run_file: RunPath,
-    out: Annotated[Path | None, typer.Option(help="Results folder instead of the run file's.")] = None,
+    out: Out = None,
     maps: Annotated[
         Path | None, typer.Option(help="Folder for a small map of each source, as PNG; reads a year of each.")
     ] = None,
@@ -163,7 +179,7 @@ def check(
 
     with _reported():
         inspection, console = Inspection(), Console(width=None if sys.stdout.isatty() else 140)
-        found = survey(run_file, tuple(settings or ()), out and out.resolve(), refresh=refresh, inspect=inspection)
+        found = survey(run_file, tuple(settings or ()), _place(out), refresh=refresh, inspect=inspection)
         show(found, inspection, console)
         prepared = found.prepared()
         if deep:
@@ -213,6 +229,13 @@ def search(
         typer.echo(stac_entry.entry(api, found, items, asset, years, conditions), nl=False)
 
 
+def _place(out: str | None) -> "OutPath | None":
+    """The results folder that stands on the command line."""
+    from engine.outputs.place import out_path
+
+    return None if out is None else out_path(out, Path.cwd())
+
+
 def _bbox(text: str | None) -> tuple[float, float, float, float] | None:
     if text is None:
         return None
@@ -248,7 +271,7 @@ def _conditions(texts: list[str]) -> dict[str, Any]:
 @app.command(epilog="Examples: `gelisol run run.yaml`, `gelisol run run.yaml --until train --set model.replicates=20`")
 def run(
     run_file: RunPath,
-    out: Annotated[Path | None, typer.Option(help="Results folder instead of the run file's.")] = None,
+    out: Out = None,
     until: Annotated[Stage, typer.Option(help="Last stage to run.")] = Stage.REPORT,
     fresh: Annotated[bool, typer.Option("--fresh", help="Do every stage again.")] = False,
     settings: Settings = None,
@@ -269,7 +292,7 @@ def run(
 
     with _reported(out):
         execute(
-            open_run(run_file, tuple(settings or ()), out and out.resolve(), refresh=fresh),
+            open_run(run_file, tuple(settings or ()), _place(out), refresh=fresh),
             until=until.value,
             fresh=fresh,
             display=Display(style=progress.value),
@@ -280,14 +303,15 @@ def run(
 
 @app.command(epilog="Examples: `gelisol status out/north`, `gelisol status out/north --json`")
 def status(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Results folder.")],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Results folder, or s3://BUCKET/PREFIX.")],
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show how far a run is, whether it works and where, or how it ended; from any machine that sees the folder."""
+    from engine.outputs.place import out_path
     from pipelines.status import read_status
 
     with _reported():
-        found = read_status(directory)
+        found = read_status(out_path(directory, Path.cwd()))
         if as_json:
             typer.echo(found.as_json())
         else:
@@ -296,22 +320,25 @@ def status(
 
 @app.command(epilog="Example: `gelisol report out/virtual`")
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a finished run.")],
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="Folder of a finished run, or s3://BUCKET/PREFIX.")],
 ) -> None:
     """Redo figures, page and catalogue from what is in a results folder."""
     from engine.lock import locked
+    from engine.outputs.place import out_path, require_access
     from pipelines.config import load
     from pipelines.progress import Display
     from pipelines.run import amend_report
     from pipelines.stages import redo_report
 
     with _reported(directory):
-        if not (directory / "run.yaml").exists():
+        place = out_path(directory, Path.cwd())
+        require_access(place)
+        if not (place / "run.yaml").exists():
             raise InputError(f"{directory}: holds no run.yaml, so it is no results folder of `gelisol run`")
-        config, _ = load(directory / "run.yaml")
-        with locked(directory):
-            redo_report(config, directory, Display())
-            amend_report(directory)
+        config, _ = load(place / "run.yaml")
+        with locked(place):
+            redo_report(config, place, Display())
+            amend_report(place)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
 from engine.errors import InputError
+from engine.outputs.place import OutPath
 from engine.sources.spec import SourceSpec, StacSpec
 from pipelines.model_spec import FamilySpec, Selection, Validation
 from pipelines.schema import (
@@ -56,7 +57,7 @@ class Reading:
     problems: tuple[str, ...] = ()
 
 
-def load(path: str | Path, overrides: tuple[str, ...] = ()) -> tuple[RunFile, Path]:
+def load(path: str | OutPath, overrides: tuple[str, ...] = ()) -> tuple[RunFile, Path]:
     """Read a run file that must be sound.
 
     Parameters
@@ -82,7 +83,7 @@ def load(path: str | Path, overrides: tuple[str, ...] = ()) -> tuple[RunFile, Pa
     return reading.run, reading.base
 
 
-def read(path: str | Path, overrides: tuple[str, ...] = ()) -> Reading:
+def read(path: str | OutPath, overrides: tuple[str, ...] = ()) -> Reading:
     """Read a run file as far as it is sound; parameters as for `load`.
 
     Raises
@@ -90,11 +91,12 @@ def read(path: str | Path, overrides: tuple[str, ...] = ()) -> Reading:
     InputError
         If it is no YAML mapping at all, or a setting is not of the form key=value.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
     document = _document(path)
     for override in overrides:
         _override(document, override)
-    entries, base = _plain(document), path.resolve().parent
+    # One on an object store has been resolved: its paths are absolute.
+    entries, base = _plain(document), path.resolve().parent if isinstance(path, Path) else Path.cwd()
     try:
         return Reading(RunFile.model_validate(entries), base)
     except ValidationError as error:
@@ -103,7 +105,7 @@ def read(path: str | Path, overrides: tuple[str, ...] = ()) -> Reading:
         return Reading(draft, base, tuple(f"{path}{_line(document, keys)}: {text}" for keys, text in problems))
 
 
-def _document(path: Path) -> dict[str, Any]:
+def _document(path: OutPath) -> dict[str, Any]:
     """The YAML mapping, with the lines of its keys."""
     try:
         document = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))

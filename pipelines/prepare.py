@@ -18,6 +18,7 @@ from pyproj import Transformer
 from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
+from engine.outputs.place import OutPath, out_path, require_access
 from engine.sources import Context, Source, SourceSpec, SourceSummary, open_source
 from engine.sources.about import read_about
 from engine.sources.patience import RemoteError
@@ -56,13 +57,15 @@ class Prepared:
 
     Attributes
     ----------
-    base, directory : Path
-        Folder of the run file; where the results go.
+    base : Path
+        Folder of the run file.
+    directory : OutPath
+        Where the results go.
     """
 
     config: RunFile
     base: Path
-    directory: Path
+    directory: OutPath
     grid: Grid
     plan: CubePlan
     summaries: dict[str, SourceSummary]
@@ -108,7 +111,7 @@ class _Problems:
 def open_run(
     path: Path,
     overrides: tuple[str, ...] = (),
-    directory: Path | None = None,
+    directory: OutPath | None = None,
     *,
     refresh: bool = False,
     inspect: Inspect | None = None,
@@ -126,7 +129,7 @@ def open_run(
 def survey(
     path: Path,
     overrides: tuple[str, ...] = (),
-    directory: Path | None = None,
+    directory: OutPath | None = None,
     *,
     refresh: bool = False,
     inspect: Inspect | None = None,
@@ -137,7 +140,7 @@ def survey(
     ----------
     overrides : tuple of str
         `key.subkey=value` settings that replace the file's.
-    directory : Path, optional
+    directory : OutPath, optional
         Results folder instead of the run file's.
     refresh : bool
         Search STAC catalogs anew, whatever an earlier search found.
@@ -152,7 +155,7 @@ def survey(
     reading = read(path, overrides)
     run, base = reading.run, reading.base
     if isinstance(run, RunFile):
-        directory = directory or (base / run.output.dir).resolve()
+        directory = directory or out_path(run.output.dir, base)
     found = Survey(run, base, directory)
     found.problems.found += reading.problems
     _open(found, refresh, inspect)
@@ -165,13 +168,13 @@ class Survey:
 
     Attributes
     ----------
-    directory : Path or None
+    directory : OutPath or None
         Where the results go, if that is known.
     """
 
     run: RunFile | Draft
     base: Path
-    directory: Path | None
+    directory: OutPath | None
     grid: Grid | None = None
     sources: dict[str, Source] = field(default_factory=dict)
     profiles: Profiles | None = None
@@ -205,7 +208,11 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
             found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
     bbox = None if outline is None else _degrees(outline)
     # A draft may yet get another outline: what is found for it is not kept.
-    items = found.directory / ITEMS if found.directory and isinstance(run, RunFile) else None
+    items = None
+    if found.directory is not None and isinstance(run, RunFile):
+        with problems.collect():
+            require_access(found.directory)
+            items = found.directory / ITEMS
     context = Context(bbox, items, refresh, run.covariates)
     for name, spec in _specs(run).items():
         before = len(problems.found)

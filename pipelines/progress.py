@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
@@ -25,6 +24,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from engine.outputs.journal import appended
+from engine.outputs.place import OutPath
 from engine.tasks import Progress as Callback
 from pipelines.redact import redacted_text
 
@@ -61,16 +62,17 @@ class Display:
         """Step → its seconds, and the pieces of work that were done before and in all; since `forget_steps`."""
 
     @contextmanager
-    def recorded(self, directory: Path, level: str = "INFO") -> Iterator[None]:
+    def recorded(self, directory: OutPath, level: str = "INFO") -> Iterator[None]:
         """Also write `events.jsonl` and `gelisol.log` in a results folder, with what Dask warns of."""
-        handler = logging.FileHandler(directory / LOG, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
         raises, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk stops the run, not its log
-        dask, of_dask = logging.getLogger("distributed"), _Forward(handler)
-        before = logger.level
+        dask, before = logging.getLogger("distributed"), logger.level
         logger.setLevel(level)
         with ExitStack() as stack:
-            self._events = stack.enter_context((directory / EVENTS).open("a", encoding="utf-8"))
+            handler = logging.FileHandler(stack.enter_context(appended(directory / LOG)), encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+            of_dask = _Forward(handler)
+            events = stack.enter_context(appended(directory / EVENTS))
+            self._events = stack.enter_context(events.open("a", encoding="utf-8"))
             logger.addHandler(handler)
             dask.addHandler(of_dask)
             try:

@@ -3,10 +3,10 @@
 import json
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import engine
+from engine.outputs.place import OutPath
 from engine.outputs.store import write_file
 from pipelines.redact import redacted
 
@@ -19,7 +19,7 @@ _PACKAGES = (
 class Provenance:
     """The record of one results folder, kept over its runs and written after every stage."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: OutPath):
         self._file = directory / "provenance.json"
         try:
             self.record: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))

@@ -14,13 +14,18 @@ from pipelines.redact import redacted
 
 
 def write_run_file(prepared: Prepared) -> None:
-    """Leave the resolved run file in the results folder, its paths relative to that folder."""
+    """Leave the resolved run file in the results folder, its paths relative to that folder.
+
+    From an object store no relative path leads to a folder: there they are absolute.
+    """
     entries = prepared.config.model_dump(mode="json", exclude_none=True)
 
     def relative(path: str, base: Path = prepared.data) -> str:
         if is_remote(path) or Path(path).is_absolute():
             return path
-        return Path(os.path.relpath(base / path, prepared.directory)).as_posix()
+        if isinstance(prepared.directory, Path):
+            return Path(os.path.relpath(base / path, prepared.directory)).as_posix()
+        return (base / path).resolve().as_posix()
 
     def moved(spec: SourceSpec) -> dict[str, Any]:
         there = spec.with_paths(relative, lambda about: relative(about, prepared.base))
@@ -37,7 +42,8 @@ def write_run_file(prepared: Prepared) -> None:
         entries["truth"] = relative(entries["truth"], prepared.base)
     if tls := entries["cluster"].get("tls"):
         entries["cluster"]["tls"] = {name: relative(path, prepared.base) for name, path in tls.items()}
-    entries["output"]["dir"] = entries["data"] = "."
+    entries["data"] = "."
+    entries["output"]["dir"] = "." if isinstance(prepared.directory, Path) else str(prepared.directory)
     # The round-trip representer keeps the order of keys; the safe one sorts them.
     yaml = YAML(typ="rt", pure=True)
     yaml.width = 1000

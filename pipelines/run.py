@@ -15,7 +15,8 @@ from engine.errors import InputError
 from engine.forest import INSTRUCTION_SETS
 from engine.ledger import RECORDS, Entry, Ledger, digest_of
 from engine.lock import locked
-from engine.outputs.store import remove
+from engine.outputs.place import OutPath
+from engine.outputs.store import all_unfinished, remove
 from engine.tasks import TOPIC
 from engine.workers import check_workers
 from pipelines import STAGES
@@ -37,7 +38,7 @@ def execute(
     display: Display | None = None,
     log_level: str = "INFO",
     performance: Path | None = None,
-) -> Path:
+) -> OutPath:
     """Run every stage that is not done yet, up to and including `until`.
 
     Parameters
@@ -51,7 +52,7 @@ def execute(
 
     Returns
     -------
-    Path
+    OutPath
         The results folder.
 
     Raises
@@ -84,7 +85,7 @@ def execute(
     return directory
 
 
-def _todo(ledger: Ledger, keys: dict[str, str], wanted: tuple[str, ...], directory: Path) -> list[str]:
+def _todo(ledger: Ledger, keys: dict[str, str], wanted: tuple[str, ...], directory: OutPath) -> list[str]:
     """Stages that are not done, and those that complete an artefact which is made again."""
     todo: list[str] = []
     for stage in wanted:
@@ -122,24 +123,24 @@ def record_stage(stage: str, prepared: Prepared, ledger: Ledger) -> None:
     ledger.finish(stage, Entry(key=key, parts=parts, digests=_digests(prepared.directory, stage)))
 
 
-def amend_report(directory: Path) -> None:
+def amend_report(directory: OutPath) -> None:
     """Enter into the ledger that the report was written once more."""
     ledger = Ledger(directory)
     if entry := ledger.entry("report"):
         ledger.finish("report", entry.model_copy(update={"digests": _digests(directory, "report")}))
 
 
-def _digests(directory: Path, stage: str) -> dict[str, str]:
+def _digests(directory: OutPath, stage: str) -> dict[str, str]:
     """Checksums of what a stage leaves; stores have their own, block by block."""
     names = [name for name in ARTEFACTS[stage] if name != STORES.get(stage)]
     return {name: digest_of(directory / name) for name in (*names, *ALSO_WRITES.get(stage, ()))}
 
 
-def _start_over(directory: Path) -> None:
+def _start_over(directory: OutPath) -> None:
     """Forget what was done, and remove what was begun."""
     (directory / "ledger.json").unlink(missing_ok=True)
     remove(directory / RECORDS)
-    for left in directory.glob(".*.partial"):
+    for left in all_unfinished(directory):
         remove(left)
 
 

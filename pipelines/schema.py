@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from engine.errors import InputError
+from engine.outputs.place import problem_of
 from engine.sources.composite import terms_of
 from engine.sources.formula import names_in, units_of
 from engine.sources.spec import SourceSpec
@@ -172,13 +173,15 @@ class Cluster(Section):
 class Output(Section):
     """Where the results go."""
 
-    dir: str = Field(description="results folder, shared by client and workers; made where it is not there")
+    dir: str = Field(
+        description="results folder, shared by client and workers and made where it is not there; or s3://BUCKET/PREFIX"
+    )
 
     @field_validator("dir")
     @classmethod
-    def _is_folder(cls, path: str) -> str:
-        if "://" in path:
-            raise ValueError(f"{path!r} is an object store; results go to a folder that client and workers share")
+    def _is_place(cls, path: str) -> str:
+        if problem := problem_of(path):
+            raise ValueError(problem)
         return path
 
 

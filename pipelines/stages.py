@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from engine.blockwise import make_plan, map_region
 from engine.cube import build_cube
 from engine.ensemble import Ensemble
 from engine.ledger import Records
+from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 from pipelines.config import RunFile
 from pipelines.keys import validation_scratch
@@ -58,7 +58,7 @@ class Context:
         assert self.client is not None
         return self.client
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str) -> OutPath:
         """An artefact."""
         return self.prepared.directory / name
 
@@ -108,7 +108,8 @@ def _select(context: Context) -> dict[str, Any]:
 
 
 def _train(context: Context) -> dict[str, Any]:
-    selection = pd.read_csv(context.path("selection.csv"))
+    with context.path("selection.csv").open("rb") as file:
+        selection = pd.read_csv(file)
     training = TrainingTable.assemble(context.prepared, tuple(selection.loc[selection["kept"], "covariate"]))
     for note in training.notes:
         context.display.say(f"train: {note}")
@@ -163,7 +164,7 @@ def _report(context: Context) -> dict[str, Any]:
     return {}
 
 
-def redo_report(config: RunFile, directory: Path, display: Display) -> None:
+def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:
     """Draw figures and page, and the catalogue of all results, from what is in the results folder."""
     with display.stage("report", "pages"):
         page = write_report(directory)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.table import Table
 from engine.errors import InputError
 from engine.ledger import Ledger
 from engine.lock import held
+from engine.outputs.place import OutPath, require_access
 from pipelines import STAGES
 from pipelines.progress import EVENTS, LOG
 
@@ -64,13 +64,13 @@ class Status:
             counted = f", {done} of {total} {self.step['unit']}" if total else ""
             lines.append(f"{'now' if self.state == 'running' else 'was'} at {self.step['step']}{counted}")
         if self.last:
-            lines.append(f"last sign of life {_ago(self.last)} ago; log: {Path(self.directory) / LOG}")
+            lines.append(f"last sign of life {_ago(self.last)} ago; log: {self.directory}/{LOG}")
         for line in (*lines, self.text):
             if line:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def read_status(directory: Path) -> Status:
+def read_status(directory: OutPath) -> Status:
     """The state of the run in a results folder.
 
     Raises
@@ -78,6 +78,7 @@ def read_status(directory: Path) -> Status:
     InputError
         If the folder is none.
     """
+    require_access(directory)
     if not (directory / EVENTS).exists() and not (directory / "ledger.json").exists():
         raise InputError(f"{directory}: no run has worked here; give the results folder of `gelisol run`")
     ledger, holding = Ledger(directory), held(directory)
@@ -110,7 +111,7 @@ def read_status(directory: Path) -> Status:
     return Status(str(directory), state, owner, stages, step, last, text)
 
 
-def _events(file: Path) -> Iterator[dict[str, Any]]:
+def _events(file: OutPath) -> Iterator[dict[str, Any]]:
     """The last events; a line that was being written is passed over."""
     if not file.exists():
         return

@@ -12,7 +12,10 @@ from hypothesis import settings
 # pytest puts this folder on the path, where tests/engine would pass for the package `engine` that it tests.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from object_store import prefix, serving, using
+
 from engine.cluster import local_client
+from engine.outputs.place import OutPath
 
 # Continuous integration tries the same examples every time; a developer's machine goes on looking for new ones.
 settings.register_profile("ci", derandomize=True)
@@ -25,3 +28,17 @@ def client() -> Iterator[Client]:
     """Two worker processes of one thread each: the only cluster of the whole suite."""
     with local_client(workers=2) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[dict[str, str]]:
+    """An object store; what the environment of its users holds."""
+    with serving() as environment:
+        yield environment
+
+
+@pytest.fixture
+def bucket(object_store: dict[str, str], request: pytest.FixtureRequest) -> Iterator[OutPath]:
+    """A prefix of it for one test, which runs in an environment that knows the store."""
+    with using(object_store):
+        yield prefix(request.node.name.partition("[")[0])

@@ -1,6 +1,5 @@
 """Cloud-optimised GeoTIFFs of single layers of a Zarr store, for readers that know no Zarr."""
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,8 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
-from engine.outputs.store import open_dataset
+from engine.outputs.place import OutPath
+from engine.outputs.store import open_dataset, staged
 
 TILE = 512
 """Side of a tile in the file, cells."""
@@ -25,9 +25,9 @@ CACHE_MEGABYTES = 64
 
 
 def write_cog(
-    store: str | Path,
+    store: str | OutPath,
     variable: str,
-    path: Path,
+    path: OutPath,
     *,
     description: str,
     units: str,
@@ -39,15 +39,15 @@ def write_cog(
 
     The layer goes strip by strip, one row of the store's chunks at a time, into a plain GeoTIFF, which GDAL turns
     into the final layout; memory is bounded by a strip and GDAL's cache. The file appears under its name only when
-    it is whole. Deflate with the predictor of its data type is used because every GDAL build reads it.
+    it is whole and on disk. Deflate with the predictor of its data type is used because every GDAL build reads it.
 
     Parameters
     ----------
-    store : str or Path
+    store : str or OutPath
         Zarr store with a CF grid mapping, dims (…, y, x).
     variable : str
         Array to read. Floats have NaN as nodata, integers (class codes) 0.
-    path : Path
+    path : OutPath
         The file to write; one that exists is replaced. Its folder is made if need be.
     description, units : str
         Of the band.
@@ -71,12 +71,12 @@ def write_cog(
                 f"{store}, {variable}: dims {layer.dims} at index {dict(index or {})}, "
                 f"georeference {geobox}; a GeoTIFF needs one 2-D layer on a grid"
             )
-        path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as scratch,
+            staged(path) as stage,
+            tempfile.TemporaryDirectory(dir=stage.parent, prefix=f".{path.stem}-") as scratch,
             rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES, GDAL_NUM_THREADS="1"),
         ):
-            plain, optimised = Path(scratch, "plain.tif"), Path(scratch, "cog.tif")
+            plain = Path(scratch, "plain.tif")
             with rasterio.open(plain, "w", **_profile(geobox, geobox.crs, layer.dtype)) as file:
                 for window, values in _strips(layer):
                     file.write(values, 1, window=window)
@@ -85,7 +85,7 @@ def write_cog(
                 file.update_tags(**(tags or {}))
             rasterio.shutil.copy(
                 plain,
-                optimised,
+                stage,
                 driver="COG",
                 BLOCKSIZE=TILE,
                 COMPRESS="DEFLATE",
@@ -94,7 +94,6 @@ def write_cog(
                 STATISTICS="YES",
                 BIGTIFF="IF_SAFER",
             )
-            os.replace(optimised, path)
 
 
 def _profile(geobox: GeoBox, crs: CRS, dtype: np.dtype) -> dict[str, object]:

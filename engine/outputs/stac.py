@@ -1,6 +1,7 @@
 """A static STAC catalogue of a run's results, which can be moved together with the folder that it describes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from pystac.extensions.projection import ProjectionExtension
 
 from engine.outputs.footprint import bounding_box, crs_of, footprint
+from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 
 STATISTICS = {
@@ -25,6 +27,8 @@ STATISTICS = {
     "valid_percent": "STATISTICS_VALID_PERCENT",
 }
 """STAC's names of a band's statistics and GDAL's."""
+_BLOCK = 2**16
+"""Bytes of a file on an object store that are read at a time: its directory is at its beginning."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Layers:
         Of the item; unique in the collection, and the name of its folder.
     title : str
         For people.
-    files : mapping of str to Path
+    files : mapping of str to OutPath
         Asset key → GeoTIFF. What the item says of each (CRS, shape, units, …) is read from the file.
     properties : mapping
         Further properties of the item.
@@ -45,12 +49,12 @@ class Layers:
 
     id: str
     title: str
-    files: Mapping[str, Path]
+    files: Mapping[str, OutPath]
     properties: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_collection(
-    directory: Path,
+    directory: OutPath,
     *,
     collection_id: str,
     title: str,
@@ -62,12 +66,12 @@ def write_collection(
     license: str = "other",
     keywords: Sequence[str] = (),
     providers: Sequence[pystac.Provider] = (),
-) -> Path:
+) -> OutPath:
     """Write `stac/collection.json` and one item per set of layers, all with relative links.
 
     Parameters
     ----------
-    directory : Path
+    directory : OutPath
         Folder of the results; `stac/` in it is replaced as a whole.
     collection_id, title, description : str
         Of the collection.
@@ -86,7 +90,7 @@ def write_collection(
 
     Returns
     -------
-    Path
+    OutPath
         The collection's file.
 
     Raises
@@ -121,7 +125,7 @@ def write_collection(
     collection.make_all_asset_hrefs_relative()
     collection.make_asset_hrefs_relative()
     # The stage lies as deep as the final folder, so that the relative links hold there.
-    with staged(directory / "stac") as stage:
+    with staged(directory / "stac", "collection.json") as stage:
         collection.save(dest_href=str(stage))
     return directory / "stac" / "collection.json"
 
@@ -161,14 +165,25 @@ def _project(item: pystac.Item, geobox: GeoBox) -> None:
     )
 
 
-def _geobox(path: Path) -> GeoBox:
-    with rasterio.open(path) as file:
+@contextmanager
+def _opened(path: OutPath) -> Iterator[rasterio.DatasetReader]:
+    """A raster; of one on an object store, only the parts that are looked at are read."""
+    if isinstance(path, Path):
+        with rasterio.open(path) as raster:
+            yield raster
+        return
+    with path.open("rb", block_size=_BLOCK) as file, rasterio.open(file) as raster:
+        yield raster
+
+
+def _geobox(path: OutPath) -> GeoBox:
+    with _opened(path) as file:
         return GeoBox(file.shape, file.transform, CRS(file.crs.to_wkt()))
 
 
-def _cog_asset(path: Path) -> pystac.Asset:
+def _cog_asset(path: OutPath) -> pystac.Asset:
     """A GeoTIFF as an asset, with STAC 1.1's `bands` from what the file says of its first band."""
-    with rasterio.open(path) as file:
+    with _opened(path) as file:
         description, unit, dtype, nodata = file.descriptions[0], file.units[0], file.dtypes[0], file.nodata
         stored = file.tags(1)
     band: dict[str, Any] = {"name": description, "data_type": dtype}

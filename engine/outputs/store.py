@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -20,6 +21,11 @@ from xarray.backends.zarr import FillValueCoder
 from zarr.codecs import BloscCodec
 
 from engine.grid import Grid
+from engine.outputs import objects
+from engine.outputs.place import OutPath, children, zarr_store
+
+ROOT = "zarr.json"
+"""File of a store that readers know it by."""
 
 
 @dataclass(frozen=True)
@@ -76,15 +82,16 @@ def create(
         )
 
 
-def open_dataset(path: Path | str) -> xr.Dataset:
+def open_dataset(path: OutPath | str) -> xr.Dataset:
     """Open a store of this package lazily, with its CRS."""
+    store = path if isinstance(path, str) else zarr_store(path)
     with _string_coordinates():
-        return xr.open_zarr(path, consolidated=False, decode_coords="all", chunks=None)
+        return xr.open_zarr(store, zarr_format=3, consolidated=False, decode_coords="all", chunks=None)
 
 
-def array(path: Path, name: str, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
+def array(path: OutPath, name: str, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
     """One variable of a store, for reading and writing whole chunks without building an xarray dataset."""
-    return zarr.open_array(path / name, mode=mode)
+    return zarr.open_array(zarr_store(path / name), mode=mode, zarr_format=3)
 
 
 @contextmanager
@@ -105,13 +112,23 @@ def chunk_names(layers: Mapping[str, Layer], coords: Mapping[str, Any], index: t
 
 
 @contextmanager
-def staged(path: Path) -> Iterator[Path]:
+def staged(path: OutPath, head: str = ROOT) -> Iterator[Path]:
     """A place to build a file or folder that takes the name `path` only once it is whole and on disk.
 
     On an error what was built is removed and what stood at `path` before is left as it was. The place is a new one
     each time, since tasks of a run that has failed may still write to theirs; what they leave there is removed by the
-    next run.
+    next run. For an object store it is a temporary folder.
+
+    Parameters
+    ----------
+    head : str
+        Of a folder: the file in it that readers know it by.
     """
+    if not isinstance(path, Path):
+        with TemporaryDirectory(prefix="gelisol-") as folder:
+            yield Path(folder, path.name)
+            objects.upload(Path(folder, path.name), path, head)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.{'?' * 8}.partial"):
         remove(left)
@@ -124,8 +141,11 @@ def staged(path: Path) -> Iterator[Path]:
         remove(stage)
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: OutPath, content: bytes) -> None:
     """Write a small file that is there whole or not at all, and on disk when this returns."""
+    if not isinstance(path, Path):
+        path.fs.pipe_file(path.path, content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     stage = path.with_name(f".{path.name}.{uuid4().hex[:8]}.partial")
     try:
@@ -137,7 +157,7 @@ def write_file(path: Path, content: bytes) -> None:
     sync(path.parent)
 
 
-def unfinished(path: Path, key: str) -> Path:
+def unfinished(path: OutPath, key: str) -> OutPath:
     """Where a folder is built that takes the name `path` once it is whole, and where a rerun finds what there is.
 
     Parameters
@@ -148,14 +168,21 @@ def unfinished(path: Path, key: str) -> Path:
     return path.with_name(f".{path.name}.{key}.partial")
 
 
-def resume(path: Path, key: str) -> Path:
+def resume(path: OutPath, key: str) -> OutPath:
     """The place of `unfinished`, after what was built for other keys has been removed."""
-    recover(path)
+    if isinstance(path, Path):
+        recover(path)
     stage = unfinished(path, key)
-    for other in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    for other in all_unfinished(path.parent, path.name):
         if other != stage:
             remove(other)
     return stage
+
+
+def all_unfinished(folder: OutPath, name: str = "") -> list[OutPath]:
+    """What is being built in a folder, or was when a run ended, of all names or of one."""
+    start = f".{name}." if name else "."
+    return [path for path in children(folder) if path.name.startswith(start) and path.suffix == ".partial"]
 
 
 def recover(path: Path) -> None:
@@ -166,11 +193,16 @@ def recover(path: Path) -> None:
     remove(previous)
 
 
-def publish(stage: Path, path: Path) -> None:
+def publish(stage: OutPath, path: OutPath, head: str = ROOT) -> None:
     """Give a finished file or folder its name; a folder that has it already gives way in the same instant.
 
-    Where the file system cannot swap two names, the old folder is moved aside first, and `recover` knows of it.
+    Where the file system cannot swap two names, the old folder is moved aside first, and `recover` knows of it. An
+    object store has no names to swap: see `objects`. `head` is as for `staged`.
     """
+    if not (isinstance(stage, Path) and isinstance(path, Path)):
+        assert not (isinstance(stage, Path) or isinstance(path, Path))
+        objects.move(stage, path, head)
+        return
     if path.is_dir():
         if _swap(stage, path):
             remove(stage)
@@ -208,8 +240,10 @@ def sync(path: Path) -> None:
         os.close(place)
 
 
-def sync_tree(path: Path) -> None:
-    """`sync` a file, or a folder with all in it."""
+def sync_tree(path: OutPath) -> None:
+    """`sync` a file, or a folder with all in it; an object store has them for good when a write returns."""
+    if not isinstance(path, Path):
+        return
     if path.is_dir():
         for folder, _, files in os.walk(path):
             for name in files:
@@ -219,9 +253,11 @@ def sync_tree(path: Path) -> None:
         sync(path)
 
 
-def remove(path: Path) -> None:
+def remove(path: OutPath) -> None:
     """Delete a file or folder if it is there."""
-    if path.is_dir():
+    if not isinstance(path, Path):
+        objects.delete(path)
+    elif path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

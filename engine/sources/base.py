@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from odc.geo import CRS, Geometry
@@ -13,6 +12,9 @@ from odc.geo.geobox import GeoBox
 
 from engine.sources.remote import Place, Remote
 from engine.sources.spec import SourceSpec
+
+if TYPE_CHECKING:
+    from engine.outputs.place import OutPath
 
 MISSING_CLASS = 0
 """Code of a cell whose category is unknown; class names count from 1."""
@@ -26,7 +28,7 @@ class Context:
     ----------
     bbox : (float, float, float, float) or None
         West, south, east, north of the domain, degrees; None looks everywhere.
-    items : Path or None
+    items : OutPath or None
         Folder in which the items found in STAC catalogs are kept, so that a run can be repeated without a network.
     refresh : bool
         Look for items anew, whatever is kept.
@@ -35,7 +37,7 @@ class Context:
     """
 
     bbox: tuple[float, float, float, float] | None = None
-    items: Path | None = None
+    items: "OutPath | None" = None
     refresh: bool = False
     others: Mapping[str, SourceSpec] = field(default_factory=dict)
 

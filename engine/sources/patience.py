@@ -109,11 +109,11 @@ def _behind(error: Exception) -> Exception:
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
         return error
-    status = _status(cause)
+    status = status_of(cause)
     return cause if status not in (404, 410) and (status is not None or _may_pass(cause)) else error
 
 
-def _status(error: Exception) -> int | None:
+def status_of(error: BaseException) -> int | None:
     """The status of a server's answer: of a web server, or within what an object store says."""
     status = getattr(error, "status", None)
     if isinstance(status, int):
@@ -125,12 +125,12 @@ def _status(error: Exception) -> int | None:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether a server, or what stands for one, says no; anything else is a fault of this program."""
-    return isinstance(error, OSError) or _status(error) is not None
+    return isinstance(error, OSError) or status_of(error) is not None
 
 
 def _may_pass(error: Exception) -> bool:
     """Whether a fault is one that passes: a busy or broken server, a lost or hung connection."""
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return status in PASSING
     if isinstance(error, PermissionError):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from engine.importance import (
     partial_dependence,
     permutation_increase,
 )
+from engine.outputs.place import OutPath
 from engine.seeds import Use, streams
 from engine.tasks import Progress, run_each, silent
 
@@ -97,7 +97,7 @@ def find_drivers(client: Client, ensemble: Ensemble, training: pd.DataFrame, pro
 
 
 def _effects(
-    item: tuple[int, np.random.SeedSequence], path: Path, digest: str, x: np.ndarray, y: np.ndarray
+    item: tuple[int, np.random.SeedSequence], path: OutPath, digest: str, x: np.ndarray, y: np.ndarray
 ) -> Effects:
     replicate, stream = item
     ensemble = load_ensemble(path, digest)

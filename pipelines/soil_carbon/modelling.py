@@ -1,7 +1,6 @@
 """The stage `train`: tune, validate, choose, train the replicates, measure coverage, name the drivers."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from engine.estimators import Family
 from engine.folds import Places, default_block_size_km, repeated_folds
 from engine.ledger import Scratch
 from engine.models import Member
+from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 from engine.sampling import random_cells
 from engine.seeds import Use, streams
@@ -57,7 +57,7 @@ class Modelling:
         """The model section of the run file."""
         return self.prepared.config.model
 
-    def path(self, name: str) -> Path:
+    def path(self, name: str) -> OutPath:
         """An artefact."""
         return self.prepared.directory / name
 

@@ -1,7 +1,6 @@
 """The finished maps as files for others: COGs for GIS, a STAC collection to find them by."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +10,9 @@ from distributed import Client
 from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
 from engine.ledger import Records, digest_of
 from engine.outputs.cog import write_cog
+from engine.outputs.place import OutPath, children
 from engine.outputs.stac import Layers, write_collection
-from engine.outputs.store import remove, sync
+from engine.outputs.store import remove
 from engine.tasks import Progress, run_each, silent
 from pipelines.config import RunFile
 
@@ -77,7 +77,9 @@ def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
     return items
 
 
-def write_cogs(client: Client, config: RunFile, directory: Path, records: Records, progress: Progress = silent) -> None:
+def write_cogs(
+    client: Client, config: RunFile, directory: OutPath, records: Records, progress: Progress = silent
+) -> None:
     """Write one COG per depth and statistic, and those of the area of applicability, a task each.
 
     Parameters
@@ -94,12 +96,12 @@ def write_cogs(client: Client, config: RunFile, directory: Path, records: Record
         pass
     records.forget_others()
     keep = {cog.file for cog in cogs}
-    for other in (directory / "cog").iterdir():
+    for other in children(directory / "cog"):
         if other.name not in keep:
             remove(other)
 
 
-def write_catalog(config: RunFile, directory: Path) -> None:
+def write_catalog(config: RunFile, directory: OutPath) -> None:
     """Write the STAC collection of all results."""
     name = config.title or config.name
     write_collection(
@@ -129,12 +131,11 @@ def _made_up(config: RunFile) -> str:
     return " (made-up data)" if config.synthetic else ""
 
 
-def _write(cog: _Cog, directory: Path, records: Records) -> None:
+def _write(cog: _Cog, directory: OutPath, records: Records) -> None:
     write_cog(
         directory / "maps.zarr", cog.variable, directory / "cog" / cog.file, index=cog.index,
         description=cog.description, units=cog.units, resampling=cog.resampling,
     )  # fmt: skip
-    sync(directory / "cog" / cog.file)
     records.save(cog.file, digest=np.array(digest_of(directory / "cog" / cog.file)))
 
 

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from engine.applicability import Applicability
 from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
 from engine.ensemble import Manifest
 from engine.errors import InputError
+from engine.outputs.place import OutPath
 from engine.outputs.store import open_dataset
 from engine.sampling import sample
 from engine.validation import AVERAGE, STACK
@@ -72,7 +72,7 @@ class Results:
 
     Attributes
     ----------
-    directory : Path
+    directory : OutPath
         The run's folder.
     run : RunFile
         The resolved run file.
@@ -96,7 +96,7 @@ class Results:
         Lazy; true densities `socd` (depth, y, x), kg C/m², of a virtual region.
     """
 
-    directory: Path
+    directory: OutPath
     run: RunFile
     provenance: dict[str, Any]
     manifest: Manifest
@@ -185,12 +185,12 @@ class Results:
         return self.truth["socd"].isel(depth=self.run.depth_labels.index(depth))
 
 
-def read_results(directory: Path) -> Results:
+def read_results(directory: OutPath) -> Results:
     """Open everything in a run's folder that the report needs.
 
     Parameters
     ----------
-    directory : Path
+    directory : OutPath
         What `output.dir` named.
 
     Raises
@@ -218,22 +218,22 @@ def read_results(directory: Path) -> Results:
         run=run,
         provenance=json.loads((directory / "provenance.json").read_text(encoding="utf-8")),
         manifest=_manifest(directory),
-        profiles=pd.read_parquet(directory / "profiles.parquet"),
+        profiles=_parquet(directory / "profiles.parquet"),
         selection=_table(directory, "selection"),
         tuning=_table(directory, "tuning"),
         validation=_table(directory, "validation"),
         zone_scores=_table(directory, "validation_zones"),
-        predictions=pd.read_parquet(directory / "validation_predictions.parquet"),
+        predictions=_parquet(directory / "validation_predictions.parquet"),
         coverage=_table(directory, "coverage") if run.model.validation.coverage else None,
         importance=_table(directory, "importance"),
         partial_dependence=_table(directory, "partial_dependence"),
         depth_regression=_table(directory, "depth_regression"),
-        training=pd.read_parquet(directory / "ensemble" / "training.parquet"),
+        training=_parquet(directory / "ensemble" / "training.parquet"),
         stocks=_table(directory, "stocks"),
         stocks_applicable=_table(directory, "stocks_applicable"),
         stock_uncertainty=_table(directory, "stock_uncertainty"),
         zone_differences=_table(directory, "zone_differences"),
-        coefficients=np.load(directory / "ensemble" / "coefficients.npy"),
+        coefficients=_array(directory / "ensemble" / "coefficients.npy"),
         threshold=Applicability.load(directory / "applicability.npz").threshold,
         maps=open_dataset(directory / "maps.zarr"),
         cube=open_dataset(directory / "cube.zarr"),
@@ -243,14 +243,26 @@ def read_results(directory: Path) -> Results:
     return results
 
 
-def _table(directory: Path, name: str) -> pd.DataFrame:
+def _table(directory: OutPath, name: str) -> pd.DataFrame:
     path = directory / f"{name}.csv"
-    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    with path.open("rb") as file:
+        table = pd.read_csv(file, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     text = [column for column in TEXT if column in table]
     return table.assign(**{column: table[column].fillna("") for column in text})
 
 
-def _manifest(directory: Path) -> Manifest:
+def _parquet(path: OutPath) -> pd.DataFrame:
+    with path.open("rb") as file:
+        return pd.read_parquet(file)
+
+
+def _array(path: OutPath) -> np.ndarray:
+    with path.open("rb") as file:
+        values: np.ndarray = np.load(file, allow_pickle=False)
+        return values
+
+
+def _manifest(directory: OutPath) -> Manifest:
     path = directory / "ensemble" / "manifest.json"
     try:
         return Manifest.model_validate_json(path.read_bytes())

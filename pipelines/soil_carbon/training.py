@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ import pandas as pd
 from engine.cube import DOMAIN, is_known
 from engine.errors import InputError
 from engine.features import Features
+from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 from engine.sampling import sample
 from engine.sources import SourceSpec
@@ -105,14 +105,16 @@ class TrainingTable:
         return self.table[name].to_numpy()
 
     @staticmethod
-    def places(directory: Path) -> tuple[np.ndarray, np.ndarray]:
+    def places(directory: OutPath) -> tuple[np.ndarray, np.ndarray]:
         """Longitude and latitude, degrees, of the sites that trained the ensemble of a results folder."""
-        table = pd.read_parquet(directory / "ensemble" / "training.parquet", columns=["lon", "lat"])
+        with (directory / "ensemble" / "training.parquet").open("rb") as file:
+            table = pd.read_parquet(file, columns=["lon", "lat"])
         return table["lon"].to_numpy(), table["lat"].to_numpy()
 
-    def update_profiles(self, path: Path) -> None:
+    def update_profiles(self, path: OutPath) -> None:
         """Record in `profiles.parquet` which sites train the model, and why the others do not."""
-        profiles = pd.read_parquet(path)
+        with path.open("rb") as file:
+            profiles = pd.read_parquet(file)
         profiles[LEFT_OUT] = profiles["site"].map(self.reasons)
         with staged(path) as stage:
             profiles.to_parquet(stage, index=False)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import RunError
-from engine.lock import LOCK, STALE_S, Owner, held, locked
+from engine.lock import LOCK, STALE_S, Owner, _rewrite, _take, held, locked
+from engine.outputs.store import write_file
 
 
 def leave(folder: Path, owner: Owner, age_s: float = 0) -> None:
@@ -117,3 +118,46 @@ def test_of_many_that_start_together_one_works(tmp_path):
     (tmp_path / "end").touch()
     said = sorted(p.communicate(timeout=60)[0].strip() for p in processes)
     assert said == ["refused"] * 3 + ["works"]
+
+
+# On an object store
+
+
+def test_the_second_is_refused_on_an_object_store(bucket):
+    with locked(bucket) as former:
+        assert former is None
+        with pytest.raises(RunError, match=rf"another run works here: process {os.getpid()} of "):
+            locked(bucket).__enter__()
+        assert held(bucket).alive
+    assert held(bucket) is None
+
+
+def test_of_two_that_find_a_stale_lock_one_takes_it(bucket):
+    """Both have looked before either writes."""
+    write_file(bucket / LOCK, json.dumps(asdict(replace(Owner.me(), born=1.0))).encode())
+    before = held(bucket)
+    assert not before.alive
+    first, second = (replace(Owner.me(), started=text) for text in ("first", "second"))
+    _take(bucket, first, before)
+    with pytest.raises(RunError, match=r"another run works here: .* started first"):
+        _take(bucket, second, before)
+    assert held(bucket).owner == first
+
+
+def test_a_run_of_another_machine_on_an_object_store(bucket, monkeypatch):
+    """Known by its heartbeat, which is that the lock is written anew; one that was taken away is left to its owner."""
+    me = Owner.me()
+    write_file(bucket / LOCK, json.dumps(asdict(replace(me, host="another"))).encode())
+    assert held(bucket).alive
+    monkeypatch.setattr("engine.lock.time.time", lambda: time.monotonic() + 1e10)
+    assert held(bucket).silent_s > STALE_S and not held(bucket).alive
+    monkeypatch.undo()
+    write_file(bucket / LOCK, json.dumps(asdict(me)).encode())
+    written = (bucket / LOCK).stat().st_mtime
+    time.sleep(1.1)  # the store counts in seconds
+    _rewrite(bucket / LOCK, me)
+    assert (bucket / LOCK).stat().st_mtime > written
+    other = replace(me, host="another")
+    write_file(bucket / LOCK, json.dumps(asdict(other)).encode())
+    _rewrite(bucket / LOCK, me)
+    assert held(bucket).owner == other

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from distributed import Client, LocalCluster
 
 from engine.errors import InputError, RunError
@@ -178,6 +179,21 @@ def test_patience_has_an_end(client, tmp_path, error):
     with pytest.raises(error):
         list(run_each(client, fail_until, [7], tmp_path, error, 9, total=1, waits=(0.01, 0.01)))
     assert (tmp_path / "tries").read_text() == "xxx"
+
+
+def cut_off(item: int, folder: Path, times: int) -> int:
+    tries = folder / "tries"
+    with tries.open("a") as file:
+        file.write("x")
+    if len(tries.read_text()) > times:
+        return item
+    raise EndpointConnectionError(endpoint_url="http://store")
+
+
+def test_a_store_that_is_away_is_tried_again_and_told(client, tmp_path):
+    assert dict(run_each(client, cut_off, [7], tmp_path, 2, total=1, waits=(0.01, 0.01))) == {7: 7}
+    with pytest.raises(RunError, match=r'^Could not connect to the endpoint URL: "http://store"$'):
+        list(run_each(client, cut_off, [7], tmp_path, 9, total=1))
 
 
 def test_other_errors_are_final(client, tmp_path):

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.outputs.place import out_path
+
 FOLDER = Path(os.environ["GELISOL_FAULTS"])
 STEPS = {
     "cube": ("engine.cube", "write_block"),
@@ -62,7 +64,7 @@ def kill_worker(fault: dict[str, Any]) -> None:
 
 
 def kill_client(fault: dict[str, Any]) -> None:
-    os.kill(json.loads((Path(fault["out"]) / "run.lock").read_text())["pid"], signal.SIGKILL)
+    os.kill(json.loads((out_path(fault["out"], Path()) / "run.lock").read_text())["pid"], signal.SIGKILL)
     time.sleep(60)  # until the nanny's end is noticed
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import rasterio
 from small_run import SmallRun
 
+from engine.outputs.place import OutPath, files_in
 from engine.outputs.store import open_dataset
 
 BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 16
@@ -67,7 +68,7 @@ class FaultyRun:
         return len(list(self.folder.glob("done-*")))
 
 
-def assert_same_results(ours: Path, theirs: Path) -> None:
+def assert_same_results(ours: OutPath, theirs: Path) -> None:
     """Maps and tables, bit for bit."""
     for table in TABLES:
         assert (ours / table).read_bytes() == (theirs / table).read_bytes(), table
@@ -76,13 +77,15 @@ def assert_same_results(ours: Path, theirs: Path) -> None:
     files = sorted(f.name for f in (theirs / "cog").iterdir())
     assert files == sorted(f.name for f in (ours / "cog").iterdir()) and len(files) == COGS
     for file in files:
-        with rasterio.open(ours / "cog" / file) as one, rasterio.open(theirs / "cog" / file) as other:
-            np.testing.assert_array_equal(one.read(1), other.read(1), err_msg=file)
-    leftovers = [p for p in ours.rglob("*") if ".partial" in p.name or p.name == "run.lock"]
+        with (ours / "cog" / file).open("rb") as content, rasterio.open(content) as one:
+            found = one.read(1)
+        with rasterio.open(theirs / "cog" / file) as other:
+            np.testing.assert_array_equal(found, other.read(1), err_msg=file)
+    leftovers = [p for p in files_in(ours) if ".partial" in str(p) or p.name == "run.lock"]
     assert leftovers == []
 
 
-def assert_same_store(ours: Path, theirs: Path) -> None:
+def assert_same_store(ours: OutPath, theirs: Path) -> None:
     """Every variable, bit for bit."""
     one, other = open_dataset(ours), open_dataset(theirs)
     assert set(one.data_vars) == set(other.data_vars)

@@ -2,20 +2,21 @@
 
 import hashlib
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import InputError
-from engine.outputs.store import staged
 from engine.sources.patience import unsigned
 from engine.sources.stac.search import Item
+
+if TYPE_CHECKING:
+    from engine.outputs.place import OutPath
 
 _QUERY = "gelisol:query"
 _COLLECTION = "gelisol:collection"
 _OF_COLLECTION = ("id", "title", "license", "item_assets")
 
 
-def load(path: Path, query: dict[str, Any]) -> tuple[Item, list[Item]] | None:
+def load(path: "OutPath", query: dict[str, Any]) -> tuple[Item, list[Item]] | None:
     """Collection and items of an earlier search for the same; None if there was none.
 
     Raises
@@ -34,7 +35,7 @@ def load(path: Path, query: dict[str, Any]) -> tuple[Item, list[Item]] | None:
     return document[_COLLECTION], document["features"]
 
 
-def save(path: Path, query: dict[str, Any], collection: Item, items: list[Item], asset: str) -> None:
+def save(path: "OutPath", query: dict[str, Any], collection: Item, items: list[Item], asset: str) -> None:
     """Keep what was found: whole or not at all, one asset an item, without what unlocks it."""
     document = {
         "type": "FeatureCollection",
@@ -42,9 +43,10 @@ def save(path: Path, query: dict[str, Any], collection: Item, items: list[Item],
         _COLLECTION: {key: collection[key] for key in _OF_COLLECTION if key in collection},
         "features": [_bare(item, asset) for item in items],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with staged(path) as stage:
-        stage.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    # Here, because that room reaches object stores by this one's means.
+    from engine.outputs.store import write_file
+
+    write_file(path, json.dumps(document, indent=1).encode())
 
 
 def _bare(item: Item, asset: str) -> Item:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyproj
 from matplotlib.figure import Figure
 
 from engine.blockwise import DISSIMILARITY
+from engine.outputs.place import OutPath, children
 from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.canvas import WIDTH, canvas, colour_of
 from pipelines.soil_carbon.figures.density import ZoneBars, densities_size, draw_densities
@@ -44,7 +44,7 @@ SINGLE_MAP = 4.6
 """Inches."""
 
 
-def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str, Path]:
+def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str, OutPath]:
     """Draw every figure of a run into its `figures/`, and remove those of an earlier run that it no longer has.
 
     Parameters
@@ -56,7 +56,7 @@ def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str,
 
     Returns
     -------
-    dict of str to Path
+    dict of str to OutPath
         Name → PNG file (300 dpi), with a PDF of the same name beside it: the study's `figure1_sites, figure2_fit,
         figure3_density, figure4_uncertainty, figure5_drivers` and, with a depth that others have published,
         `figure6_regions`; `screening, scores, applicability`; `partial_dependence` with more than two covariates,
@@ -67,11 +67,10 @@ def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str,
     figures.draw_beyond()
     if agreements:
         figures.draw_truth(agreements)
-    keep = {path.with_name(path.stem + suffix) for path in figures.files.values() for suffix in (".png", ".pdf")}
-    for pattern in ("*.png", "*.pdf"):
-        for path in (results.directory / "figures").glob(pattern):
-            if path not in keep:
-                path.unlink()
+    keep = {f"{path.stem}{suffix}" for path in figures.files.values() for suffix in (".png", ".pdf")}
+    for path in children(results.directory / "figures"):
+        if path.suffix in (".png", ".pdf") and path.name not in keep:
+            path.unlink()
     return figures.files
 
 
@@ -84,7 +83,7 @@ class _Figures:
         self.backdrop = _backdrop(results)
         self.zone_colours = colour_of(results.zones[1])
         self.scheme_colours = scheme_colours(list(results.run.model.validation.schemes))
-        self.files: dict[str, Path] = {}
+        self.files: dict[str, OutPath] = {}
 
     def draw_study(self) -> None:
         """The study's six figures."""

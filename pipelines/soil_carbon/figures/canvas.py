@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -10,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 
 DPI = 300
@@ -65,12 +65,12 @@ STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def canvas(path: Path, size: tuple[float, float], made_up: bool) -> Iterator[Figure]:
+def canvas(path: OutPath, size: tuple[float, float], made_up: bool) -> Iterator[Figure]:
     """A figure to draw on; when the block ends it is saved as PNG (300 dpi) and as PDF, whole or not at all.
 
     Parameters
     ----------
-    path : Path
+    path : OutPath
         The PNG file; the PDF is beside it.
     size : (float, float)
         Width and height, inches.
@@ -89,7 +89,7 @@ def canvas(path: Path, size: tuple[float, float], made_up: bool) -> Iterator[Fig
         figure.clear()
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: OutPath) -> None:
     # Laid out once, for both files: the layout takes as long as the drawing.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")

@@ -11,6 +11,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
+from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 from pipelines.soil_carbon import wording
 from pipelines.soil_carbon.figures import draw_figures
@@ -71,17 +72,17 @@ class Numbers:
         return f"S{self.last[kind]}"
 
 
-def write_report(directory: Path) -> Path:
+def write_report(directory: OutPath) -> OutPath:
     """Draw the figures of a run and write its page, `report.html`.
 
     Parameters
     ----------
-    directory : Path
+    directory : OutPath
         The run's folder.
 
     Returns
     -------
-    Path
+    OutPath
         The page: it needs no other file, but links to those beside it.
 
     Raises
@@ -154,9 +155,9 @@ def _breakable(path: str) -> Markup:
     return Markup("/<wbr>").join(path.split("/"))
 
 
-def _embedded(path: Path) -> dict[str, Any]:
+def _embedded(path: OutPath) -> dict[str, Any]:
     """A figure as a lighter data URI, and its width in CSS pixels that shows its inches alike in all figures."""
-    with Image.open(path) as image:
+    with path.open("rb") as file, Image.open(file) as image:
         light = image.convert("RGB").reduce(REDUCTION)
         inches = image.width / DPI
     buffer = BytesIO()

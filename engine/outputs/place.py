@@ -1,0 +1,139 @@
+"""Where results go: a folder of a file system (`Path`), or what lies under a prefix of an object store (`UPath`).
+
+Credentials and endpoint are those of the environment of each process (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …). A
+place holds none of them, so that it may travel to workers and stand in files.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from upath import UPath
+from zarr.storage import FsspecStore
+
+from engine.errors import InputError
+from engine.sources.patience import reason, unsigned
+from engine.sources.remote import fsspec_options, is_remote
+
+OutPath = Path | UPath
+"""A file or folder of the results; what both types of path can do alike."""
+
+
+def out_path(text: str, base: Path) -> OutPath:
+    """The results folder that a run file or a command names; relative paths start from `base`.
+
+    Raises
+    ------
+    InputError
+        If it is the address of something else than a prefix of an object store.
+    """
+    if problem := problem_of(text):
+        raise InputError(problem)
+    if not is_remote(text):
+        return (base / text).resolve()
+    # What a listing said is not kept: other processes write to the same prefix. Without concurrency within a file, a
+    # small one is read by one request, not by two.
+    return UPath(text.rstrip("/"), use_listings_cache=False, max_concurrency=1, **fsspec_options(text))
+
+
+def problem_of(text: str) -> str:
+    """Why an address is none of a results folder; empty if it is one, or a path."""
+    if "://" not in text:
+        return ""
+    parts = urlsplit(text)
+    shown = unsigned(text)
+    if parts.scheme != "s3":
+        return f"{shown!r} is no place for results; give a folder, or s3://BUCKET/PREFIX"
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        return f"{shown!r}: credentials and settings of an object store belong in the environment, not in its address"
+    if not parts.netloc or set("*?[]") & set(text) or {"", ".", ".."} & set(parts.path.strip("/").split("/")):
+        return f"{shown!r}: expected s3://BUCKET/PREFIX without `*`, `?`, brackets, dots and empty parts"
+    return ""
+
+
+def require_access(place: OutPath) -> None:
+    """Fail now, rather than after the first hours of work, if an object store cannot be reached.
+
+    Raises
+    ------
+    InputError
+        If the bucket is not there, or may not be listed.
+    """
+    if isinstance(place, Path):
+        return
+    bucket = place.drive
+    try:
+        place.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{_key(place)}/", MaxKeys=1)
+    except FileNotFoundError:
+        raise InputError(f"{place}: there is no bucket {bucket!r}; make it first, or correct `output.dir`") from None
+    except Exception as error:
+        if not is_of_store(error):
+            raise
+        raise InputError(
+            f"{place}: cannot be reached ({reason(error)}); credentials and endpoint are taken from the environment "
+            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+        ) from None
+
+
+def is_of_store(error: BaseException) -> bool:
+    """Whether it is a disk, an object store or the way to it that failed, and no fault of this program."""
+    return isinstance(error, OSError) or type(error).__module__.startswith(("aiobotocore", "aiohttp", "botocore"))
+
+
+def zarr_store(path: OutPath) -> Path | FsspecStore:
+    """What Zarr and xarray open a store by."""
+    if isinstance(path, Path):
+        return path
+    return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options))
+
+
+def read_each(files: Sequence[OutPath]) -> list[bytes | None]:
+    """Contents of small files, None where there is none; those of an object store are asked for all at once.
+
+    Raises
+    ------
+    OSError
+        If an object store fails otherwise than by having no such object.
+    """
+    remote = [file for file in files if isinstance(file, UPath)]
+    if not remote:
+        return [_read(file) for file in files]
+    found = remote[0].fs.cat([file.path for file in remote], on_error="return")
+    contents = [found[file.path] for file in remote]
+    for content in contents:
+        if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+            raise content
+    return [None if isinstance(content, Exception) else bytes(content) for content in contents]
+
+
+def children(folder: OutPath) -> list[OutPath]:
+    """What lies in a folder; nothing where there is none.
+
+    fsspec's own patterns take an object store that fails for an empty folder, and work that is there for lost.
+    """
+    try:
+        if isinstance(folder, Path):
+            return list(folder.iterdir())
+        keys: list[str] = [key.rstrip("/") for key in folder.fs.ls(folder.path, detail=False)]
+        return [folder / key.rpartition("/")[2] for key in keys if key != folder.path]  # some make one of that name
+    except FileNotFoundError:
+        return []
+
+
+def files_in(folder: OutPath) -> list[OutPath]:
+    """All files of a folder and the folders in it, in the order of their names, folder by folder."""
+    if isinstance(folder, Path):
+        return sorted(file for file in folder.rglob("*") if file.is_file())
+    keys: list[str] = [key for key in folder.fs.find(folder.path) if not key.endswith("/")]
+    return [folder / key.removeprefix(f"{folder.path}/") for key in sorted(keys, key=lambda key: key.split("/"))]
+
+
+def _read(file: OutPath) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:  # a disk that has lost a file loses the work that is recorded in it
+        return None
+
+
+def _key(place: UPath) -> str:
+    return place.path.partition("/")[2]

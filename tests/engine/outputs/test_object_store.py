@@ -1,0 +1,272 @@
+"""Results on an object store: places, folders that appear in an order, files that grow."""
+
+import pickle
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from object_store import contents, only
+from odc.geo.geom import box
+
+from engine.errors import InputError
+from engine.grid import Block, Grid
+from engine.ledger import Records, digest_of, digests_of
+from engine.outputs import journal
+from engine.outputs.journal import appended
+from engine.outputs.objects import put_if
+from engine.outputs.place import OutPath, children, files_in, out_path, problem_of, require_access
+from engine.outputs.store import Layer, array, open_dataset, publish, remove, staged, unfinished, write_file
+from engine.resume import Blocks, _do_block, damaged_blocks, key_of_store
+from engine.sources.stac import kept
+
+# Places
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("gs://bucket/out", "give a folder, or s3://BUCKET/PREFIX"),
+        ("s3://key:word@bucket/out", "'s3://bucket/out': credentials and settings of an object store belong"),
+        ("s3://bucket/out?versionId=3", "belong in the environment"),
+        ("s3://bucket", "expected s3://BUCKET/PREFIX"),
+        ("s3:///out", "expected s3://BUCKET/PREFIX"),
+        ("s3://bucket/out/*", "without `*`"),
+        ("s3://bucket/../out", "dots and empty parts"),
+    ],
+)
+def test_an_address_that_is_no_place_for_results(text, part):
+    assert part in problem_of(text) and "word" not in problem_of(text)
+    with pytest.raises(InputError):
+        out_path(text, Path())
+
+
+def test_a_place_holds_no_credentials(bucket):
+    place = out_path("s3://results/a/b/", Path("/anywhere"))
+    assert str(place) == "s3://results/a/b" and place == pickle.loads(pickle.dumps(place))
+    write_file(place / "x", b"1")  # its file system has them by now
+    assert b"SECRET" not in pickle.dumps(place) + repr(place).encode()
+    assert out_path("out", Path("/base")) == Path("/base/out") and problem_of("out") == ""
+
+
+def test_access_is_looked_into(bucket, monkeypatch):
+    require_access(bucket)
+    with pytest.raises(InputError, match="s3://nowhere/out: there is no bucket 'nowhere'"):
+        require_access(out_path("s3://nowhere/out", Path()))
+
+
+# Files and folders
+
+
+def test_digests_are_those_of_a_folder(bucket, tmp_path):
+    for place in (bucket, tmp_path):
+        for name, content in {"a/b.npy": b"1", "a.x": b"2", "a/c/d": b"3", "e": b""}.items():
+            write_file(place / name, content)
+    assert digest_of(bucket) == digest_of(tmp_path) != ""
+    names = ("a/b.npy", "none", "e")
+    assert digests_of([bucket / n for n in names]) == digests_of([tmp_path / n for n in names])
+    assert digest_of(bucket / "none") == ""
+    remove(bucket / "a")
+    remove(bucket / "a")
+    assert contents(bucket) == {"a.x": b"2", "e": b""}
+
+
+def test_an_object_that_stands_for_a_folder_is_no_file(bucket):
+    bucket.fs.pipe_file(f"{bucket.path}/a/", b"")  # as consoles of object stores make them
+    write_file(bucket / "a" / "x", b"1")
+    assert children(bucket / "a") == files_in(bucket / "a") == [bucket / "a" / "x"]
+    assert children(bucket / "none") == files_in(bucket / "none") == []
+
+
+def test_what_fails_leaves_the_former(bucket):
+    write_file(bucket / "a.csv", b"former")
+    with pytest.raises(RuntimeError), staged(bucket / "a.csv") as stage:
+        stage.write_bytes(b"half")
+        raise RuntimeError
+    assert contents(bucket) == {"a.csv": b"former"}
+    with staged(bucket / "a.csv") as stage:
+        stage.write_bytes(b"new")
+    assert contents(bucket) == {"a.csv": b"new"}
+
+
+def test_publishing_stopped_after_any_request(bucket):
+    """Whoever knows a folder by its head finds the former one, none, or the new one; and a rerun brings the new one."""
+    former = {"head.json": b"former", "a/0": b"former", "gone": b"former"}
+    new = {"head.json": b"new", "a/0": b"new", "a/1": b"new"}
+    seen = set()
+    for stop in range(100):
+        stage, place = bucket / f"{stop}" / ".x.partial", bucket / f"{stop}" / "x"
+        for folder, files in ((place, former), (stage, new)):
+            for name, content in files.items():
+                write_file(folder / name, content)
+        with only(stop) as passed, suppress(OSError):
+            publish(stage, place, "head.json")
+        found = contents(place)
+        state = "former" if found == former else "new" if found == new else "none"
+        assert state != "none" or "head.json" not in found
+        seen.add(state)
+        if (stage / "head.json").exists():
+            publish(stage, place, "head.json")
+        assert contents(place) == new
+        if len(passed) < stop:
+            break
+    assert seen == {"former", "new", "none"} and not contents(stage)
+
+
+def test_a_write_with_a_condition(bucket):
+    tag = put_if(bucket / "a", b"1", None)
+    with pytest.raises(FileExistsError):
+        put_if(bucket / "a", b"2", None)
+    other = put_if(bucket / "a", b"3", tag)
+    for stale in (tag, None):
+        with pytest.raises(FileExistsError):
+            put_if(bucket / "a", b"4", stale)
+    assert (bucket / "a").read_bytes() == b"3"
+    remove(bucket / "a")
+    with pytest.raises(FileExistsError):
+        put_if(bucket / "a", b"5", other)
+
+
+def test_items_of_a_catalog_are_kept(bucket):
+    item = {"id": "a", "type": "Feature", "links": [], "assets": {"npp": {"href": "https://host/a.tif?sig=word"}}}
+    place, query = bucket / "items" / "npp.json", {"collection": "c"}
+    assert kept.load(place, query) is None
+    kept.save(place, query, {"id": "c"}, [item], "npp")
+    bare = {**item, "assets": {"npp": {"href": "https://host/a.tif"}}}
+    assert kept.load(place, query) == ({"id": "c"}, [bare]) and kept.load(place, {}) is None
+
+
+def test_lines_are_added(bucket, monkeypatch):
+    monkeypatch.setattr(journal, "EVERY_S", 0.05)
+    for n in (1, 2):
+        with appended(bucket / "log") as local, local.open("a") as file:
+            print(f"begun {n}", file=file, flush=True)
+            deadline = time.monotonic() + 10
+            while f"begun {n}" not in ((bucket / "log").read_text() if (bucket / "log").exists() else ""):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            print(f"ended {n}", file=file, flush=True)
+    assert (bucket / "log").read_text() == "begun 1\nended 1\nbegun 2\nended 2\n"
+
+
+# Stores
+
+
+GRID = Grid.from_outline(box(0, 0, 30_000, 20_000, "EPSG:6931"), "EPSG:6931", 1000, 16)
+LAYERS = {"mean": Layer("float32", {}, ("depth",)), "class": Layer("uint8", {})}
+COORDS = {"depth": ("depth", np.array(["0-10", "0-30"]))}
+
+
+def work(block: Block, plan: None, store: OutPath) -> dict[str, np.ndarray]:
+    """Write a block's number; its class is 0, a chunk that is not stored, in the first."""
+    number = 10 * block.index[0] + block.index[1]
+    shape = block.geobox.shape.yx
+    for depth in range(2):
+        array(store, "mean", "r+")[(depth, *block.roi)] = np.full(shape, number + depth, "float32")
+    array(store, "class", "r+")[block.roi] = np.full(shape, number, "uint8")
+    return {"sum": np.array([number])}
+
+
+def fill(path: OutPath, key: str, done: list[str], grid: Grid = GRID) -> None:
+    """As `Blocks.fill` does, without a cluster; notes the blocks that it does."""
+    blocks = Blocks(path, key, LAYERS, COORDS, {"title": "made up"})
+    stage, kept = blocks._open(grid)
+    for block in grid.blocks(mixed=True):
+        if f"block_{block.index[0]:05d}_{block.index[1]:05d}" not in kept:
+            done.append(str(block.index))
+            _do_block(block, work, None, stage, blocks)
+    blocks.publish()
+
+
+def test_a_store_is_that_of_a_folder(bucket, tmp_path):
+    for place in (bucket, tmp_path):
+        fill(place / "a.zarr", "k", [])
+    ours, theirs = contents(bucket / "a.zarr"), contents(tmp_path / "a.zarr")
+    assert ours == theirs and len(ours) > 10 and "class/c/0/0" not in ours
+    assert open_dataset(bucket / "a.zarr").load().identical(open_dataset(tmp_path / "a.zarr").load())
+    records = [Records.of(place / "a.zarr", "k") for place in (bucket, tmp_path)]
+    assert records[0].names() == records[1].names() and len(records[0].names()) == 4
+    assert key_of_store(bucket / "a.zarr") == "k" and not contents(unfinished(bucket / "a.zarr", "k"))
+
+
+def test_publishing_a_store_stopped_after_any_request(bucket):
+    """The next run publishes it, whatever the one before has left, and computes nothing."""
+    small = Grid.from_outline(box(0, 0, 9000, 9000, "EPSG:6931"), "EPSG:6931", 1000, 16)
+    path, stop = bucket / "a.zarr", 0
+    fill(path, "former", [], small)
+    blocks = Blocks(path, "new", LAYERS, COORDS, {"title": "made up"})
+    (block,) = small.blocks()
+    _do_block(block, work, None, blocks._open(small)[0], blocks)
+    former, new = contents(path), contents(unfinished(path, "new"))
+    states = set()
+    while True:
+        begun: list[str] = []
+        with only(stop) as passed, suppress(OSError):
+            fill(path, "new", begun, small)
+        assert begun == []
+        found = contents(path)
+        assert "zarr.json" not in found or found in (former, new)
+        states.add((key_of_store(path), key_of_store(unfinished(path, "new"))))
+        if len(passed) < stop:
+            break
+        stop += 1
+    assert states == {("former", "new"), (None, "new"), ("new", "new"), ("new", None)}
+    assert contents(path) == new and not contents(unfinished(path, "new"))
+
+
+def test_a_store_stopped_after_any_request(bucket, tmp_path):
+    """Whenever the process dies, a rerun does what is not recorded, and readers find the former store until then."""
+    fill(tmp_path / "a.zarr", "new", [])
+    whole = contents(tmp_path / "a.zarr")
+    path, stop, stops = bucket / "a.zarr", 0, 0
+    fill(path, "former", [])
+    former = contents(path)
+    again: list[str] = []
+    while True:
+        begun: list[str] = []
+        recorded = len(Records.of(path, "new").names())
+        with only(stop):
+            try:
+                fill(path, "new", begun)
+                ended = True
+            except OSError:
+                ended = False
+        found = contents(path)
+        assert "zarr.json" not in found or found in (former, whole)
+        again += begun
+        assert len(begun) <= 4 - recorded
+        if ended:
+            break
+        # Each rerun may do more than the one before: every piece of the work is the last of some run.
+        stop, stops = stop + 5, stops + 1
+    assert found == whole and stops > 5
+    assert set(again) == {"(0, 0)", "(0, 1)", "(1, 0)", "(1, 1)"}
+    assert damaged_blocks(path, "new") == {} and not contents(unfinished(path, "new"))
+    assert [p.name for p in (bucket / ".records" / "a.zarr").iterdir()] == ["new"]
+
+
+def test_a_damaged_block_is_mended_where_it_stands(bucket):
+    path, done = bucket / "a.zarr", []
+    fill(path, "k", [])
+    before = contents(path)
+    write_file(path / "mean" / "c" / "1" / "1" / "0", b"no chunk at all")
+    remove(path / "class" / "c" / "0" / "1")
+    write_file(path / "class" / "c" / "0" / "0", b"from nowhere")
+    damaged = damaged_blocks(path, "k")
+    assert damaged.keys() == {"block_00000_00000", "block_00000_00001", "block_00001_00000"}
+    assert damaged["block_00001_00000"] == f"{path}/mean/c/1/1/0"
+    for name in damaged:
+        Records.of(path, "k").forget(name)
+    fill(path, "k", done)
+    assert sorted(done) == ["(0, 0)", "(0, 1)", "(1, 0)"]
+    assert contents(path) == before and damaged_blocks(path, "k") == {}
+
+
+def test_an_unreadable_record_is_none_but_a_store_that_fails_is_no_missing_record(bucket):
+    records = Records.of(bucket / "a.zarr", "k")
+    records.save("one", n=np.array(1))
+    write_file(records.directory / "two.npz", b"PK half")
+    assert dict(records.load_each(["one", "two", "three"])) == {"one": {"n": np.array(1)}, "two": None, "three": None}
+    with only(0), pytest.raises(OSError, match="killed"):
+        records.load("one")
