@@ -1,11 +1,11 @@
 """What each stage depends on: a key for the ledger, in parts, so that a stale stage can say what has changed."""
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
 from engine.ledger import RECORDS, Ledger, Records, Scratch, key_of
+from engine.outputs.place import OutPath
 from engine.sources.remote import Place, place_of, read_bytes
 from pipelines import STAGES
 from pipelines.prepare import Prepared
@@ -105,7 +105,7 @@ def stage_states(prepared: Prepared) -> dict[str, str]:
     return states
 
 
-def states_as_left(directory: Path) -> dict[str, str]:
+def states_as_left(directory: OutPath) -> dict[str, str]:
     """Stage → whether it was done by an earlier run; whether that still holds, nobody knows of a run with problems."""
     try:
         ledger = Ledger(directory)

@@ -213,6 +213,8 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
         with problems.collect():
             require_access(found.directory)
             items = found.directory / ITEMS
+        if items is None:
+            found.directory = None
     context = Context(bbox, items, refresh, run.covariates)
     for name, spec in _specs(run).items():
         before = len(problems.found)
