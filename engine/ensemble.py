@@ -316,6 +316,8 @@ def _fit(
 ) -> dict[str, np.ndarray]:
     """Fit, store and record one replicate; returns its files' digests, the sites left out and their predictions."""
     replicate, rows, stream = item
+    if (done := records.load(_record_name(replicate))) is not None:
+        return done  # by a worker that died before its answer had arrived
     x, y = _training(stage / _TRAINING)
     models = fit_members(members, x[rows], y[rows], stream)
     digests = []
@@ -334,7 +336,10 @@ def _fit(
 def _kept(
     records: Records, replicate: int, members: Sequence[Member], stage: OutPath, path: OutPath
 ) -> dict[str, np.ndarray] | None:
-    """The record of a replicate whose files are sound, here or in the finished ensemble, from where they are taken."""
+    """The record of a replicate whose files are sound, here or in the finished ensemble, from where they are taken.
+
+    Of one whose files are not, the record goes.
+    """
     record = records.load(_record_name(replicate))
     if record is None:
         return None
@@ -343,6 +348,7 @@ def _kept(
     for name, digest, found in zip(names, record["digests"], here, strict=True):
         if found != digest:
             if digest_of(path / name) != digest:
+                records.forget(_record_name(replicate))
                 return None
             write_file(stage / name, (path / name).read_bytes())
     return record

@@ -143,7 +143,12 @@ class Blocks:
 def _do_block(
     block: Block, function: Callable[[Block, Any, OutPath], Found], plan: Any, stage: OutPath, blocks: Blocks
 ) -> Found:
-    """Write one block and, once it is on disk, its record."""
+    """Write one block and, once it is on disk, its record.
+
+    A block that is recorded by now was done by a worker that died before its answer had arrived.
+    """
+    if (record := blocks.records.load(record_name(block.index))) is not None:
+        return _found(record)
     found = function(block, plan, stage)
     files = chunk_names(blocks.layers, blocks.coords, block.index)
     if isinstance(stage, Path):

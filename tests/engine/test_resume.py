@@ -11,7 +11,7 @@ from engine.errors import RunError
 from engine.grid import Block, Grid
 from engine.ledger import Records
 from engine.outputs.store import Layer, array, open_dataset, unfinished
-from engine.resume import Blocks, damaged_blocks, key_of_store
+from engine.resume import Blocks, _do_block, damaged_blocks, key_of_store
 
 GRID = Grid.from_outline(box(0, 0, 70_000, 50_000, "EPSG:6931"), "EPSG:6931", 1000, 16)
 LAYERS = {"mean": Layer("float32", {}, ("depth",)), "class": Layer("uint8", {})}
@@ -83,6 +83,17 @@ def test_an_interrupted_store_is_finished(client, whole, tmp_path):
     assert sums == whole[1] and same(path, whole)
     assert not unfinished(path, "k").exists() and key_of_store(path) == "k"
     assert fill(client, path) == (sums, [])
+
+
+def test_a_block_whose_answer_was_lost_with_its_worker_is_not_done_again(tmp_path):
+    """Dask runs the task once more, and finds what it left."""
+    (tmp_path / "calls").touch()
+    blocks, plan = Blocks(tmp_path / "store.zarr", "k", LAYERS, COORDS, {}), Plan(GRID, tmp_path / "calls")
+    stage, _ = blocks._open(GRID)
+    for block in GRID.blocks():
+        first, second = (_do_block(block, work, plan, stage, blocks) for _ in range(2))
+        assert first == second
+    assert len(plan.calls.read_text().splitlines()) == GRID.n_blocks
 
 
 def test_another_key_starts_anew_and_leaves_the_old_one_until_it_is_whole(client, whole, tmp_path):
