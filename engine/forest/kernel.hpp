@@ -74,6 +74,39 @@ struct Scratch {
     }
 };
 
+template <int shift>
+inline __attribute__((always_inline)) void exchange(Bits& a, Bits& b, uint64_t mask) {
+    const Bits moved = ((a >> shift) ^ b) & mask;
+    b ^= moved;
+    a ^= moved << shift;
+}
+
+// Four bit planes to nibbles, one a cell: nibble i of vector j has the cell of bit 4i + j.
+inline __attribute__((always_inline)) void to_nibbles(Bits* p) {
+    for (int i = 0; i < 4; i += 2) exchange<1>(p[i], p[i + 1], 0x5555555555555555u);
+    for (int i = 0; i < 2; ++i) exchange<2>(p[i], p[i + 2], 0x3333333333333333u);
+}
+
+// Eight bit planes to bytes, one a cell: byte i of vector j has the cell of bit 8i + j.
+inline __attribute__((always_inline)) void to_bytes(Bits* p) {
+    to_nibbles(p);
+    to_nibbles(p + 4);
+    for (int i = 0; i < 4; ++i) exchange<4>(p[i], p[i + 4], 0x0f0f0f0f0f0f0f0fu);
+}
+
+// `add_two` adds the leaves of two trees of up to 16 leaves each to the sums of a group's cells, `add_one` those of a tree
+// of up to 64. Both are given the bit planes of codes, four a tree or eight, which they overwrite; and, of each tree,
+// byte 0 of all leaves, byte 1, ... `pass` moves cells on by `half` thresholds where they pass the last of these.
+#if defined(GELISOL_AVX512)
+#include "lookup_avx512.hpp"
+#elif defined(GELISOL_AVX2)
+#include "lookup_avx2.hpp"
+#elif defined(GELISOL_NEON)
+#include "lookup_neon.hpp"
+#else
+#include "lookup_plain.hpp"
+#endif
+
 inline void set_bit(Bits& bits, int n) { reinterpret_cast<uint8_t*>(&bits)[byte_of(n)] |= uint8_t(1u << bit_of(n)); }
 
 // The comparisons of one column on the cells of a group. A cell that passes a threshold passes all below it: its bit is set at the
@@ -83,15 +116,15 @@ static void compare(const Column& column, const float* x, Bits* slots, int strid
     for (uint32_t slot = 0; slot < count; ++slot) slots[slot * stride] = kNone;
     if (column.set_start.empty()) {
         const float* thresholds = column.thresholds.data();
-        uint32_t passed[kCells] = {};
+        alignas(64) uint32_t passed[kCells] = {};
         for (uint32_t left = count; left > 1;) {
             const uint32_t half = left / 2;
-            for (int n = 0; n < kCells; ++n) passed[n] += thresholds[passed[n] + half - 1] <= x[n] ? half : 0;
+            pass(thresholds, half, x, passed);
             left -= half;
         }
+        pass(thresholds, 1, x, passed);
         for (int n = 0; n < kCells; ++n) {
-            uint32_t last = passed[n] + (thresholds[passed[n]] <= x[n] ? 1 : 0);
-            if (column.missing_right && x[n] != x[n]) last = count;
+            const uint32_t last = column.missing_right && x[n] != x[n] ? count : passed[n];
             if (last) set_bit(slots[(last - 1) * stride], n);
         }
         Bits passing = kNone;
@@ -151,39 +184,6 @@ inline void codes_of_any(const Tables& t, int64_t tree, const Bits* slots, Bits*
         second[plane] = b;
     }
 }
-
-template <int shift>
-inline __attribute__((always_inline)) void exchange(Bits& a, Bits& b, uint64_t mask) {
-    const Bits moved = ((a >> shift) ^ b) & mask;
-    b ^= moved;
-    a ^= moved << shift;
-}
-
-// Four bit planes to nibbles, one a cell: nibble i of vector j has the cell of bit 4i + j.
-inline __attribute__((always_inline)) void to_nibbles(Bits* p) {
-    for (int i = 0; i < 4; i += 2) exchange<1>(p[i], p[i + 1], 0x5555555555555555u);
-    for (int i = 0; i < 2; ++i) exchange<2>(p[i], p[i + 2], 0x3333333333333333u);
-}
-
-// Eight bit planes to bytes, one a cell: byte i of vector j has the cell of bit 8i + j.
-inline __attribute__((always_inline)) void to_bytes(Bits* p) {
-    to_nibbles(p);
-    to_nibbles(p + 4);
-    for (int i = 0; i < 4; ++i) exchange<4>(p[i], p[i + 4], 0x0f0f0f0f0f0f0f0fu);
-}
-
-// `add_two` adds the leaves of two trees of up to 16 leaves each to the sums of a group's cells, `add_one` those of a tree
-// of up to 64. Both are given the bit planes of codes, four a tree or eight, which they overwrite; and, of each tree,
-// byte 0 of all leaves, byte 1, ...
-#if defined(GELISOL_AVX512)
-#include "lookup_avx512.hpp"
-#elif defined(GELISOL_AVX2)
-#include "lookup_avx2.hpp"
-#elif defined(GELISOL_NEON)
-#include "lookup_neon.hpp"
-#else
-#include "lookup_plain.hpp"
-#endif
 
 template <int depth>
 static void add_perfect(const Tables& t, int64_t tree, const Bits* slots, float* sums) {

@@ -1,5 +1,15 @@
 // Leaves looked up in registers of AVX2, four byte planes of 16 leaves at a time; see kernel.hpp, which includes this.
 
+inline void pass(const float* thresholds, uint32_t half, const float* x, uint32_t* passed) {
+    const __m256i step = _mm256_set1_epi32(int(half));
+    for (int n = 0; n < kCells; n += 8) {
+        __m256i* at = reinterpret_cast<__m256i*>(passed + n);
+        const __m256 threshold = _mm256_i32gather_ps(thresholds + half - 1, *at, 4);
+        const __m256 beyond = _mm256_cmp_ps(threshold, _mm256_load_ps(x + n), _CMP_LE_OQ);
+        *at = _mm256_add_epi32(*at, _mm256_and_si256(_mm256_castps_si256(beyond), step));
+    }
+}
+
 inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
     to_bytes(codes);
     __m256i a[4], b[4];

@@ -1,5 +1,15 @@
 // Leaves looked up in registers of AVX-512, as floats; see kernel.hpp, which includes this.
 
+inline void pass(const float* thresholds, uint32_t half, const float* x, uint32_t* passed) {
+    const __m512i step = _mm512_set1_epi32(int(half));
+    for (int n = 0; n < kCells; n += 16) {
+        const __m512i at = _mm512_load_si512(passed + n);
+        const __m512 threshold = _mm512_i32gather_ps(at, thresholds + half - 1, 4);
+        const __mmask16 beyond = _mm512_cmp_ps_mask(threshold, _mm512_load_ps(x + n), _CMP_LE_OQ);
+        _mm512_store_si512(passed + n, _mm512_mask_add_epi32(at, beyond, at, step));
+    }
+}
+
 // 16 floats, of which byte 0 of each stands first, then byte 1, ... `stride` apart.
 inline __attribute__((always_inline)) __m512 floats_of(const uint8_t* planes, int stride) {
     __m512i bits = _mm512_setzero_si512();

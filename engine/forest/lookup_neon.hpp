@@ -1,5 +1,9 @@
 // Leaves looked up in registers of NEON, four byte planes of 16 or 64 leaves at a time; see kernel.hpp, which includes this.
 
+inline void pass(const float* thresholds, uint32_t half, const float* x, uint32_t* passed) {
+    for (int n = 0; n < kCells; ++n) passed[n] += thresholds[passed[n] + half - 1] <= x[n] ? half : 0;
+}
+
 inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
     to_bytes(codes);
     uint8x16_t a[4], b[4];
