@@ -16,7 +16,7 @@ from engine.grid import Block
 from engine.onepass import OnePass
 from engine.outputs.store import array
 
-BLOCKS, REPEATS = 4, 3
+BLOCKS, REPEATS = 12, 3
 
 
 def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
@@ -37,7 +37,7 @@ def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
     for block in plan.grid.blocks(mixed=True):
         values, reading = _timed(_read, plan.cube, block, ensemble.features)
         known = np.flatnonzero(ensemble.features.complete(values))
-        if len(known) < plan.grid.chunk**2 / 2:
+        if not len(known):
             continue
         x, arranging = _timed(_matrix, ensemble.features, values, known)
         area, zone = np.ones(len(known)), np.sort(np.arange(len(known)) % zones)

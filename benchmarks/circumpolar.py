@@ -115,9 +115,9 @@ def parts(row: dict[str, float], out: Path) -> str:
     text, of_cell = breakdown(plan, out / "maps.zarr")
     busy = row["cells"] * of_cell / 1e6 / row["workers"]
     return (
-        f"Of a core, for each cell of {BLOCKS} full blocks:\n\n{text}\n\nAt that rate the {row['workers']:.0f} workers "
-        f"are busy for {busy:.0f} s of the {row['seconds']:.0f} s; the rest is the start of the workers, their waiting "
-        "for the disk and for each other, and Dask."
+        f"What a core does for each valid cell, in {BLOCKS} blocks, full and partly empty ones:\n\n{text}\n\n"
+        f"At that rate the {row['workers']:.0f} workers are busy for {busy:.0f} s of the {row['seconds']:.0f} s. "
+        "The rest is checksums, waiting for the disk, Dask, and what two workers take from each other's caches and memory."
     )
 
 

@@ -109,8 +109,8 @@ inline __attribute__((always_inline)) void to_bytes(Bits* p) {
 
 inline void set_bit(Bits& bits, int n) { reinterpret_cast<uint8_t*>(&bits)[byte_of(n)] |= uint8_t(1u << bit_of(n)); }
 
-// The comparisons of one column on the cells of a group. A cell that passes a threshold passes all below it: its bit is set at the
-// last one only, and the bits are then handed down. Slots are `stride` apart.
+// The comparisons of one column on the cells of a group. A cell that passes a threshold passes all below it: its bit is
+// set at the last one only, and the bits are then handed down. Slots are `stride` apart.
 static void compare(const Column& column, const float* x, Bits* slots, int stride) {
     const uint32_t count = column.slots();
     for (uint32_t slot = 0; slot < count; ++slot) slots[slot * stride] = kNone;
