@@ -117,7 +117,7 @@ def parts(row: dict[str, float], out: Path) -> str:
     return (
         f"What a core does for each valid cell, in {BLOCKS} blocks, full and partly empty ones:\n\n{text}\n\n"
         f"At that rate the {row['workers']:.0f} workers are busy for {busy:.0f} s of the {row['seconds']:.0f} s. "
-        "The rest is checksums, waiting for the disk, Dask, and what two workers take from each other's caches and memory."
+        "The rest is checksums, waiting for the disk, Dask, and what workers take from each other's caches and memory."
     )
 
 
