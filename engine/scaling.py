@@ -49,7 +49,7 @@ class Cost:
         return self.start + max(work, blocks * self.task)
 
 
-MAP = Cost(start=4.0, task=0.002, block=0.05, cell=5e-6)
+MAP = Cost(start=0.5, task=0.005, block=0.05, cell=5e-6)
 """Of the map, 100 replicates of 300 trees; `benchmarks/scaling.py` measures it."""
 
 
