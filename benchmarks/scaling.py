@@ -61,8 +61,9 @@ def main() -> None:
             f"task costs client and scheduler {cost.task * 1e3:.1f} ms, a block {cost.block * 1e3:.0f} ms and a cell "
             f"{cost.cell * 1e6:.2f} µs of a worker.",
             check(cost, cells, grids, seconds),
-            "One worker's times are what the costs come from; those of two are the check. On one machine, workers share "
-            "the disk, caches and memory, and the cores with client and scheduler, which the model does not know.",
+            "One worker's times are what the costs come from; those of two are the check. On one machine, workers "
+            "share the disk, caches and memory, and the cores with client and scheduler, which the model does not "
+            "know.",
             predict(cost, cells, grids[LARGE], options.out, ensemble),
         ]
     )
