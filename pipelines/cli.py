@@ -124,10 +124,12 @@ def demo(
 @app.command(epilog="Example: `gelisol init circumpolar north` writes `north/run.yaml`")
 def init(
     domain: Annotated[str, typer.Argument(help="A domain of the catalogue, or `blank`.")],
-    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Default: a folder named like it.")] = None,
+    directory: Annotated[str | None, typer.Argument(metavar="[DIR]", help="Default: a folder named like it.")] = None,
 ) -> None:
     """Write a commented run file, with what else the catalogue has of a domain, into a folder."""
     with _reported():
+        if directory and "://" in directory:
+            raise InputError(f"{directory}: a run file lies in a folder; what it makes may go there, with output.dir")
         catalogue = resources.files("catalogs")
         domains = sorted(d.name for d in catalogue.iterdir() if d.joinpath("run.yaml").is_file())
         wanted = domain.replace("-", "_")
@@ -135,7 +137,7 @@ def init(
             raise InputError(
                 f"{domain!r} is not in the catalogue; it has {', '.join(d.replace('_', '-') for d in domains)}"
             )
-        target = directory or Path(domain)
+        target = Path(directory or domain)
         if (target / "run.yaml").exists():
             raise InputError(f"{target / 'run.yaml'} is there already; it is not overwritten. Choose another folder.")
         target.mkdir(parents=True, exist_ok=True)

@@ -116,6 +116,11 @@ def test_init_does_not_overwrite(gelisol, tmp_path: Path):
     assert (tmp_path / "run.yaml").read_text() == "name: mine\n"
 
 
+def test_init_needs_a_folder(gelisol):
+    result = gelisol("init", "blank", "s3://bucket/run")
+    assert result.exit_code == 1 and "a run file lies in a folder" in result.stderr
+
+
 def test_blank_run_file_names_what_is_missing(gelisol, tmp_path: Path):
     """The template reads as it is; what it lacks is files, each under its key."""
     assert gelisol("init", "blank", tmp_path).exit_code == 0
