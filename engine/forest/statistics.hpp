@@ -7,7 +7,8 @@ typedef double Doubles __attribute__((vector_size(kBytes)));  // some cells
 typedef int64_t Longs __attribute__((vector_size(kBytes)));
 typedef float Singles __attribute__((vector_size(kBytes / 2)));
 
-constexpr int kSites = 4;          // whose votes are taken at the same time
+constexpr int kVectors = 2;        // of cells, whose sums are taken at the same time
+constexpr int kSites = 4;          // whose votes are
 constexpr int64_t kExchanges = 4;  // made without asking: cheaper than to guess wrong
 constexpr int64_t kKept = 128;     // up to so many largest values are kept in order; of more, the last is selected
 
@@ -98,7 +99,7 @@ struct Room {
     std::vector<Run> runs;
 
     explicit Room(const Statistics& s)
-        : values(s.replicates), subsets(16 * s.chunks()), low(s.most_sites()), high(s.most_sites()), selected(s.most_sites()) {}
+        : values(kVectors * s.replicates), subsets(16 * s.chunks()), low(s.most_sites()), high(s.most_sites()), selected(s.most_sites()) {}
 
     // The k-th largest of the first `count` values, cell by cell; at least k of them are not below the floor.
     Doubles kth_largest(const Aligned<Doubles>& of, int64_t count, int64_t k, Doubles floor) {
@@ -200,24 +201,32 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
         const double* intercept = s.intercept.data() + output * replicates;
         const double* slope = s.slope.data() + output * replicates;
         float* to = out + output * kStatistics * cells;
-        for (int cell = 0; cell < n; cell += kLanes) {
-            Doubles* values = room.values.get();
-            Doubles total = all_of(0.0);
-            for (int64_t r = 0; r < replicates; ++r) {
-                Singles some;
-                std::memcpy(&some, predicted + r * stride + cell, sizeof some);
-                values[r] = intercept[r] + slope[r] * __builtin_convertvector(some, Doubles);
-                total += values[r] - values[0];
+        for (int cell = 0; cell < n; cell += kVectors * kLanes) {
+            Doubles* values[kVectors];
+            Doubles total[kVectors], mean[kVectors], squared[kVectors];
+            for (int i = 0; i < kVectors; ++i) {
+                values[i] = room.values.get() + i * replicates;
+                total[i] = squared[i] = all_of(0.0);
             }
-            const Doubles mean = values[0] + total / double(replicates);
-            Doubles squared = all_of(0.0);
-            for (int64_t r = 0; r < replicates; ++r) squared += (values[r] - mean) * (values[r] - mean);
-            Doubles lower, upper;
-            interval(s.votes[output], replicates, values, mean, squared, room, lower, upper);
-            for (int lane = 0; lane < kLanes && cell + lane < n; ++lane) {
-                centre[cell + lane] = mean[lane], spread[cell + lane] = squared[lane];
-                to[5 * cells + cell + lane] = float(std::max(lower[lane], s.votes[output].least));
-                to[6 * cells + cell + lane] = float(std::max(upper[lane], s.votes[output].least));
+            for (int64_t r = 0; r < replicates; ++r) {
+                for (int i = 0; i < kVectors; ++i) {
+                    Singles some;
+                    std::memcpy(&some, predicted + r * stride + cell + i * kLanes, sizeof some);
+                    values[i][r] = intercept[r] + slope[r] * __builtin_convertvector(some, Doubles);
+                    total[i] += values[i][r] - values[i][0];
+                }
+            }
+            for (int i = 0; i < kVectors; ++i) mean[i] = values[i][0] + total[i] / double(replicates);
+            for (int64_t r = 0; r < replicates; ++r)
+                for (int i = 0; i < kVectors; ++i) squared[i] += (values[i][r] - mean[i]) * (values[i][r] - mean[i]);
+            for (int i = 0; i < kVectors && cell + i * kLanes < n; ++i) {
+                Doubles lower, upper;
+                interval(s.votes[output], replicates, values[i], mean[i], squared[i], room, lower, upper);
+                for (int lane = 0, at = cell + i * kLanes; lane < kLanes && at < n; ++lane, ++at) {
+                    centre[at] = mean[i][lane], spread[at] = squared[i][lane];
+                    to[5 * cells + at] = float(std::max(lower[lane], s.votes[output].least));
+                    to[6 * cells + at] = float(std::max(upper[lane], s.votes[output].least));
+                }
             }
         }
         const double root = std::sqrt(double(replicates));
