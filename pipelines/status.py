@@ -54,7 +54,8 @@ class Status:
 
     def show(self, console: Console) -> None:
         """For people."""
-        table = Table("stage", "state", title=self.directory, title_justify="left")
+        console.print(self.directory, markup=False, highlight=False, soft_wrap=True)
+        table = Table("stage", "state")
         for stage, state in self.stages.items():
             table.add_row(stage, state)
         console.print(table)
