@@ -8,7 +8,7 @@ typedef int64_t Longs __attribute__((vector_size(kBytes)));
 typedef float Singles __attribute__((vector_size(kBytes / 2)));
 
 constexpr int kVectors = 2;        // of cells, whose sums are taken at the same time
-constexpr int kSites = 4;          // whose votes are
+constexpr int kSites = 32 / kLanes;  // whose votes are
 constexpr int64_t kExchanges = 4;  // made without asking: cheaper than to guess wrong
 constexpr int64_t kKept = 128;     // up to so many largest values are kept in order; of more, the last is selected
 
