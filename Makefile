@@ -51,9 +51,12 @@ format: .venv/developer  ## Put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/ready  ## Measure what the README states (some 15 minutes)
+bench: .venv/ready  ## Measure what the READMEs state (some 45 minutes)
 	$(BIN)/python benchmarks/virtual.py
 	$(BIN)/python benchmarks/forest.py
+	$(BIN)/python benchmarks/cube.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/circumpolar.py --growth
 
 sanitize: .venv/developer  ## Test the kernel under AddressSanitizer and UBSan (needs g++), then build it as it was
 	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" LDFLAGS="-fsanitize=address,undefined" \
