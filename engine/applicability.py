@@ -12,11 +12,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
+from engine.arrays import from_npz, npz
 from engine.errors import InputError
 from engine.features import Features
 from engine.forest import native
 from engine.outputs.place import OutPath
-from engine.outputs.store import staged
+from engine.outputs.store import write_file
 
 NEIGHBOURS = 64
 """Neighbours of a site in which one of another fold is looked for before its fold is searched as a whole."""
@@ -126,17 +127,16 @@ class Applicability:
 
     def save(self, path: OutPath) -> None:
         """Write to an `.npz` file, which appears whole or not at all."""
-        with staged(path) as stage, stage.open("wb") as file:
-            np.savez(
-                file,
-                names=np.array(self.names),
-                scale=self.scale,
-                constant=np.array(self.constant, dtype=str),
-                points=self.points,
-                mean_distance=self.mean_distance,
-                training=self.training,
-                threshold=self.threshold,
-            )
+        content = {
+            "names": np.array(self.names),
+            "scale": self.scale,
+            "constant": np.array(self.constant, dtype=str),
+            "points": self.points,
+            "mean_distance": self.mean_distance,
+            "training": self.training,
+            "threshold": self.threshold,
+        }
+        write_file(path, npz(content))
 
     @classmethod
     def load(cls, path: OutPath) -> "Applicability":
@@ -148,16 +148,16 @@ class Applicability:
             If the file is missing or damaged.
         """
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(
-                    names=tuple(arrays["names"].tolist()),
-                    scale=arrays["scale"],
-                    constant=tuple(arrays["constant"].tolist()),
-                    points=arrays["points"],
-                    mean_distance=float(arrays["mean_distance"]),
-                    training=arrays["training"],
-                    threshold=float(arrays["threshold"]),
-                )
+            arrays = from_npz(path.read_bytes())
+            return cls(
+                names=tuple(arrays["names"].tolist()),
+                scale=arrays["scale"],
+                constant=tuple(arrays["constant"].tolist()),
+                points=arrays["points"],
+                mean_distance=float(arrays["mean_distance"]),
+                training=arrays["training"],
+                threshold=float(arrays["threshold"]),
+            )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: holds no area of applicability ({error}); run the stage `train`") from error
 

@@ -1,7 +1,6 @@
 """Bootstrap replicates, trained as tasks, and the trained ensemble as an artefact on disk."""
 
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
@@ -11,6 +10,7 @@ import numpy as np
 from distributed import Client
 from pydantic import BaseModel, ConfigDict
 
+from engine.arrays import from_npy, from_npz, npy, npz
 from engine.errors import InputError
 from engine.features import Feature, Features
 from engine.forest import Damaged, Forest, Unsupported, is_built, joined
@@ -96,7 +96,7 @@ class Ensemble:
             text = (path / _MANIFEST).read_bytes()
             self.manifest = Manifest.model_validate_json(text)
             for name in _ARRAYS:
-                setattr(self, name, np.load(io.BytesIO((path / f"{name}.npy").read_bytes()), allow_pickle=False))
+                setattr(self, name, from_npy((path / f"{name}.npy").read_bytes()))
         except (OSError, EOFError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{path}: holds no trained ensemble ({reason}); run the stage `train`") from error
@@ -244,7 +244,7 @@ def train_ensemble(
     records, stage = Records.of(path, key), resume(path, key)
     fitted = {r: record for r in range(replicates) if (record := _kept(records, r, members, stage, path))}
     if len(fitted) < replicates:
-        write_file(stage / _TRAINING, _as_bytes(x=x, y=y))
+        write_file(stage / _TRAINING, npz({"x": x, "y": y}))
     items = zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True)
     tasks = run_each(
         client, _fit, [item for item in items if item[0] not in fitted], stage, tuple(members), features.names, records,
@@ -256,7 +256,7 @@ def train_ensemble(
     for replicate, record in fitted.items():
         out_of_bag[replicate, record["left_out"]] = record["predictions"]
     for name, values in zip(_ARRAYS, (indices, out_of_bag, coefficients, observed), strict=True):
-        write_file(stage / f"{name}.npy", _as_npy(values))
+        write_file(stage / f"{name}.npy", npy(values))
     for name, table in (tables or {}).items():
         write_file(stage / name, table.to_parquet(index=False))
     files = [file for r in range(replicates) for file in zip(_files(members, r), fitted[r]["digests"], strict=True)]
@@ -303,8 +303,8 @@ def _files(members: Sequence[Member], replicate: int) -> list[str]:
 @lru_cache(maxsize=1)
 def _training(path: OutPath) -> tuple[np.ndarray, np.ndarray]:
     """The training data, read once per worker."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return arrays["x"], arrays["y"]
+    arrays = from_npz(path.read_bytes())
+    return arrays["x"], arrays["y"]
 
 
 def _fit(
@@ -356,15 +356,3 @@ def _kept(
 
 def _record_name(replicate: int) -> str:
     return f"replicate_{replicate:03d}"
-
-
-def _as_npy(values: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.save(content, values)
-    return content.getvalue()
-
-
-def _as_bytes(**arrays: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, **arrays)  # type: ignore[arg-type]
-    return content.getvalue()

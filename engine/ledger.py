@@ -1,7 +1,6 @@
 """What is done: each stage with a key of all that it depends on, so that a rerun repeats only what has changed."""
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engine.arrays import from_npy, from_npz, npy, npz
 from engine.errors import InputError
 from engine.outputs.place import OutPath, children, files_in, read_each
 from engine.outputs.store import remove, write_file
@@ -50,16 +50,14 @@ class Scratch:
             return None
         (content,) = read_each([self._directory / f"{name}.npy"])
         try:
-            return None if content is None else np.load(io.BytesIO(content), allow_pickle=False)
+            return None if content is None else from_npy(content)
         except (OSError, ValueError, EOFError):
             return None
 
     def save(self, name: str, values: np.ndarray) -> None:
         """Keep an array."""
         if self._directory is not None:
-            content = io.BytesIO()
-            np.save(content, values)
-            write_file(self._directory / f"{name}.npy", content.getvalue())
+            write_file(self._directory / f"{name}.npy", npy(values))
 
     def count(self) -> int:
         """Number of arrays kept."""
@@ -115,9 +113,7 @@ class Records:
 
     def save(self, name: str, **arrays: Any) -> None:
         """Record a piece whose data are on disk."""
-        content = io.BytesIO()
-        np.savez(content, **arrays)
-        write_file(self.directory / f"{name}.npz", content.getvalue())
+        write_file(self.directory / f"{name}.npz", npz(arrays))
 
     def forget(self, name: str) -> None:
         """Have a piece done again."""
@@ -138,8 +134,7 @@ def _arrays(content: bytes | None) -> dict[str, np.ndarray] | None:
     if content is None:
         return None
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return dict(arrays)
+        return from_npz(content)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
         return None
 

@@ -11,6 +11,7 @@ import xgboost
 from pydantic import BaseModel, ConfigDict
 from sklearn.base import BaseEstimator
 
+from engine.arrays import from_npz, npz
 from engine.errors import InputError
 from engine.estimators import Family, Value
 from engine.forest import Unsupported, replicate_of, tables_of
@@ -93,9 +94,7 @@ def save_trees(model: BaseEstimator) -> bytes | None:
         tables = tables_of([replicate_of(model)])
     except Unsupported:
         return None
-    content = io.BytesIO()
-    np.savez(content, **tables)  # type: ignore[arg-type]
-    return content.getvalue()
+    return npz(tables)
 
 
 def load_model(path: OutPath, digest: str) -> Any:
@@ -116,8 +115,7 @@ def load_model(path: OutPath, digest: str) -> Any:
 
 def load_trees(path: OutPath, digest: str) -> dict[str, np.ndarray]:
     """Stored trees, as `tables_of` made them; raises as `load_model`."""
-    with np.load(io.BytesIO(_checked(path, digest)), allow_pickle=False) as arrays:
-        return dict(arrays)
+    return from_npz(_checked(path, digest))
 
 
 def _checked(path: OutPath, digest: str) -> bytes:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,20 @@ def assert_same_store(ours: OutPath, theirs: Path) -> None:
     assert set(one.data_vars) == set(other.data_vars)
     for name in other.data_vars:
         np.testing.assert_array_equal(one[name].values, other[name].values, err_msg=name)
+
+
+def assert_found_and_mended(
+    out: OutPath, finished: Path, chunk: OutPath, gelisol: Callable[..., Any], arguments: list[Any]
+) -> None:
+    """A changed chunk of the map and a lost one of the cube are named, and a run does those two blocks alone again."""
+    checked = gelisol("check", *arguments, "--deep")
+    assert checked.exit_code == 1
+    assert checked.stderr.startswith("3 problems") and f"{chunk}: is not what was written" in checked.stderr
+    assert "interrupted: 3 of 4 blocks are kept" in gelisol("check", *arguments).stdout
+    result = gelisol("run", *arguments, "--until", "map")
+    assert result.exit_code == 0, result.output
+    for step in ("cube", "map"):
+        assert f"{step}: 3 of 4 blocks were done before" in result.stderr
+    assert f"cog: {COGS} of {COGS} files were done before" in result.stderr
+    assert gelisol("check", *arguments, "--deep").exit_code == 0
+    assert_same_results(out, finished)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
-from faults import BLOCKS, COGS, COMMAND, REPEATS, REPLICATES, FaultyRun, assert_same_results
+from faults import BLOCKS, COGS, COMMAND, REPEATS, REPLICATES, FaultyRun, assert_found_and_mended, assert_same_results
 from object_store import contents, prefix, using, without_credentials
 from small_run import SmallRun
 
@@ -94,17 +94,7 @@ def test_a_damaged_block_is_found_and_mended(
     write_file(chunk, bytes(content))
     (out / "cube.zarr" / "tn" / "c" / "0" / "0").unlink()
     arguments = [pristine / "run.yaml", "--out", out, *on_scheduler]
-    checked = gelisol("check", *arguments, "--deep")
-    assert checked.exit_code == 1
-    assert checked.stderr.startswith("3 problems") and f"{chunk}: is not what was written" in checked.stderr
-    assert "interrupted: 3 of 4 blocks are kept" in gelisol("check", *arguments).stdout
-    result = gelisol("run", *arguments, "--until", "map")
-    assert result.exit_code == 0, result.output
-    for step in ("cube", "map"):
-        assert f"{step}: 3 of 4 blocks were done before" in result.stderr
-    assert f"cog: {COGS} of {COGS} files were done before" in result.stderr
-    assert gelisol("check", *arguments, "--deep").exit_code == 0
-    assert_same_results(out, finished)
+    assert_found_and_mended(out, finished, chunk, gelisol, arguments)
 
 
 @pytest.mark.slow
