@@ -16,7 +16,7 @@ from engine.arrays import from_npz, npz
 from engine.errors import InputError
 from engine.features import Features
 from engine.forest import native
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import write_file
 
 NEIGHBOURS = 64
@@ -148,7 +148,7 @@ class Applicability:
             If the file is missing or damaged.
         """
         try:
-            arrays = from_npz(path.read_bytes())
+            arrays = from_npz(read_file(path))
             return cls(
                 names=tuple(arrays["names"].tolist()),
                 scale=arrays["scale"],

@@ -17,7 +17,7 @@ from engine.forest import Damaged, Forest, Unsupported, is_built, joined
 from engine.jackknife import Jackknife
 from engine.ledger import Records, digest_of, digests_of, key_of
 from engine.models import Member, fit_members, load_model, load_trees, save_model, save_trees
-from engine.outputs.place import OutPath, children
+from engine.outputs.place import OutPath, children, read_file
 from engine.outputs.store import publish, remove, resume, sync_tree, write_file
 from engine.seeds import Use, streams
 from engine.tasks import Progress, run_each, silent
@@ -93,10 +93,10 @@ class Ensemble:
     def __init__(self, path: OutPath):
         self.path = path
         try:
-            text = (path / _MANIFEST).read_bytes()
+            text = read_file(path / _MANIFEST)
             self.manifest = Manifest.model_validate_json(text)
             for name in _ARRAYS:
-                setattr(self, name, from_npy((path / f"{name}.npy").read_bytes()))
+                setattr(self, name, from_npy(read_file(path / f"{name}.npy")))
         except (OSError, EOFError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{path}: holds no trained ensemble ({reason}); run the stage `train`") from error
@@ -303,7 +303,7 @@ def _files(members: Sequence[Member], replicate: int) -> list[str]:
 @lru_cache(maxsize=1)
 def _training(path: OutPath) -> tuple[np.ndarray, np.ndarray]:
     """The training data, read once per worker."""
-    arrays = from_npz(path.read_bytes())
+    arrays = from_npz(read_file(path))
     return arrays["x"], arrays["y"]
 
 
@@ -350,7 +350,7 @@ def _kept(
             if digest_of(path / name) != digest:
                 records.forget(_record_name(replicate))
                 return None
-            write_file(stage / name, (path / name).read_bytes())
+            write_file(stage / name, read_file(path / name))
     return record
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.arrays import from_npy, from_npz, npy, npz
 from engine.errors import InputError
-from engine.outputs.place import OutPath, children, files_in, read_each
+from engine.outputs.place import OutPath, children, files_in, read_each, read_file
 from engine.outputs.store import remove, write_file
 
 RECORDS = ".records"
@@ -195,7 +195,7 @@ class Ledger:
     def __init__(self, directory: OutPath):
         self._file = directory / "ledger.json"
         try:
-            self._entries = _Entries.model_validate_json(self._file.read_bytes())
+            self._entries = _Entries.model_validate_json(read_file(self._file))
         except FileNotFoundError:
             self._entries = _Entries()
         except (OSError, ValidationError) as error:

@@ -18,7 +18,7 @@ from upath import UPath
 
 from engine.errors import InputError, RunError
 from engine.outputs.objects import put_if
-from engine.outputs.place import OutPath, is_of_store
+from engine.outputs.place import OutPath, is_of_store, read_file
 from engine.outputs.store import write_file
 
 LOCK = "run.lock"
@@ -94,7 +94,7 @@ def held(directory: OutPath) -> Holding | None:
     try:
         # In this order: one that is taken over in between does not have this tag any more.
         written, tag = _stamp(file)
-        return Holding(Owner(**json.loads(file.read_bytes())), max(0.0, time.time() - written), tag)
+        return Holding(Owner(**json.loads(read_file(file))), max(0.0, time.time() - written), tag)
     except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
 

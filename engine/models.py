@@ -15,7 +15,7 @@ from engine.arrays import from_npz, npz
 from engine.errors import InputError
 from engine.estimators import Family, Value
 from engine.forest import Unsupported, replicate_of, tables_of
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, read_file
 from engine.seeds import integer
 
 TRUSTED = [
@@ -120,7 +120,7 @@ def load_trees(path: OutPath, digest: str) -> dict[str, np.ndarray]:
 
 def _checked(path: OutPath, digest: str) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); run the stage `train` again") from error
     if hashlib.sha256(content).hexdigest() != digest:

@@ -14,7 +14,7 @@ from distributed import Client, Worker
 
 import engine
 from engine.cluster import ONE_THREAD
-from engine.outputs.place import OutPath, is_of_store
+from engine.outputs.place import OutPath, is_of_store, read_file
 from engine.outputs.store import remove, write_file
 from engine.sources.patience import reason
 from engine.sources.remote import Place
@@ -115,7 +115,7 @@ def _facts(sizes: dict[Place, int], probe: OutPath, dask_worker: Worker) -> dict
             unreadable.append(f"{file}: {error.strerror}")
     wrote, why = f"there-{uuid4().hex[:8]}", ""
     try:
-        write_file(probe / wrote, (probe / "here").read_bytes())
+        write_file(probe / wrote, read_file(probe / "here"))
     except Exception as error:
         if not is_of_store(error):
             raise

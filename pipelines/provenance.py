@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import engine
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import write_file
 from pipelines.redact import redacted
 
@@ -22,7 +22,7 @@ class Provenance:
     def __init__(self, directory: OutPath):
         self._file = directory / "provenance.json"
         try:
-            self.record: dict[str, Any] = json.loads(self._file.read_text(encoding="utf-8"))
+            self.record: dict[str, Any] = json.loads(read_file(self._file))
         except (FileNotFoundError, json.JSONDecodeError):
             self.record = {"stages": {}}
         self.record |= {"gelisol": engine.__version__, "versions": _versions(), "started": _now()}

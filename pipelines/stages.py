@@ -1,5 +1,6 @@
 """What each stage of a run does: it reads the artefacts before it and leaves its own in the results folder."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from engine.blockwise import make_plan, map_region
 from engine.cube import build_cube
 from engine.ensemble import Ensemble
 from engine.ledger import Records
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import staged
 from pipelines.config import RunFile
 from pipelines.keys import validation_scratch
@@ -108,8 +109,7 @@ def _select(context: Context) -> dict[str, Any]:
 
 
 def _train(context: Context) -> dict[str, Any]:
-    with context.path("selection.csv").open("rb") as file:
-        selection = pd.read_csv(file)
+    selection = pd.read_csv(io.BytesIO(read_file(context.path("selection.csv"))))
     training = TrainingTable.assemble(context.prepared, tuple(selection.loc[selection["kept"], "covariate"]))
     for note in training.notes:
         context.display.say(f"train: {note}")

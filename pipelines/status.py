@@ -12,7 +12,7 @@ from rich.table import Table
 from engine.errors import InputError
 from engine.ledger import Ledger
 from engine.lock import held
-from engine.outputs.place import OutPath, require_access
+from engine.outputs.place import OutPath, read_tail, require_access
 from pipelines import STAGES
 from pipelines.progress import EVENTS, LOG
 
@@ -114,15 +114,15 @@ def read_status(directory: OutPath) -> Status:
 
 def _events(file: OutPath) -> Iterator[dict[str, Any]]:
     """The last events; a line that was being written is passed over."""
-    if not file.exists():
+    try:
+        content = read_tail(file, _TAIL)
+    except FileNotFoundError:
         return
-    with file.open("rb") as content:
-        content.seek(max(0, file.stat().st_size - _TAIL))
-        for line in content.read().decode("utf-8", "replace").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+    for line in content.decode("utf-8", "replace").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
 
 
 def _ago(moment: str) -> str:

@@ -4,6 +4,7 @@ Credentials and endpoint are those of the environment of each process (`AWS_ACCE
 place holds none of them, so that it may travel to workers and stand in files.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -85,6 +86,23 @@ def zarr_store(path: OutPath) -> Path | FsspecStore:
     if isinstance(path, Path):
         return path
     return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options))
+
+
+def read_file(file: OutPath) -> bytes:
+    """A whole file; of one that another process is writing anew, what it held before or what it holds then.
+
+    An object is asked for once: opened as a file, it would be asked for its tag first, and refused if that had changed.
+    """
+    return file.read_bytes() if isinstance(file, Path) else bytes(file.fs.cat_file(file.path))
+
+
+def read_tail(file: OutPath, size: int) -> bytes:
+    """The last bytes of a file that grows."""
+    if isinstance(file, UPath):
+        return bytes(file.fs.cat_file(file.path, start=-size))
+    with file.open("rb") as content:
+        content.seek(max(0, content.seek(0, os.SEEK_END) - size))
+        return content.read()
 
 
 def read_each(files: Sequence[OutPath]) -> list[bytes | None]:

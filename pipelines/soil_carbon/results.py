@@ -1,5 +1,6 @@
 """What a run has left in its folder, opened for the report: tables whole, maps lazily."""
 
+import io
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +13,11 @@ from odc.geo.geobox import GeoBox
 from pydantic import ValidationError
 
 from engine.applicability import Applicability
+from engine.arrays import from_npy
 from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
 from engine.ensemble import Manifest
 from engine.errors import InputError
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import open_dataset
 from engine.sampling import sample
 from engine.validation import AVERAGE, STACK
@@ -216,7 +218,7 @@ def read_results(directory: OutPath) -> Results:
     results = Results(
         directory=directory,
         run=run,
-        provenance=json.loads((directory / "provenance.json").read_text(encoding="utf-8")),
+        provenance=json.loads(read_file(directory / "provenance.json")),
         manifest=_manifest(directory),
         profiles=_parquet(directory / "profiles.parquet"),
         selection=_table(directory, "selection"),
@@ -233,7 +235,7 @@ def read_results(directory: OutPath) -> Results:
         stocks_applicable=_table(directory, "stocks_applicable"),
         stock_uncertainty=_table(directory, "stock_uncertainty"),
         zone_differences=_table(directory, "zone_differences"),
-        coefficients=_array(directory / "ensemble" / "coefficients.npy"),
+        coefficients=from_npy(read_file(directory / "ensemble" / "coefficients.npy")),
         threshold=Applicability.load(directory / "applicability.npz").threshold,
         maps=open_dataset(directory / "maps.zarr"),
         cube=open_dataset(directory / "cube.zarr"),
@@ -245,27 +247,20 @@ def read_results(directory: OutPath) -> Results:
 
 def _table(directory: OutPath, name: str) -> pd.DataFrame:
     path = directory / f"{name}.csv"
-    with path.open("rb") as file:
-        table = pd.read_csv(file, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
+    content = io.BytesIO(read_file(path))
+    table = pd.read_csv(content, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
     text = [column for column in TEXT if column in table]
     return table.assign(**{column: table[column].fillna("") for column in text})
 
 
 def _parquet(path: OutPath) -> pd.DataFrame:
-    with path.open("rb") as file:
-        return pd.read_parquet(file)
-
-
-def _array(path: OutPath) -> np.ndarray:
-    with path.open("rb") as file:
-        values: np.ndarray = np.load(file, allow_pickle=False)
-        return values
+    return pd.read_parquet(io.BytesIO(read_file(path)))
 
 
 def _manifest(directory: OutPath) -> Manifest:
     path = directory / "ensemble" / "manifest.json"
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return Manifest.model_validate_json(read_file(path))
     except ValidationError as error:
         raise InputError(
             f"{path}: not of this version ({error.error_count()} problems); stage `train` makes it: `gelisol run` the "

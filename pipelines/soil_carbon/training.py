@@ -1,5 +1,6 @@
 """What the model learns from: sites with a density of the first depth and every covariate."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import pandas as pd
 from engine.cube import DOMAIN, is_known
 from engine.errors import InputError
 from engine.features import Features
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import staged
 from engine.sampling import sample
 from engine.sources import SourceSpec
@@ -107,14 +108,13 @@ class TrainingTable:
     @staticmethod
     def places(directory: OutPath) -> tuple[np.ndarray, np.ndarray]:
         """Longitude and latitude, degrees, of the sites that trained the ensemble of a results folder."""
-        with (directory / "ensemble" / "training.parquet").open("rb") as file:
-            table = pd.read_parquet(file, columns=["lon", "lat"])
+        content = io.BytesIO(read_file(directory / "ensemble" / "training.parquet"))
+        table = pd.read_parquet(content, columns=["lon", "lat"])
         return table["lon"].to_numpy(), table["lat"].to_numpy()
 
     def update_profiles(self, path: OutPath) -> None:
         """Record in `profiles.parquet` which sites train the model, and why the others do not."""
-        with path.open("rb") as file:
-            profiles = pd.read_parquet(file)
+        profiles = pd.read_parquet(io.BytesIO(read_file(path)))
         profiles[LEFT_OUT] = profiles["site"].map(self.reasons)
         with staged(path) as stage:
             profiles.to_parquet(stage, index=False)

@@ -3,6 +3,7 @@
 import pickle
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,17 @@ from engine.ledger import Records, digest_of, digests_of
 from engine.outputs import journal
 from engine.outputs.journal import appended
 from engine.outputs.objects import put_if
-from engine.outputs.place import OutPath, children, files_in, out_path, problem_of, require_access
+from engine.outputs.place import (
+    OutPath,
+    children,
+    files_in,
+    out_path,
+    problem_of,
+    read_each,
+    read_file,
+    read_tail,
+    require_access,
+)
 from engine.outputs.store import Layer, array, open_dataset, publish, remove, staged, unfinished, write_file
 from engine.resume import Blocks, _do_block, damaged_blocks, key_of_store
 from engine.sources.stac import kept
@@ -77,6 +88,21 @@ def test_an_object_that_stands_for_a_folder_is_no_file(bucket):
     write_file(bucket / "a" / "x", b"1")
     assert children(bucket / "a") == files_in(bucket / "a") == [bucket / "a" / "x"]
     assert children(bucket / "none") == files_in(bucket / "none") == []
+
+
+def test_a_file_is_read_by_one_request(bucket, tmp_path):
+    """So that another process may write it anew in between."""
+    for folder in (bucket, tmp_path):
+        write_file(folder / "log", b"begun\nended\n")
+        for read, content in (
+            (read_file, b"begun\nended\n"),
+            (partial(read_tail, size=6), b"ended\n"),
+            (partial(read_tail, size=100), b"begun\nended\n"),
+        ):
+            with only(1):
+                assert read(folder / "log") == content
+            with pytest.raises(FileNotFoundError):
+                read(folder / "none")
 
 
 def test_what_fails_leaves_the_former(bucket):
@@ -143,7 +169,7 @@ def test_lines_are_added(bucket, monkeypatch):
         with appended(bucket / "log") as local, local.open("a") as file:
             print(f"begun {n}", file=file, flush=True)
             deadline = time.monotonic() + 10
-            while f"begun {n}" not in ((bucket / "log").read_text() if (bucket / "log").exists() else ""):
+            while f"begun {n}".encode() not in (read_each([bucket / "log"])[0] or b""):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
             print(f"ended {n}", file=file, flush=True)
