@@ -15,6 +15,7 @@ from engine.sources import Patchwork, Source
 from engine.sources.align import source_window
 from engine.sources.gridded import GriddedSource
 from engine.sources.remote import Remote
+from engine.sources.signing import BY_HOST
 from pipelines.plausible import doubt
 from pipelines.unseen import Unseen, unseen_classes
 
@@ -119,11 +120,9 @@ def projected_download(source: Source, grid: Grid) -> float | None:
 def _first_size(source: Source) -> int:
     part = source.parts[0] if isinstance(source, Patchwork) else source
     tiles = getattr(part, "tiles", ())
+    access = tiles[0].file.access if tiles else getattr(part, "access", BY_HOST)
     try:
-        if not tiles:
-            return next(file.size() for file in source.summary().files if isinstance(file, Remote))
-        file = tiles[0].file
-        return Remote(file.access.signed(file.place.url)).size() if isinstance(file.place, Remote) else 0
+        return next(file.size(access) for file in source.summary().files if isinstance(file, Remote))
     except (OSError, GelisolError):
         return 0
 

@@ -26,6 +26,7 @@ from engine.sources.gridded import GriddedSource
 from engine.sources.patience import RemoteError, persistently, reason, unsigned
 from engine.sources.reduce import order_of, reducer_of
 from engine.sources.remote import ZARR_SUFFIX, Place, Remote, fsspec_options, open_remote
+from engine.sources.signing import BY_HOST, Access
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import shown
 
@@ -82,10 +83,13 @@ class NetcdfSource(GriddedSource):
     ----------
     listed : str or None
         Fingerprint of the catalogue's items that the files are from.
+    access : Access
+        How the files are unlocked.
     """
 
     files: tuple[NetcdfFile, ...]
     listed: str | None = None
+    access: Access = BY_HOST
 
     @classmethod
     def open(cls, name: str, spec: SourceSpec, base: Path) -> "NetcdfSource":
@@ -95,7 +99,12 @@ class NetcdfSource(GriddedSource):
 
     @classmethod
     def of_files(
-        cls, name: str, spec: SourceSpec, found: Mapping[Place, tuple[Step, Declared]], listed: str | None = None
+        cls,
+        name: str,
+        spec: SourceSpec,
+        found: Mapping[Place, tuple[Step, Declared]],
+        listed: str | None = None,
+        access: Access = BY_HOST,
     ) -> "NetcdfSource":
         """Read the coordinates and attributes of every file.
 
@@ -105,6 +114,8 @@ class NetcdfSource(GriddedSource):
             File → its date, as far as it does not tell itself, and what a catalogue says of its encoding.
         listed : str, optional
             Fingerprint of the catalogue's items that the files are from.
+        access : Access
+            How the files are unlocked.
 
         Raises
         ------
@@ -118,7 +129,7 @@ class NetcdfSource(GriddedSource):
         for path, (dated, told) in found.items():
             where = f"covariates.{name}: {shown(path)}"
             try:
-                with _open(path, where) as dataset:
+                with _open(path, access, where) as dataset:
                     variable = _variable(dataset, spec, where)
                     geobox, axes, declared = _layout(dataset, variable, spec, where, f"covariates.{name}.crs")
                     steps = _steps(dataset, variable, axes.time, spec, dated, where)
@@ -137,7 +148,7 @@ class NetcdfSource(GriddedSource):
         if not kept:
             raise InputError(none_wanted(name, spec, every, "time steps"))
         check_steps(name, spec, [step for file in kept for _, step in file.steps])
-        return cls(name, spec, geoboxes[0], tuple(kept), listed)
+        return cls(name, spec, geoboxes[0], tuple(kept), listed, access)
 
     def steps(self) -> Iterable[Step]:
         """Every time step, in the order of time."""
@@ -173,7 +184,7 @@ class NetcdfSource(GriddedSource):
     ) -> Iterator[tuple[Step, np.ndarray]]:
         """Stored values of some time steps of one file."""
         where = f"covariates.{self.name}: {shown(file.path)}"
-        with _open(file.path, where) as dataset:
+        with _open(file.path, self.access, where) as dataset:
             variable = _variable(dataset, self.spec, where)
             for step, index in entries:
                 if isinstance(file.path, Path):
@@ -206,10 +217,10 @@ _PLAIN: dict[str, Any] = {
 
 
 @contextmanager
-def _open(path: Place, where: str) -> Iterator[xr.Dataset]:
+def _open(path: Place, access: Access, where: str) -> Iterator[xr.Dataset]:
     """Open lazily. NetCDF 4 by h5netcdf, classic files by SciPy, stores by Zarr."""
     try:
-        dataset, file = _dataset(path)
+        dataset, file = _dataset(path, access)
     except FileNotFoundError as error:
         raise InputError(f"{where}: is no store or file that can be opened ({reason(error)})") from error
     except RemoteError as error:
@@ -225,15 +236,15 @@ def _open(path: Place, where: str) -> Iterator[xr.Dataset]:
             file.close()
 
 
-def _dataset(path: Place) -> tuple[xr.Dataset, Any]:
+def _dataset(path: Place, access: Access) -> tuple[xr.Dataset, Any]:
     """The dataset, and the open file behind it where xarray does not close it itself."""
     if path.suffix == ZARR_SUFFIX:
         if isinstance(path, Path):
             return xr.open_zarr(path, chunks=None, **_PLAIN), None
-        options = {"storage_options": fsspec_options(path.url), **_PLAIN}
+        options = {"storage_options": fsspec_options(path.url, access), **_PLAIN}
         return persistently(lambda: xr.open_zarr(path.url, chunks=None, **options), unsigned(path.url)), None
     if isinstance(path, Remote):
-        file = persistently(lambda: open_remote(path), unsigned(path.url))
+        file = persistently(lambda: open_remote(path, access), unsigned(path.url))
         try:
             return persistently(lambda: xr.open_dataset(file, cache=False, **_PLAIN), unsigned(path.url)), file
         except BaseException:

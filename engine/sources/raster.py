@@ -20,7 +20,7 @@ from engine.sources.decode import Declared, classify, decode
 from engine.sources.files import Step, find
 from engine.sources.gridded import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
-from engine.sources.signing import Access
+from engine.sources.signing import BY_HOST
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import RasterFile, Tile, read, read_headers, shown
 
@@ -153,7 +153,7 @@ def open_rasters(name: str, spec: SourceSpec, base: Path) -> Source:
     InputError
         If a file is missing or no raster, has no CRS or not the band, or the tiles do not fit together.
     """
-    found = [(place, step, Declared(), Access()) for place, step in find(name, spec, base).items()]
+    found = [(place, step, Declared(), BY_HOST) for place, step in find(name, spec, base).items()]
     return assemble(name, spec, read_headers(name, spec, found), many=spec.grids == "many")
 
 

@@ -21,7 +21,7 @@ import rasterio
 from rasterio.session import DummySession
 
 from engine.sources.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, persistently, unsigned
-from engine.sources.signing import Access
+from engine.sources.signing import BY_HOST, Access
 
 SCHEMES = ("http", "https", "s3")
 ZARR_SUFFIX = ".zarr"
@@ -48,13 +48,13 @@ class Remote:
         """The ending of the name, with its dot."""
         return Path(self.name).suffix
 
-    def size(self) -> int:
+    def size(self, access: Access = BY_HOST) -> int:
         """Bytes; 0 where the server does not say."""
-        return int(_info(self.url).get("size") or 0)
+        return int(_info(self.url, access).get("size") or 0)
 
     def stamp(self) -> str:
         """Changes when the file does, as far as the server tells."""
-        info = _info(self.url)
+        info = _info(self.url, BY_HOST)
         parts = ("size", "ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "VersionId")
         return "\0".join([self.url, *(str(info[key]) for key in parts if info.get(key))])
 
@@ -78,7 +78,7 @@ def exists(place: Place) -> bool:
     if isinstance(place, Path):
         return place.exists()
     try:
-        _info(place.url)
+        _info(place.url, BY_HOST)
     except FileNotFoundError:
         return False
     return True
@@ -94,14 +94,14 @@ def _filesystem(scheme: str) -> Any:
     return fsspec.filesystem(scheme, **fsspec_options(f"{scheme}://"))
 
 
-def fsspec_options(url: str) -> dict[str, Any]:
+def fsspec_options(url: str, access: Access = BY_HOST) -> dict[str, Any]:
     """Time-outs and, on web servers, token of fsspec's file system of an address; it finds an object store's itself."""
     if url.startswith("s3:"):
         return {"anon": _anonymous(), "config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S}}
     import aiohttp
 
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
-    return {"client_kwargs": {"timeout": timeout, "trust_env": True}, **_headers(url)}
+    return {"client_kwargs": {"timeout": timeout, "trust_env": True}, **access.fsspec_options(url)}
 
 
 def _anonymous() -> bool:
@@ -109,16 +109,16 @@ def _anonymous() -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _info(url: str) -> dict[str, Any]:
+def _info(url: str, access: Access) -> dict[str, Any]:
     if Remote(url).suffix == ZARR_SUFFIX:
-        return _info_of_store(url.rstrip("/"))
-    return persistently(lambda: dict(filesystem(url).info(url, **_headers(url))), unsigned(url))
+        return _info_of_store(url.rstrip("/"), access)
+    return persistently(lambda: dict(filesystem(url).info(url, **access.fsspec_options(url))), unsigned(url))
 
 
-def _info_of_store(url: str) -> dict[str, Any]:
+def _info_of_store(url: str, access: Access) -> dict[str, Any]:
     """Of a Zarr store: of all its objects, or, on a web server, which has no folders, of its metadata."""
     if not url.startswith("s3:"):
-        return {**_first_info([f"{url}/{name}" for name in _METADATA]), "size": 0}
+        return {**_first_info([f"{url}/{name}" for name in _METADATA], access), "size": 0}
     objects = persistently(lambda: filesystem(url).find(url, detail=True), url)
     if not objects:
         raise FileNotFoundError(url)
@@ -128,17 +128,12 @@ def _info_of_store(url: str) -> dict[str, Any]:
     return {"size": sum(facts.get("size") or 0 for facts in objects.values()), "ETag": digest.hexdigest()[:16]}
 
 
-def _first_info(urls: list[str]) -> dict[str, Any]:
+def _first_info(urls: list[str], access: Access) -> dict[str, Any]:
     """Of the first of some files that is there."""
     for url in urls:
         with suppress(FileNotFoundError):
-            return _info(url)
+            return _info(url, access)
     raise FileNotFoundError(urls[0].rpartition("/")[0])
-
-
-def _headers(url: str) -> dict[str, Any]:
-    token = Access().bearer(url) if url.startswith("http") else None
-    return {"headers": {"Authorization": f"Bearer {token}"}} if token else {}
 
 
 def forget() -> None:
@@ -159,9 +154,10 @@ def find_remote(pattern: str) -> list[str]:
     return []
 
 
-def open_remote(place: Remote, block: int = 2**20) -> Any:
+def open_remote(place: Remote, access: Access = BY_HOST, block: int = 2**20) -> Any:
     """A file object that reads the parts that are asked for, `block` bytes at a time."""
-    return filesystem(place.url).open(place.url, "rb", cache_type="readahead", block_size=block, **_headers(place.url))
+    added = access.fsspec_options(place.url)
+    return filesystem(place.url).open(place.url, "rb", cache_type="readahead", block_size=block, **added)
 
 
 def read_bytes(place: Place) -> bytes:
@@ -169,7 +165,7 @@ def read_bytes(place: Place) -> bytes:
     if isinstance(place, Path):
         return place.read_bytes()
     url = place.url
-    return persistently(lambda: bytes(filesystem(url).cat_file(url, **_headers(url))), unsigned(url))
+    return persistently(lambda: bytes(filesystem(url).cat_file(url, **BY_HOST.fsspec_options(url))), unsigned(url))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from threading import Lock
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import requests
 
@@ -44,15 +44,22 @@ class Access:
 
     def signed(self, url: str) -> str:
         """The address with what unlocks it; itself where nothing is needed."""
-        if self.rule != "planetary_computer" or not url.startswith("http"):
-            return url
-        token = _sas_token(self.collection, os.environ.get("PC_SDK_SAS_URL", _PLANETARY_COMPUTER))
-        return f"{url}{'&' if urlsplit(url).query else '?'}{token}"
+        token = self._token(url)
+        return f"{url}{'&' if urlsplit(url).query else '?'}{token}" if token else url
 
     def gdal_options(self, url: str) -> dict[str, str]:
         """Settings of GDAL that unlock the file."""
         token = self.bearer(url)
         return {"GDAL_HTTP_AUTH": "BEARER", "GDAL_HTTP_BEARER": token} if token else {}
+
+    def fsspec_options(self, url: str) -> dict[str, dict[str, str]]:
+        """What fsspec adds to requests for the file, or for those of a store."""
+        if not url.startswith("http"):
+            return {}
+        added = {"params": dict(parse_qsl(self._token(url)))}
+        if token := self.bearer(url):
+            added["headers"] = {"Authorization": f"Bearer {token}"}
+        return {key: what for key, what in added.items() if what}
 
     def bearer(self, url: str) -> str | None:
         """The bearer token that the file's host is given, if any."""
@@ -67,6 +74,15 @@ class Access:
                 "EARTHDATA_TOKEN in the environment (of the workers too)"
             )
         return token
+
+    def _token(self, url: str) -> str:
+        if self.rule != "planetary_computer" or not url.startswith("http"):
+            return ""
+        return _sas_token(self.collection, os.environ.get("PC_SDK_SAS_URL", _PLANETARY_COMPUTER))
+
+
+BY_HOST = Access()
+"""What each file's host asks for."""
 
 
 def rule_for(api: str) -> Rule:

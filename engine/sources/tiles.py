@@ -259,10 +259,9 @@ def _require_whole(file: DatasetReader, place: Place, access: Access, where: str
 
 def _cut_off(place: Remote, access: Access) -> str:
     """That a TIFF behind an address ends before its last tile does; "" if it does not, or that cannot be told."""
-    signed = Remote(access.signed(place.url))
     try:
-        size = signed.size()
-        with open_remote(signed, block=2**14) as file:
+        size = place.size(access)
+        with open_remote(place, access, block=2**14) as file:
             end = end_of_last_tile(file)
     except (OSError, ValueError):
         return ""

@@ -9,7 +9,7 @@ from engine.sources.files import none_wanted
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.patience import RemoteError, unsigned
 from engine.sources.raster import assemble
-from engine.sources.remote import Remote, is_remote
+from engine.sources.remote import is_remote
 from engine.sources.signing import Access, rule_for
 from engine.sources.spec import SourceSpec
 from engine.sources.stac import kept
@@ -83,21 +83,9 @@ def _open_arrays(name: str, spec: SourceSpec, assets: list[Asset], access: Acces
             problems.append(f"{where}: is {asset.media or 'a raster'}, while others are NetCDF or Zarr; use a `query`")
         elif asset.is_unnamed_zarr:
             problems.append(f"{where}: is {asset.media}, but a Zarr store is only known by a name that ends in .zarr")
-        elif isinstance(asset.place, Remote) and _needs_more(access, asset.place.url):
-            problems.append(
-                f"{where}: is NetCDF or Zarr that needs a signature or token, which only rasters are read with; "
-                "fetch the files and name them with `href`"
-            )
     if problems:
         raise InputError(problems)
-    return NetcdfSource.of_files(name, spec, {a.place: (a.step, a.declared) for a in assets}, listed)
-
-
-def _needs_more(access: Access, url: str) -> bool:
-    """Whether a file is unlocked by more than the token that its host is always given."""
-    if access.rule == "planetary_computer":
-        return url.startswith("http")
-    return access.bearer(url) is not None and Access().bearer(url) is None
+    return NetcdfSource.of_files(name, spec, {a.place: (a.step, a.declared) for a in assets}, listed, access)
 
 
 def _require_reachable(name: str, items: list[Item], key: str) -> None:
