@@ -16,7 +16,7 @@ from distributed.scheduler import KilledWorker
 
 from engine.errors import GelisolError, RunError
 from engine.outputs.place import is_of_store
-from engine.sources.patience import reason
+from engine.remote.patience import reason
 
 Item = TypeVar("Item")
 IN_FLIGHT_PER_THREAD = 2

@@ -16,8 +16,8 @@ import engine
 from engine.cluster import ONE_THREAD
 from engine.outputs.place import OutPath, is_of_store, read_file
 from engine.outputs.store import remove, write_file
-from engine.sources.patience import reason
-from engine.sources.remote import Place
+from engine.remote.files import Place
+from engine.remote.patience import reason
 
 PACKAGES = (
     "dask", "distributed", "numpy", "odc-geo", "pandas", "pyproj", "rasterio", "scikit-learn", "scipy", "xarray",

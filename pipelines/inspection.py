@@ -11,11 +11,11 @@ from odc.geo.geobox import GeoBox
 from engine.cube import is_known
 from engine.errors import GelisolError
 from engine.grid import Grid
+from engine.remote.files import Remote
+from engine.remote.signing import BY_HOST
 from engine.sources import Patchwork, Source
 from engine.sources.align import source_window
 from engine.sources.gridded import GriddedSource
-from engine.sources.remote import Remote
-from engine.sources.signing import BY_HOST
 from pipelines.plausible import doubt
 from pipelines.unseen import Unseen, unseen_classes
 

@@ -6,7 +6,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.ledger import RECORDS, Ledger, Records, Scratch, key_of
 from engine.outputs.place import OutPath
-from engine.sources.remote import Place, place_of, read_bytes
+from engine.remote.files import Place, place_of, read_bytes
 from pipelines import STAGES
 from pipelines.prepare import Prepared
 

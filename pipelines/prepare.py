@@ -19,10 +19,10 @@ from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath, out_path, require_access
+from engine.remote.files import exists, on_disk, place_of
+from engine.remote.patience import RemoteError
 from engine.sources import Context, Source, SourceSpec, SourceSummary, open_source
 from engine.sources.about import read_about
-from engine.sources.patience import RemoteError
-from engine.sources.remote import exists, on_disk, place_of
 from engine.sources.vector import read_polygons
 from engine.trial import try_family
 from pipelines.config import Domain, Draft, Model, RunFile, read

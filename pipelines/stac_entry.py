@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from engine.errors import InputError
-from engine.sources.patience import RemoteError
+from engine.remote.patience import RemoteError
 from engine.sources.spec import StacSpec
 from engine.sources.stac.items import data_assets, encoding
 from engine.sources.stac.search import Bbox, Item, Years, asset_keys, collections, find_items, open_catalog, span

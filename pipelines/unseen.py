@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.grid import Grid
+from engine.remote.files import Remote
 from engine.sources import Patchwork, Source, VectorSource
 from engine.sources.align import pixels_per_cell
 from engine.sources.gridded import GriddedSource
-from engine.sources.remote import Remote
 
 _MOST_POINTS = 2**25
 """Points at which a raster is looked at, at most: some seconds."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from upath import UPath
 
 from engine.outputs.place import files_in
-from engine.sources.patience import status_of
+from engine.remote.patience import status_of
 
 
 def upload(local: Path, place: UPath, head: str) -> None:

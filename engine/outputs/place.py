@@ -13,8 +13,8 @@ from upath import UPath
 from zarr.storage import FsspecStore
 
 from engine.errors import InputError
-from engine.sources.patience import reason, unsigned
-from engine.sources.remote import fsspec_options, is_remote
+from engine.remote.files import fsspec_options, is_remote
+from engine.remote.patience import reason, unsigned
 
 OutPath = Path | UPath
 """A file or folder of the results; what both types of path can do alike."""

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import InputError
+from engine.remote.files import place_of
 from engine.sources.base import MISSING_CLASS, Context, Source, SourceSummary
 from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
 from engine.sources.netcdf import NETCDF_SUFFIXES, NetcdfSource
 from engine.sources.raster import Patchwork, RasterSource, open_rasters
-from engine.sources.remote import place_of
 from engine.sources.spec import SourceSpec, StacSpec
 from engine.sources.stac import open_stac
 from engine.sources.vector import VectorSource

@@ -4,17 +4,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox
 
-from engine.sources.remote import Place, Remote
+from engine.outputs.place import OutPath
+from engine.remote.files import Place, Remote
 from engine.sources.spec import SourceSpec
-
-if TYPE_CHECKING:
-    from engine.outputs.place import OutPath
 
 MISSING_CLASS = 0
 """Code of a cell whose category is unknown; class names count from 1."""
@@ -37,7 +35,7 @@ class Context:
     """
 
     bbox: tuple[float, float, float, float] | None = None
-    items: "OutPath | None" = None
+    items: OutPath | None = None
     refresh: bool = False
     others: Mapping[str, SourceSpec] = field(default_factory=dict)
 

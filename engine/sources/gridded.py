@@ -13,11 +13,11 @@ from odc.geo.geom import box
 
 from engine.errors import InputError
 from engine.grid import crs_of
+from engine.remote.files import Place
 from engine.sources.align import Window, pixels_per_cell, source_window, warp
 from engine.sources.base import MISSING_CLASS, SourceSummary
 from engine.sources.calendar import notes_on
 from engine.sources.files import Step
-from engine.sources.remote import Place
 from engine.sources.spec import SourceSpec
 
 FINER = 1.5

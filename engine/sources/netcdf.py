@@ -17,16 +17,16 @@ from odc.geo.geobox import GeoBox
 
 from engine.errors import InputError, RunError
 from engine.grid import parse_crs
+from engine.remote.files import ZARR_SUFFIX, Place, Remote, fsspec_options, open_remote
+from engine.remote.patience import RemoteError, persistently, reason, unsigned
+from engine.remote.signing import BY_HOST, Access
 from engine.sources.align import Window
 from engine.sources.base import SourceSummary
 from engine.sources.calendar import check_steps
 from engine.sources.decode import Declared, classify, decode
 from engine.sources.files import Step, find, none_wanted
 from engine.sources.gridded import GriddedSource
-from engine.sources.patience import RemoteError, persistently, reason, unsigned
 from engine.sources.reduce import order_of, reducer_of
-from engine.sources.remote import ZARR_SUFFIX, Place, Remote, fsspec_options, open_remote
-from engine.sources.signing import BY_HOST, Access
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import shown
 

@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import unary_union
 
 from engine.errors import InputError
+from engine.remote.signing import BY_HOST
 from engine.sources.align import Window
 from engine.sources.base import MISSING_CLASS, Source, SourceSummary
 from engine.sources.calendar import check_steps, notes_on
@@ -20,7 +21,6 @@ from engine.sources.decode import Declared, classify, decode
 from engine.sources.files import Step, find
 from engine.sources.gridded import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
-from engine.sources.signing import BY_HOST
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import RasterFile, Tile, read, read_headers, shown
 

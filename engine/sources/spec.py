@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from engine.remote.patience import is_signed, unsigned
 from engine.sources.formula import names_in
-from engine.sources.patience import is_signed, unsigned
 
 Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
 Reduction = Literal["mean", "min", "max", "sum", "annual_sum", "anomaly"]

@@ -19,12 +19,12 @@ from rasterio.windows import Window as RasterWindow
 
 from engine.errors import InputError, RunError
 from engine.grid import parse_crs
+from engine.remote.files import Place, Remote, gdal, gdal_path, open_remote
+from engine.remote.patience import RemoteError, persistently, reason, unsigned
+from engine.remote.signing import Access
 from engine.sources.align import Window
 from engine.sources.decode import Declared
 from engine.sources.files import Step
-from engine.sources.patience import RemoteError, persistently, reason, unsigned
-from engine.sources.remote import Place, Remote, gdal, gdal_path, open_remote
-from engine.sources.signing import Access
 from engine.sources.spec import SourceSpec
 from engine.sources.tiff_end import end_of_last_tile
 

@@ -18,11 +18,11 @@ from rasterio.features import rasterize
 
 from engine.errors import InputError
 from engine.grid import Grid, crs_of, parse_crs
+from engine.remote.files import Place, Remote, on_disk
+from engine.remote.patience import RemoteError, reason
 from engine.sources.align import source_window
 from engine.sources.base import SourceSummary
 from engine.sources.files import find
-from engine.sources.patience import RemoteError, reason
-from engine.sources.remote import Place, Remote, on_disk
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import shown
 

@@ -10,16 +10,16 @@ from moto.server import ThreadedMotoServer
 from small_run import SmallRun
 from web import Web, serving
 
-from engine.sources import remote
-from engine.sources.remote import forget
+from engine.remote import files as remote_files
+from engine.remote.files import forget
 
 FILES = {"domain.boundary": "boundary.geojson", "observations.table": "profiles.csv"}
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.sources.patience.FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr("engine.sources.patience.TRIES", 2)
+    monkeypatch.setattr("engine.remote.patience.FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr("engine.remote.patience.TRIES", 2)
 
 
 @pytest.fixture
@@ -39,12 +39,12 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[s3fs.S3FileSystem]:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
     s3fs.S3FileSystem.clear_instance_cache()
-    remote._filesystem.cache_clear()  # of another server
+    remote_files._filesystem.cache_clear()  # of another server
     files = s3fs.S3FileSystem()
     files.makedirs("input", exist_ok=True)
     yield files
     files.rm("input", recursive=True)  # moto's buckets outlive their server
-    remote._filesystem.cache_clear()
+    remote_files._filesystem.cache_clear()
     server.stop()
 
 

@@ -78,7 +78,7 @@ def test_queries_and_assets(api, gelisol):
 
 
 def test_an_api_that_does_not_answer(gelisol, monkeypatch):
-    monkeypatch.setattr("engine.sources.patience.FIRST_WAIT_S", 0.01)
+    monkeypatch.setattr("engine.remote.patience.FIRST_WAIT_S", 0.01)
     result = gelisol("search", "http://127.0.0.1:9/v1", "--collection", "c")
     assert result.exit_code == 1 and "API: cannot be reached" in result.stderr
 

@@ -11,11 +11,11 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from engine.errors import InputError
+from engine.remote.files import ZARR_SUFFIX, Place, place_of
+from engine.remote.patience import unsigned
 from engine.sources.decode import Declared
 from engine.sources.files import Step
 from engine.sources.netcdf import NETCDF_SUFFIXES
-from engine.sources.patience import unsigned
-from engine.sources.remote import ZARR_SUFFIX, Place, place_of
 from engine.sources.spec import SourceSpec
 from engine.sources.stac.search import Item, asset_keys, span
 

@@ -2,21 +2,20 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import InputError
-from engine.sources.patience import unsigned
+from engine.outputs.place import OutPath
+from engine.outputs.store import write_file
+from engine.remote.patience import unsigned
 from engine.sources.stac.search import Item
-
-if TYPE_CHECKING:
-    from engine.outputs.place import OutPath
 
 _QUERY = "gelisol:query"
 _COLLECTION = "gelisol:collection"
 _OF_COLLECTION = ("id", "title", "license", "item_assets")
 
 
-def load(path: "OutPath", query: dict[str, Any]) -> tuple[Item, list[Item]] | None:
+def load(path: OutPath, query: dict[str, Any]) -> tuple[Item, list[Item]] | None:
     """Collection and items of an earlier search for the same; None if there was none.
 
     Raises
@@ -35,7 +34,7 @@ def load(path: "OutPath", query: dict[str, Any]) -> tuple[Item, list[Item]] | No
     return document[_COLLECTION], document["features"]
 
 
-def save(path: "OutPath", query: dict[str, Any], collection: Item, items: list[Item], asset: str) -> None:
+def save(path: OutPath, query: dict[str, Any], collection: Item, items: list[Item], asset: str) -> None:
     """Keep what was found: whole or not at all, one asset an item, without what unlocks it."""
     document = {
         "type": "FeatureCollection",
@@ -43,9 +42,6 @@ def save(path: "OutPath", query: dict[str, Any], collection: Item, items: list[I
         _COLLECTION: {key: collection[key] for key in _OF_COLLECTION if key in collection},
         "features": [_bare(item, asset) for item in items],
     }
-    # Here, because that room reaches object stores by this one's means.
-    from engine.outputs.store import write_file
-
     write_file(path, json.dumps(document, indent=1).encode())
 
 

@@ -12,7 +12,8 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
 
-from engine.sources.patience import (
+from engine.remote.files import is_remote
+from engine.remote.patience import (
     CONNECT_S,
     FIRST_WAIT_S,
     PASSING,
@@ -23,7 +24,6 @@ from engine.sources.patience import (
     reason,
     unsigned,
 )
-from engine.sources.remote import is_remote
 from engine.sources.spec import StacSpec
 from engine.sources.stac.query import matches
 

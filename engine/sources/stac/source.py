@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.remote.files import is_remote
+from engine.remote.patience import RemoteError, unsigned
+from engine.remote.signing import Access, rule_for
 from engine.sources.base import Context, Source
 from engine.sources.files import none_wanted
 from engine.sources.netcdf import NetcdfSource
-from engine.sources.patience import RemoteError, unsigned
 from engine.sources.raster import assemble
-from engine.sources.remote import is_remote
-from engine.sources.signing import Access, rule_for
 from engine.sources.spec import SourceSpec
 from engine.sources.stac import kept
 from engine.sources.stac.items import Asset, choose_asset, describe

@@ -16,8 +16,8 @@ from web import Web, serving
 
 from engine.errors import InputError, RunError
 from engine.grid import Grid
+from engine.remote.files import forget
 from engine.sources import Context, NetcdfSource, SourceSpec, open_source
-from engine.sources.remote import forget
 from pipelines.inspection import projected_download
 
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)

@@ -15,8 +15,8 @@ from rasters import centres, rois, same
 from web import Web, serving, stac_api
 
 from engine.errors import InputError, RunError
+from engine.remote.files import forget
 from engine.sources import Context, Patchwork, RasterSource, SourceSpec, open_source
-from engine.sources.remote import forget
 from engine.sources.stac.query import matches
 
 BBOX = (115.0, 49.0, 125.0, 53.0)
@@ -47,11 +47,10 @@ def served(tmp_path_factory):
 @pytest.fixture
 def catalog(served, monkeypatch):
     """The servers, free of faults; and little patience."""
-    for module in ("patience", "remote"):
-        monkeypatch.setattr(f"engine.sources.{module}.FIRST_WAIT_S", 0.05)
-    for module in ("remote", "stac.search", "signing"):
-        monkeypatch.setattr(f"engine.sources.{module}.READ_S", 1.0)
-    monkeypatch.setattr("engine.sources.stac.search.FIRST_WAIT_S", 0.05)
+    for module in ("remote.patience", "remote.files", "sources.stac.search"):
+        monkeypatch.setattr(f"engine.{module}.FIRST_WAIT_S", 0.05)
+    for module in ("remote.files", "remote.signing", "sources.stac.search"):
+        monkeypatch.setattr(f"engine.{module}.READ_S", 1.0)
     monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/http://127.0.0.1")
     served.api.forget()
     served.files.forget()

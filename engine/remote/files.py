@@ -20,8 +20,8 @@ import fsspec
 import rasterio
 from rasterio.session import DummySession
 
-from engine.sources.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, persistently, unsigned
-from engine.sources.signing import BY_HOST, Access
+from engine.remote.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, persistently, unsigned
+from engine.remote.signing import BY_HOST, Access
 
 SCHEMES = ("http", "https", "s3")
 ZARR_SUFFIX = ".zarr"

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 import requests
 
 from engine.errors import InputError
-from engine.sources.patience import CONNECT_S, READ_S, RemoteError, persistently
+from engine.remote.patience import CONNECT_S, READ_S, RemoteError, persistently
 
 Rule = Literal["planetary_computer", "earthdata", "none"]
 _PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/sas/v1"

@@ -20,9 +20,9 @@ from rio_cogeo import cog_validate
 from web import serving
 
 from engine.errors import InputError, RunError
+from engine.remote.files import Remote, find_remote, forget
+from engine.remote.patience import RemoteError, persistently, reason, unsigned
 from engine.sources import SourceSpec, open_source
-from engine.sources.patience import RemoteError, persistently, reason, unsigned
-from engine.sources.remote import Remote, find_remote, forget
 from engine.sources.tiff_end import end_of_last_tile
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
@@ -32,9 +32,9 @@ VALUES = np.random.default_rng(0).integers(0, 1000, NATIVE.shape).astype("int16"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    for module in ("patience", "remote"):
-        monkeypatch.setattr(f"engine.sources.{module}.FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr("engine.sources.remote.READ_S", 1.0)
+    for module in ("patience", "files"):
+        monkeypatch.setattr(f"engine.remote.{module}.FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr("engine.remote.files.READ_S", 1.0)
     forget()
 
 
@@ -121,8 +121,8 @@ def test_a_fault_that_passes_is_not_noticed(web, tmp_path, fault):
 
 
 def test_a_fault_that_stays_names_the_file(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.sources.patience.TRIES", 2)
-    monkeypatch.setattr("engine.sources.remote.TRIES", 2)
+    monkeypatch.setattr("engine.remote.patience.TRIES", 2)
+    monkeypatch.setattr("engine.remote.files.TRIES", 2)
     write_tif(tmp_path / "a.tif", VALUES, NATIVE)
     web.fail("a.tif", *[503] * 50)
     (problem,) = problems(f"{web.url}/a.tif")
@@ -244,7 +244,7 @@ def test_zarr_over_http(web, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
 def test_a_zarr_chunk_that_cannot_be_read_is_not_taken_for_a_missing_one(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.sources.patience.TRIES", 2)
+    monkeypatch.setattr("engine.remote.patience.TRIES", 2)
     zarr_stores(tmp_path)
     source = opened(f"{web.url}/v3.zarr")
     for fault in (503, 403):
