@@ -255,7 +255,7 @@ def test_points_off_the_grid_are_missing(tmp_path):
 
 def test_the_cell_of_a_point():
     geobox = north_up(0, 3000, 1000, 4, 3, LAEA)
-    x, y = np.array([0.0, 999.9, 1000.0, 3999.9, 4000.0, -0.1]), np.array([2999.9, 0.1, 2000.0, 3000.1, 1500.0, 1500.0])
+    x, y = np.array([0.1, 999.9, 1000.1, 3999.9, 4000.1, -0.1]), np.array([2999.9, 0.1, 2000.1, 3000.1, 1500.0, 1500.0])
     lon, lat = Transformer.from_crs(LAEA, "EPSG:4326", always_xy=True).transform(x, y)
     rows, cols, on_grid = cell_of(geobox, lon, lat)
     assert on_grid.tolist() == [True, True, True, False, False, False]
