@@ -136,6 +136,8 @@ def xgboost_replicate(booster: xgboost.Booster) -> Replicate:
     learner = json.loads(booster.save_raw("json"))["learner"]
     kind, objective = learner["gradient_booster"]["name"], learner["objective"]["name"]
     parameters = learner["learner_model_param"]
+    if "weight_drop" in learner["gradient_booster"].get("model", {}):
+        kind = "dart"  # newer versions of XGBoost call it `gbtree` all the same
     if kind != "gbtree" or objective not in _IDENTITY or int(parameters["num_target"]) > 1:
         raise Unsupported(f"an XGBoost model `{kind}` of `{objective}` is not compiled; `gbtree` of {_IDENTITY} is")
     base = np.float32(parameters["base_score"].strip("[]"))
