@@ -11,9 +11,10 @@ from odc.geo.geobox import GeoBox
 from engine.cube import is_known
 from engine.errors import GelisolError
 from engine.grid import Grid
-from engine.sources import Patchwork, Source
 from engine.sources.align import source_window
+from engine.sources.base import Source
 from engine.sources.gridded import GriddedSource
+from engine.sources.raster import Patchwork
 from engine.sources.remote import Remote
 from pipelines.plausible import doubt
 from pipelines.unseen import Unseen, unseen_classes

@@ -20,9 +20,10 @@ from rio_cogeo import cog_validate
 from web import serving
 
 from engine.errors import InputError, RunError
-from engine.sources import SourceSpec, open_source
+from engine.sources.opening import open_source
 from engine.sources.patience import RemoteError, persistently, reason, unsigned
 from engine.sources.remote import Remote, find_remote, forget
+from engine.sources.spec import SourceSpec
 from engine.sources.tiff_end import end_of_last_tile
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
