@@ -26,8 +26,8 @@ help:  ## List the targets
 demo: .venv/ready  ## Map the virtual region (made-up data): out/virtual/report.html
 	$(BIN)/gelisol demo --out out/virtual
 
-test: .venv/developer  ## Run the tests
-	$(BIN)/pytest
+test: .venv/developer  ## Run the tests, file by file in two processes
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/developer pinned  ## Check style, types and dependencies, without a network
 	$(BIN)/ruff check .

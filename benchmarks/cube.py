@@ -26,7 +26,7 @@ from machine import Memory, cpu_seconds, describe, publish
 from engine.cluster import local_client
 from engine.cube import DOMAIN, CubePlan, build_cube
 from engine.outputs.store import open_dataset
-from engine.sources import open_source
+from engine.sources.opening import open_source
 from pipelines.prepare import Prepared, open_run
 from pipelines.virtual import make
 

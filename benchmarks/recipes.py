@@ -17,7 +17,7 @@ from odc.geo.xr import xr_coords, xr_reproject
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
 
-from engine.sources import SourceSpec
+from engine.sources.spec import SourceSpec
 from pipelines.prepare import Prepared
 
 PIXELS = 1024

@@ -11,7 +11,7 @@ from engine.grid import Block, Grid
 from engine.outputs.place import OutPath
 from engine.outputs.store import Layer, array
 from engine.resume import Blocks
-from engine.sources import MISSING_CLASS, Source
+from engine.sources.base import MISSING_CLASS, Source
 from engine.sources.shared import Readings
 from engine.tasks import WAITS, Progress, silent
 

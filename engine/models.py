@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import skops.io
 import xgboost
 from pydantic import BaseModel, ConfigDict
 from sklearn.base import BaseEstimator
@@ -85,7 +84,9 @@ def save_model(model: BaseEstimator, names: list[str]) -> bytes:
         booster = model.get_booster()
         booster.feature_names = names
         return bytes(booster.save_raw("ubj"))
-    return skops.io.dumps(model)
+    import skops.io  # takes half a second, and XGBoost's models do without
+
+    return bytes(skops.io.dumps(model))
 
 
 def save_trees(model: BaseEstimator) -> bytes | None:
@@ -110,6 +111,8 @@ def load_model(path: OutPath, digest: str) -> Any:
         return BoostedTrees(content)
     if untrusted := untrusted_types(content):
         raise InputError(f"{path}: holds types that are not loaded: {', '.join(untrusted)}")
+    import skops.io
+
     return skops.io.load(io.BytesIO(content), trusted=TRUSTED)
 
 
@@ -130,4 +133,6 @@ def _checked(path: OutPath, digest: str) -> bytes:
 
 def untrusted_types(content: bytes) -> list[str]:
     """Types that a skops file holds and that are not loaded."""
+    import skops.io
+
     return sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED))

@@ -10,7 +10,7 @@ from pyproj import Transformer
 from engine.grid import crs_of
 from engine.outputs.place import OutPath
 from engine.outputs.store import array, open_dataset
-from engine.sources import MISSING_CLASS
+from engine.sources.base import MISSING_CLASS
 
 
 def cell_of(geobox: GeoBox, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def cell_of(geobox: GeoBox, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarra
     on_grid : ndarray of bool, shape (n,)
     """
     x, y = Transformer.from_crs("EPSG:4326", crs_of(geobox).proj, always_xy=True).transform(lon, lat)
-    cols, rows = ~geobox.affine * (np.asarray(x), np.asarray(y))
+    cols, rows = ~geobox.affine @ (np.asarray(x), np.asarray(y))
     height, width = geobox.shape.yx
     on_grid = np.isfinite(cols) & np.isfinite(rows) & (cols >= 0) & (cols < width) & (rows >= 0) & (rows < height)
     # Truncation is the floor here: what is negative or infinite is off the grid.
@@ -83,6 +83,6 @@ def random_cells(cube: OutPath, variable: str, n: int, rng: np.random.Generator)
             rows.append(start + row[here])
             cols.append(col[here])
     geobox = open_dataset(cube).odc.geobox
-    x, y = geobox.affine * (np.concatenate(cols) + 0.5, np.concatenate(rows) + 0.5)
+    x, y = geobox.affine @ (np.concatenate(cols) + 0.5, np.concatenate(rows) + 0.5)
     lon, lat = Transformer.from_crs(crs_of(geobox).proj, "EPSG:4326", always_xy=True).transform(x, y)
     return np.asarray(lon), np.asarray(lat)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from dask_ml.model_selection import GridSearchCV as ClusterGridSearchCV
 from distributed import Client
 from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid
 
@@ -59,12 +58,14 @@ def tune(
     FitError
         If no combination can be fitted.
     """
+    import dask_ml.model_selection  # takes a second, which only a search has to spend
+
     scratch = scratch or Scratch(None)
     if (kept := scratch.load(name)) is not None:
         return _outcome(family, kept)
     fold_stream, model_stream = stream.spawn(2)
     splits = KFold(folds, shuffle=True, random_state=integer(fold_stream))
-    search = ClusterGridSearchCV(
+    search = dask_ml.model_selection.GridSearchCV(
         family.build({}, integer(model_stream)),
         _grid(family),
         scoring=SCORING,

@@ -10,7 +10,7 @@ from engine.blockwise import STATISTICS
 from engine.forest import INSTRUCTION_SETS
 from engine.grid import Grid
 from engine.outputs.place import OutPath
-from engine.sources import Source, SourceSummary
+from engine.sources.base import Source, SourceSummary
 from pipelines.inspection import Inspection, projected_download
 from pipelines.keys import stage_states, states_as_left
 from pipelines.memory import project

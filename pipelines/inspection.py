@@ -13,9 +13,10 @@ from engine.errors import GelisolError
 from engine.grid import Grid
 from engine.remote.files import Remote
 from engine.remote.signing import BY_HOST
-from engine.sources import Patchwork, Source
 from engine.sources.align import source_window
+from engine.sources.base import Source
 from engine.sources.gridded import GriddedSource
+from engine.sources.raster import Patchwork
 from pipelines.plausible import doubt
 from pipelines.unseen import Unseen, unseen_classes
 

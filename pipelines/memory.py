@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from engine.errors import InputError
 from engine.features import Features
 from engine.onepass import SLAB, STATISTICS
-from engine.sources import SourceSummary
 from engine.sources.align import MOST_POINTS, STRIPS_KEPT
+from engine.sources.base import SourceSummary
 from engine.sources.composite import Composite
 from engine.sources.shared import Readings
 from pipelines.prepare import Prepared

@@ -21,8 +21,10 @@ from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath, out_path, require_access
 from engine.remote.files import exists, on_disk, place_of
 from engine.remote.patience import RemoteError
-from engine.sources import Context, Source, SourceSpec, SourceSummary, open_source
 from engine.sources.about import read_about
+from engine.sources.base import Context, Source, SourceSummary
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
 from engine.sources.vector import read_polygons
 from engine.trial import try_family
 from pipelines.config import Domain, Draft, Model, RunFile, read

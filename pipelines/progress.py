@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -26,8 +26,10 @@ from rich.text import Text
 
 from engine.outputs.journal import appended
 from engine.outputs.place import OutPath
-from engine.tasks import Progress as Callback
 from pipelines.redact import redacted_text
+
+if TYPE_CHECKING:
+    from engine.tasks import Progress as Callback
 
 EVENTS, LOG = "events.jsonl", "gelisol.log"
 _LOG_WIDTH = 160
@@ -119,7 +121,7 @@ class Display:
             print(line, flush=True)
 
     @contextmanager
-    def stage(self, name: str, unit: str) -> Iterator[Callback]:
+    def stage(self, name: str, unit: str) -> "Iterator[Callback]":
         """Show a piece of work; yields the callback that moves its bar. `unit` is what is counted, e.g. blocks."""
         step = _Step(self, name, unit)
         if self.style == "bars":
@@ -178,7 +180,7 @@ class _Step:
         self.total = 0
         display.event("step_started", step=name, unit=unit)
 
-    def then(self, show: Callable[[int, int], None]) -> Callback:
+    def then(self, show: Callable[[int, int], None]) -> "Callback":
         def update(done: int, total: int) -> None:
             if self.before is None:
                 self.before = done

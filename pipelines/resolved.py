@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from engine.outputs.store import staged
 from engine.remote.files import is_remote
-from engine.sources import SourceSpec
+from engine.sources.spec import SourceSpec
 from pipelines.prepare import Prepared
 from pipelines.redact import redacted
 

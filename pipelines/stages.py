@@ -23,7 +23,6 @@ from pipelines.provenance import Provenance
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.modelling import Modelling
 from pipelines.soil_carbon.products import map_attrs, write_catalog, write_cogs
-from pipelines.soil_carbon.report import write_report
 from pipelines.soil_carbon.screening import screen
 from pipelines.soil_carbon.stocks import replicate_table, stock_table
 from pipelines.soil_carbon.training import TrainingTable
@@ -166,6 +165,8 @@ def _report(context: Context) -> dict[str, Any]:
 
 def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:
     """Draw figures and page, and the catalogue of all results, from what is in the results folder."""
+    from pipelines.soil_carbon.report import write_report  # with Matplotlib, which only this stage needs
+
     with display.stage("report", "pages"):
         page = write_report(directory)
         write_catalog(config, directory)

@@ -7,9 +7,11 @@ import numpy as np
 
 from engine.grid import Grid
 from engine.remote.files import Remote
-from engine.sources import Patchwork, Source, VectorSource
 from engine.sources.align import pixels_per_cell
+from engine.sources.base import Source
 from engine.sources.gridded import GriddedSource
+from engine.sources.raster import Patchwork
+from engine.sources.vector import VectorSource
 
 _MOST_POINTS = 2**25
 """Points at which a raster is looked at, at most: some seconds."""

@@ -23,9 +23,15 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: of two workers that share the files, none is left with a long one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def client() -> Iterator[Client]:
-    """Two worker processes of one thread each: the only cluster of the whole suite."""
+    """Two worker processes of one thread each, the only ones that tests of the engine share."""
     with local_client(workers=2) as client:
         yield client
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import s3fs
+from fsspec.asyn import sync
+from zarr.core.sync import _get_loop as zarr_loop
 
 from engine.outputs.place import OutPath, out_path
 
@@ -54,8 +56,16 @@ def using(environment: dict[str, str]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in environment.items():
             patch.setenv(name, value)
-        s3fs.S3FileSystem.clear_instance_cache()  # a file system keeps the store that it was made for
+        forget()
         yield
+    forget()
+
+
+def forget() -> None:
+    """Let go of all file systems, which keep the store that they were made for, and close their connections."""
+    for system in s3fs.S3FileSystem._cache.values():
+        if system._s3 is not None:
+            sync(zarr_loop() if system.asynchronous else system.loop, system._s3.close)
     s3fs.S3FileSystem.clear_instance_cache()
 
 

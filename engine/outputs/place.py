@@ -7,14 +7,17 @@ place holds none of them, so that it may travel to workers and stand in files.
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from upath import UPath
-from zarr.storage import FsspecStore
 
 from engine.errors import InputError
 from engine.remote.files import fsspec_options, is_remote
 from engine.remote.patience import reason, unsigned
+
+if TYPE_CHECKING:
+    from zarr.storage import FsspecStore
 
 OutPath = Path | UPath
 """A file or folder of the results; what both types of path can do alike."""
@@ -81,10 +84,12 @@ def is_of_store(error: BaseException) -> bool:
     return isinstance(error, OSError) or type(error).__module__.startswith(("aiobotocore", "aiohttp", "botocore"))
 
 
-def zarr_store(path: OutPath) -> Path | FsspecStore:
+def zarr_store(path: OutPath) -> "Path | FsspecStore":
     """What Zarr and xarray open a store by."""
     if isinstance(path, Path):
         return path
+    from zarr.storage import FsspecStore
+
     return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options))
 
 

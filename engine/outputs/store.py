@@ -1,4 +1,7 @@
-"""Zarr stores on the grid: templates that blocks are written into, and results that appear whole or not at all."""
+"""Zarr stores on the grid: templates that blocks are written into, and results that appear whole or not at all.
+
+Zarr and xarray are imported where a store is opened: who only looks whether a run works does without them.
+"""
 
 import ctypes
 import glob
@@ -10,19 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import numpy as np
-import xarray as xr
-import zarr
-from odc.geo.xr import xr_coords
-from xarray.backends.zarr import FillValueCoder
-from zarr.codecs import BloscCodec
 
-from engine.grid import Grid
 from engine.outputs import objects
 from engine.outputs.place import OutPath, children, zarr_store
+
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+
+    from engine.grid import Grid
 
 ROOT = "zarr.json"
 """File of a store that readers know it by."""
@@ -48,7 +51,7 @@ class Layer:
 
 
 def create(
-    path: Path, grid: Grid, layers: Mapping[str, Layer], coords: Mapping[str, Any], attrs: Mapping[str, Any]
+    path: Path, grid: "Grid", layers: Mapping[str, Layer], coords: Mapping[str, Any], attrs: Mapping[str, Any]
 ) -> None:
     """Lay out an empty store: every block of the grid is one Zarr chunk, so that tasks never share one.
 
@@ -57,6 +60,12 @@ def create(
     coords : mapping
         Coordinates of the leading dimensions, as xarray takes them.
     """
+    import xarray as xr
+    import zarr
+    from odc.geo.xr import xr_coords
+    from xarray.backends.zarr import FillValueCoder
+    from zarr.codecs import BloscCodec
+
     spatial = xr_coords(grid.geobox)
     for axis in "xy":
         spatial[axis].attrs |= {"standard_name": f"projection_{axis}_coordinate", "axis": axis.upper(), "units": "m"}
@@ -82,15 +91,20 @@ def create(
         )
 
 
-def open_dataset(path: OutPath | str) -> xr.Dataset:
-    """Open a store of this package lazily, with its CRS."""
+def open_dataset(path: OutPath | str) -> "xr.Dataset":
+    """Open a store of this package lazily, with its CRS, which `.odc` tells."""
+    import odc.geo.xr  # noqa: F401 (gives datasets `.odc`)
+    import xarray as xr
+
     store = path if isinstance(path, str) else zarr_store(path)
     with _string_coordinates():
         return xr.open_zarr(store, zarr_format=3, consolidated=False, decode_coords="all", chunks=None)
 
 
-def array(path: OutPath, name: str, mode: Literal["r", "r+"] = "r") -> zarr.Array[Any]:
+def array(path: OutPath, name: str, mode: Literal["r", "r+"] = "r") -> "zarr.Array[Any]":
     """One variable of a store, for reading and writing whole chunks without building an xarray dataset."""
+    import zarr
+
     return zarr.open_array(zarr_store(path / name), mode=mode, zarr_format=3)
 
 

@@ -17,8 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import fsspec
-import rasterio
-from rasterio.session import DummySession
 
 from engine.remote.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, persistently, unsigned
 from engine.remote.signing import BY_HOST, Access
@@ -195,6 +193,9 @@ def gdal_path(place: Place | str) -> str:
 @contextmanager
 def gdal(**options: str) -> Iterator[None]:
     """Settings of GDAL for reading rasters in parts over a network; what the environment sets stays."""
+    import rasterio
+    from rasterio.session import DummySession
+
     defaults = {
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
         "GDAL_HTTP_CONNECTTIMEOUT": f"{CONNECT_S:g}",

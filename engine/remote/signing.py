@@ -14,8 +14,6 @@ from threading import Lock
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
-import requests
-
 from engine.errors import InputError
 from engine.remote.patience import CONNECT_S, READ_S, RemoteError, persistently
 
@@ -112,6 +110,8 @@ def _current_token(collection: str, service: str) -> str:
     key = os.environ.get("PC_SDK_SUBSCRIPTION_KEY")
     headers = {"Ocp-Apim-Subscription-Key": key} if key else {}
     address = f"{service.rstrip('/')}/token/{collection}"
+
+    import requests
 
     def ask() -> tuple[str, float]:
         answer = requests.get(address, headers=headers, timeout=(CONNECT_S, READ_S))

@@ -142,7 +142,7 @@ def _round_the_globe(read: Read, source: GeoBox, missing: float) -> tuple[Read, 
         return values
 
     whole = (source.shape.y, circle + 2 * _PADDING + 1)
-    return read_circle, GeoBox(whole, source.affine * Affine.translation(first, 0), source.crs)
+    return read_circle, GeoBox(whole, source.affine @ Affine.translation(first, 0), source.crs)
 
 
 def _dtype(missing: float) -> str:
@@ -176,7 +176,7 @@ def source_window(source: GeoBox, target: GeoBox) -> Window | None:
     if crs_of(source).geographic:
         for pole in (90.0, -90.0):
             if _holds_pole(target, pole):
-                row = (~source.affine * (0.0, pole))[1]
+                row = (~source.affine @ (0.0, pole))[1]
                 r0, r1, c0, c1 = min(r0, row), max(r1, row), 0, width
     first = max(0, math.floor(r0 - pad_r)), max(0, math.floor(c0 - pad_c))
     last = min(height, math.ceil(r1 + pad_r)), min(width, math.ceil(c1 + pad_c))
@@ -207,7 +207,7 @@ def _transformer(source: CRS, target: CRS) -> Transformer:
 def _to_pixels(source: GeoBox, target: GeoBox, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Columns and rows in the source of points in the target's CRS; NaN where the projection does not reach."""
     sx, sy = _transformer(crs_of(target), crs_of(source)).transform(x, y)
-    cols, rows = ~source.affine * (np.asarray(sx), np.asarray(sy))
+    cols, rows = ~source.affine @ (np.asarray(sx), np.asarray(sy))
     return np.where(np.isfinite(cols), cols, np.nan), np.where(np.isfinite(rows), rows, np.nan)
 
 

@@ -279,7 +279,7 @@ def _layout(
         _require_centres(min(y0, y0 + (ny - 1) * dy), max(y0, y0 + (ny - 1) * dy), abs(dy), where)
     crs = parse_crs(spec.crs, crs_key) if spec.crs else _declared_crs(dataset, variable, x, where)
     top = max(y0, y0 + (ny - 1) * dy) + abs(dy) / 2
-    affine = Affine.translation(x0 - dx / 2, top) * Affine.scale(dx, -abs(dy))
+    affine = Affine.translation(x0 - dx / 2, top) @ Affine.scale(dx, -abs(dy))
     axes = Axes(x, y, time, y_ascending=dy > 0, level=level)
     a = variable.attrs
     fills = [a[k] for k in ("_FillValue", "missing_value") if k in a]

@@ -200,18 +200,18 @@ def assemble(name: str, spec: SourceSpec, files: list[RasterFile], *, many: bool
 def _fits(box: GeoBox, first: GeoBox) -> bool:
     if box.crs != first.crs or not np.allclose(box.resolution.xy, first.resolution.xy, rtol=1e-6):
         return False
-    col, row = ~first.affine * (box.affine.c, box.affine.f)
+    col, row = ~first.affine @ (box.affine.c, box.affine.f)
     return max(abs(col - round(col)), abs(row - round(row))) < _ALIGNMENT
 
 
 def _mosaic(name: str, spec: SourceSpec, files: list[RasterFile], listed: str | None) -> RasterSource:
     """The grid that holds every file, and the place of each in it."""
     first = files[0].geobox
-    corners = [tuple(round(v) for v in ~first.affine * (f.geobox.affine.c, f.geobox.affine.f)) for f in files]
+    corners = [tuple(round(v) for v in ~first.affine @ (f.geobox.affine.c, f.geobox.affine.f)) for f in files]
     left, top = (min(corner[i] for corner in corners) for i in (0, 1))
     right = max(col + f.geobox.shape.x for (col, _), f in zip(corners, files, strict=True))
     bottom = max(row + f.geobox.shape.y for (_, row), f in zip(corners, files, strict=True))
-    whole = GeoBox((bottom - top, right - left), first.affine * Affine.translation(left, top), first.crs)
+    whole = GeoBox((bottom - top, right - left), first.affine @ Affine.translation(left, top), first.crs)
     tiles = tuple(Tile(file, row - top, col - left) for file, (col, row) in zip(files, corners, strict=True))
     return RasterSource(name, spec, whole, tiles, listed)
 

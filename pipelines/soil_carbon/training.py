@@ -13,7 +13,7 @@ from engine.features import Features
 from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import staged
 from engine.sampling import sample
-from engine.sources import SourceSpec
+from engine.sources.spec import SourceSpec
 from pipelines.prepare import Prepared
 from pipelines.soil_carbon.recorded import class_codes
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,7 @@ def test_the_batch_script_hands_on_the_signal(tmp_path: Path):
     process = subprocess.Popen(["bash", script, "run.yaml"], env=environment)
     while not (tmp_path / "up").exists():
         assert process.poll() is None
+        time.sleep(0.01)
     process.terminate()
     assert process.wait(timeout=20) == 3
     assert (tmp_path / "requeued").read_text() == "requeue 7\n"

@@ -52,7 +52,7 @@ def test_a_scheduler_without_workers():
     with (
         LocalCluster(n_workers=0, dashboard_address=None, host="127.0.0.1") as empty,
         pytest.raises(InputError, match=r"cluster.address: the scheduler at .* has no workers"),
-        remote_client(empty.scheduler_address, timeout=0.5),
+        remote_client(empty.scheduler_address, timeout=2),
     ):
         pass
 

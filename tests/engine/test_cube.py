@@ -19,7 +19,8 @@ from engine.grid import Grid
 from engine.ledger import key_of
 from engine.outputs.store import Layer, array, create, open_dataset
 from engine.sampling import cell_of, random_cells, sample
-from engine.sources import SourceSpec, open_source
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
 
 OUTLINE = polygon([(120.5, 48.5), (126, 48), (125.5, 52), (122, 51.5), (120.5, 48.5)], "EPSG:4326")
 SPECS = {

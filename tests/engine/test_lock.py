@@ -73,8 +73,10 @@ def test_the_heart_beats(tmp_path, monkeypatch):
     monkeypatch.setattr("engine.lock.BEAT_S", 0.05)
     with locked(tmp_path):
         os.utime(tmp_path / LOCK, (0, 0))
-        time.sleep(0.3)
-        assert held(tmp_path).silent_s < 5
+        end = time.monotonic() + 30
+        while held(tmp_path).silent_s > 60:
+            assert time.monotonic() < end
+            time.sleep(0.01)
 
 
 def test_a_lock_that_was_taken_over_is_not_removed(tmp_path):

@@ -354,7 +354,7 @@ def test_nobody_at_the_cluster_address(run, rejected):
     started = time.monotonic()
     problem = only(rejected())
     assert problem.startswith("cluster.address: nobody answers at tcp://127.0.0.1:9")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # and not after the 60 s that a cluster gets to start
 
 
 def test_malformed_setting(rejected):

@@ -80,10 +80,20 @@ def test_wrong_usage_exits_with_2(gelisol, arguments):
     assert "Usage" in result.output
 
 
-def test_starts_without_the_heavy_libraries():
-    """Help and completion must be there at once."""
-    heavy = {"dask", "distributed", "numpy", "pandas", "pydantic", "rasterio", "xarray", "xgboost"}
-    code = f"import sys, pipelines.cli; sys.exit(' '.join({heavy} & set(sys.modules)))"
+LIBRARIES = {"dask", "distributed", "numpy", "pandas", "pydantic", "rasterio", "xarray", "xgboost"}
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("pipelines.cli", LIBRARIES),
+        ("pipelines.status", LIBRARIES - {"numpy", "pydantic"} | {"zarr"}),
+        ("pipelines.run", {"dask.array", "dask_ml", "matplotlib", "skops"}),
+    ],
+)
+def test_starts_without_the_heavy_libraries(module: str, heavy: set[str]):
+    """Help, completion and status must be there at once; a run waits for none that it may not need."""
+    code = f"import sys, {module}; sys.exit(' '.join({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == ""
 

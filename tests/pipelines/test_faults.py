@@ -105,6 +105,7 @@ class Daemons:
             env=environment, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         while not self.address_file.exists():
+            assert self.scheduler.poll() is None
             time.sleep(0.05)
         (folder / "pid").write_text(str(self.scheduler.pid))
         self.address = json.loads(self.address_file.read_text())["address"]
@@ -117,7 +118,7 @@ class Daemons:
     def end(self) -> None:
         for process in (self.worker, self.scheduler):
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=120)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from small_run import SmallRun
 from web import serving, stac_api
 
 from engine.outputs.store import open_dataset
-from engine.sources import SourceSpec
+from engine.sources.spec import SourceSpec
 from pipelines.config import load
 from pipelines.prepare import open_run
 

@@ -4,9 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from dask_ml.model_selection import GridSearchCV
 from small_run import SmallRun
 
-from engine import kept, tuning
+from engine import kept
 from engine.errors import RunError
 from engine.variogram import fit_variogram as fit_variogram_itself
 from pipelines.soil_carbon.modelling import Modelling
@@ -25,7 +26,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Counter:
         counted[name] += len(items)
         return plain(client, function, items, *shared, name=name, **keywords)
 
-    def fit(self, *arguments, plain=tuning.ClusterGridSearchCV.fit):
+    def fit(self, *arguments, plain=GridSearchCV.fit):
         counted["search"] += 1
         return plain(self, *arguments)
 
@@ -34,7 +35,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Counter:
         return plain(*arguments)
 
     monkeypatch.setattr("engine.kept.run_each", run_each)
-    monkeypatch.setattr("engine.tuning.ClusterGridSearchCV.fit", fit)
+    monkeypatch.setattr("dask_ml.model_selection.GridSearchCV.fit", fit)
     monkeypatch.setattr("pipelines.soil_carbon.modelling.fit_variogram", fit_variogram)
     return counted
 

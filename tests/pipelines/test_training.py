@@ -10,7 +10,7 @@ import pytest
 import small_run
 from small_run import SmallRun
 
-from engine.sources import SourceSpec
+from engine.sources.spec import SourceSpec
 from pipelines.soil_carbon.training import LEFT_OUT, unseen_classes
 
 

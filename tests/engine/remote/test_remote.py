@@ -22,7 +22,8 @@ from web import serving
 from engine.errors import InputError, RunError
 from engine.remote.files import Remote, find_remote, forget
 from engine.remote.patience import RemoteError, persistently, reason, unsigned
-from engine.sources import SourceSpec, open_source
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
 from engine.sources.tiff_end import end_of_last_tile
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)

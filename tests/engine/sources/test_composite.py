@@ -5,7 +5,10 @@ import pytest
 from rasters import LAEA, north_up, rois, same, write_nc, write_tif
 
 from engine.errors import InputError
-from engine.sources import Context, ExpressionSource, LayeredSource, SourceSpec, open_source
+from engine.sources.base import Context
+from engine.sources.composite import ExpressionSource, LayeredSource
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 COARSE = north_up(119, 53, 0.25, 20, 16)

@@ -7,7 +7,8 @@ import rasterio
 from rasters import SINUSOIDAL, north_up
 
 from engine.errors import InputError
-from engine.sources import SourceSpec, open_source
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(7.0e6, 6.0e6, 1000.0, 6, 4, SINUSOIDAL)
 WHOLE = (slice(0, 4), slice(0, 6))

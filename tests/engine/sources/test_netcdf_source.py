@@ -8,7 +8,9 @@ import pytest
 from rasters import LAEA, centres, north_up, same, write_nc
 
 from engine.errors import InputError
-from engine.sources import NetcdfSource, SourceSpec, open_source
+from engine.sources.netcdf import NetcdfSource
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
 
 LON = np.arange(110.25, 130, 0.5)
 LAT = np.arange(55.75, 45, -0.5)

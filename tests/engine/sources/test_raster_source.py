@@ -7,7 +7,9 @@ import pytest
 from rasters import LAEA, SINUSOIDAL, centres, north_up, same, write_tif
 
 from engine.errors import InputError
-from engine.sources import Patchwork, RasterSource, SourceSpec, open_source
+from engine.sources.opening import open_source
+from engine.sources.raster import Patchwork, RasterSource
+from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 TARGET = north_up(-200_000, 200_000, 5000, 40, 30, LAEA)

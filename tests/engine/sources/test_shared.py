@@ -12,9 +12,11 @@ from rasters import LAEA, north_up, same, write_nc, write_tif
 from engine.cube import CubePlan, write_block
 from engine.grid import Grid
 from engine.outputs.store import Layer, array, create
-from engine.sources import Context, SourceSpec, open_source
+from engine.sources.base import Context
 from engine.sources.gridded import GriddedSource
+from engine.sources.opening import open_source
 from engine.sources.shared import Readings
+from engine.sources.spec import SourceSpec
 from engine.sources.vector import VectorSource
 
 NATIVE, COARSE = north_up(120, 52, 0.05, 60, 40), north_up(119, 53, 0.25, 20, 16)

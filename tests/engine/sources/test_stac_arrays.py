@@ -17,7 +17,10 @@ from web import Web, serving
 from engine.errors import InputError, RunError
 from engine.grid import Grid
 from engine.remote.files import forget
-from engine.sources import Context, NetcdfSource, SourceSpec, open_source
+from engine.sources.base import Context
+from engine.sources.netcdf import NetcdfSource
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
 from pipelines.inspection import projected_download
 
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)

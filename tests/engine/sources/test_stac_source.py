@@ -16,7 +16,10 @@ from web import Web, serving, stac_api
 
 from engine.errors import InputError, RunError
 from engine.remote.files import forget
-from engine.sources import Context, Patchwork, RasterSource, SourceSpec, open_source
+from engine.sources.base import Context
+from engine.sources.opening import open_source
+from engine.sources.raster import Patchwork, RasterSource
+from engine.sources.spec import SourceSpec
 from engine.sources.stac.query import matches
 
 BBOX = (115.0, 49.0, 125.0, 53.0)

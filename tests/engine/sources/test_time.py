@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from rasters import north_up, write_nc, write_tif
 
 from engine.errors import InputError
-from engine.sources import SourceSpec, open_source
 from engine.sources.calendar import check_steps, notes_on
 from engine.sources.files import Step
+from engine.sources.opening import open_source
 from engine.sources.reduce import order_of, reducer_of
+from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(120, 52, 0.5, 4, 3)
 LON, LAT = np.arange(120.25, 122, 0.5), np.arange(51.75, 50.4, -0.5)

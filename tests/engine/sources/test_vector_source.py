@@ -9,7 +9,9 @@ import shapely
 from rasters import LAEA, centres, north_up, rois, same
 
 from engine.errors import InputError
-from engine.sources import SourceSpec, VectorSource, open_source
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
+from engine.sources.vector import VectorSource
 
 TARGET = north_up(-100_000, 100_000, 5000, 40, 40, LAEA)
 CLASSES = {"forest": (1, 2), "grassland": (3,), "wetland": (4,)}

@@ -12,7 +12,7 @@ from engine.ensemble import Manifest
 from engine.estimators import REGISTRY
 from engine.features import Features
 from engine.models import Member
-from engine.sources import SourceSpec
+from engine.sources.spec import SourceSpec
 from engine.validation import Scores
 
 REPEATS, REPLICATES = 4, 100

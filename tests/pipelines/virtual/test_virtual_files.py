@@ -16,7 +16,7 @@ from pyproj import CRS
 from engine.errors import InputError
 from engine.grid import Grid
 from engine.outputs.store import open_dataset
-from engine.sources import open_source
+from engine.sources.opening import open_source
 from pipelines.config import RunFile, load
 from pipelines.virtual import make
 from pipelines.virtual.covariates import RANGES

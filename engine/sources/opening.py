@@ -1,0 +1,67 @@
+"""From an entry of the run file to the source that reads it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from engine.errors import InputError
+from engine.remote.files import place_of
+from engine.sources.base import Context, Source
+from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
+from engine.sources.netcdf import NETCDF_SUFFIXES, NetcdfSource
+from engine.sources.raster import open_rasters
+from engine.sources.spec import SourceSpec
+from engine.sources.stac import open_stac
+from engine.sources.vector import VectorSource
+
+VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet")
+
+
+def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None = None) -> Source:
+    """Open a covariate without reading its values.
+
+    Parameters
+    ----------
+    name : str
+        Covariate name, for messages.
+    spec : SourceSpec
+        Its entry in the run file.
+    base : Path
+        Folder that relative paths start from.
+    context : Context, optional
+        The run around it.
+
+    Raises
+    ------
+    InputError
+        With every problem of this source.
+    """
+    context = context or Context()
+    if spec.expression:
+        own = spec.of or {}
+        inner = replace(context, others={**context.others, **own})
+        terms = terms_of(name, spec, context.others)
+        return ExpressionSource(name, spec, _open_each(name, terms, base, inner))
+    if spec.layers:
+        entries, weights = layers_of(name, spec)
+        return LayeredSource(name, spec, _open_each(name, entries, base, context), weights)
+    if spec.stac:
+        return open_stac(name, spec, base, context)
+    suffix = place_of(spec.hrefs[0], base).suffix.lower()
+    if suffix in NETCDF_SUFFIXES:
+        return NetcdfSource.open(name, spec, base)
+    if suffix in VECTOR_SUFFIXES or spec.attribute:
+        return VectorSource.open(name, spec, base)
+    return open_rasters(name, spec, base)
+
+
+def _open_each(name: str, entries: dict[str, SourceSpec], base: Path, context: Context) -> dict[str, Source]:
+    """The parts of a source, named after it in messages; all problems at once."""
+    parts, problems = {}, []
+    for part, spec in entries.items():
+        try:
+            parts[part] = open_source(f"{name}.{part}", spec, base, context)
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return parts
