@@ -198,8 +198,8 @@ class Ledger:
             self._entries = _Entries.model_validate_json(read_file(self._file))
         except FileNotFoundError:
             self._entries = _Entries()
-        except (OSError, ValidationError) as error:
-            reason = error if isinstance(error, OSError) else "damaged, or of another version"
+        except ValidationError as error:
+            reason = "damaged, or of another version"
             raise InputError(f"{self._file}: cannot be read ({reason}); delete it, or run with --fresh") from error
 
     def is_done(self, stage: str, key: str, artefacts: Iterable[OutPath]) -> bool:

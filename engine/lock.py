@@ -18,14 +18,17 @@ from upath import UPath
 
 from engine.errors import InputError, RunError
 from engine.outputs.objects import put_if
-from engine.outputs.place import OutPath, is_of_store, read_file
+from engine.outputs.place import OutPath, is_of_store, read_file, said_by_store
 from engine.outputs.store import write_file
+from engine.remote.patience import status_of
 
 LOCK = "run.lock"
 BEAT_S = 20.0
 """Seconds between the heartbeats of a run."""
 STALE_S = 300.0
 """A run on another machine whose last heartbeat is older than this is taken for dead."""
+_NO_TRAILER = (411, 501)
+"""How a store answers that wants the length of an upload beforehand, and knows no checksum that follows it."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,19 @@ def locked(directory: OutPath) -> Iterator[Owner | None]:
     finally:
         ended.set()
         beat.join()
+        _release(directory, me)
+
+
+def _release(directory: OutPath, me: Owner) -> None:
+    """Let go; a lock that a store which fails has kept is stale as soon as this process is gone."""
+    try:
         with _guarded(directory):
             now = held(directory)
             if now and now.owner == me:
                 (directory / LOCK).unlink(missing_ok=True)
+    except Exception as error:
+        if not is_of_store(error):
+            raise
 
 
 def _refusal(directory: OutPath, holding: Holding | None) -> RunError:
@@ -164,6 +176,13 @@ def _take(directory: OutPath, me: Owner, before: Holding | None) -> None:
             raise _refusal(directory, now) from None
     except PermissionError as error:
         raise InputError(f"{directory}: cannot be written to ({error}); see the rights of the key in use") from None
+    except OSError as error:
+        if error.__cause__ is None or status_of(error.__cause__) not in _NO_TRAILER:
+            raise
+        raise InputError(
+            f"{directory}: {said_by_store(error)}. This store does not take checksums that follow the data; set "
+            "AWS_REQUEST_CHECKSUM_CALCULATION=when_required in the environment, also of the workers"
+        ) from None
 
 
 def _text(owner: Owner) -> bytes:

@@ -15,8 +15,7 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from engine.errors import GelisolError, RunError
-from engine.outputs.place import is_of_store
-from engine.remote.patience import reason
+from engine.outputs.place import is_of_store, said_by_store
 
 Item = TypeVar("Item")
 IN_FLIGHT_PER_THREAD = 2
@@ -190,11 +189,12 @@ def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *sha
                 return _Refused(
                     RunError(f"no space is left on the disk of {error.filename or 'the results'}: free some")
                 )
+            said = said_by_store(error)
             if seconds is None:
-                if isinstance(error, OSError):
+                if not said:
                     raise
-                return _Refused(RunError(reason(error)))
-            _tell(f"{error}; trying again in {seconds:g} s")
+                return _Refused(RunError(said))
+            _tell(f"{said or error}; trying again in {seconds:g} s")
         time.sleep(seconds)
     raise AssertionError("the last try returns or raises")
 

@@ -14,7 +14,7 @@ from distributed import Client, Worker
 
 import engine
 from engine.cluster import ONE_THREAD
-from engine.outputs.place import OutPath, is_of_store, read_file
+from engine.outputs.place import OutPath, is_of_store, read_file, said_by_store
 from engine.outputs.store import remove, write_file
 from engine.remote.files import Place
 from engine.remote.patience import reason
@@ -119,7 +119,7 @@ def _facts(sizes: dict[Place, int], probe: OutPath, dask_worker: Worker) -> dict
     except Exception as error:
         if not is_of_store(error):
             raise
-        wrote, why = "", (isinstance(error, OSError) and error.strerror) or reason(error)
+        wrote, why = "", said_by_store(error) or (isinstance(error, OSError) and error.strerror) or reason(error)
     return {
         "versions": versions(),
         "unreadable": unreadable,

@@ -65,7 +65,8 @@ def _reported(log: str | None = None) -> Iterator[None]:
         raise typer.Exit(EXIT_FAILED) from None
     except Exception as error:
         if isinstance(error, GelisolError) or _is_of_disk_or_store(error):
-            errors.print(f"The run failed: {error}", style="bold red", markup=False, soft_wrap=True)
+            text = f"The run failed: {_said_by_store(error) or error}"
+            errors.print(text, style="bold red", markup=False, soft_wrap=True)
             errors.print("What is done is kept: the same command goes on from there.")
             raise typer.Exit(EXIT_FAILED) from None
         where = _write_traceback(Path(log or "."))
@@ -79,6 +80,12 @@ def _is_of_disk_or_store(error: Exception) -> bool:
     from engine.outputs.place import is_of_store
 
     return is_of_store(error)
+
+
+def _said_by_store(error: Exception) -> str:
+    from engine.outputs.place import said_by_store
+
+    return said_by_store(error)
 
 
 def _write_traceback(directory: Path) -> Path:

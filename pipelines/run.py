@@ -15,7 +15,7 @@ from engine.errors import InputError
 from engine.forest import INSTRUCTION_SETS
 from engine.ledger import RECORDS, Entry, Ledger, digest_of
 from engine.lock import locked
-from engine.outputs.place import OutPath
+from engine.outputs.place import OutPath, said_by_store
 from engine.outputs.store import all_unfinished, remove
 from engine.tasks import TOPIC
 from engine.workers import check_workers
@@ -150,7 +150,7 @@ def _told(display: Display) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        text = str(error) or type(error).__name__
+        text = said_by_store(error) or str(error) or type(error).__name__
         display.log(text, logging.ERROR)
         display.event("run_failed", error=type(error).__name__, text=text)
         raise

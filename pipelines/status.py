@@ -11,13 +11,15 @@ from rich.table import Table
 
 from engine.errors import InputError
 from engine.ledger import Ledger
-from engine.lock import held
+from engine.lock import Holding, held
 from engine.outputs.place import OutPath, read_tail, require_access
 from pipelines import STAGES
 from pipelines.progress import EVENTS, LOG
 
 _TAIL = 1_000_000
 """Bytes at the end of the events that are looked at."""
+_LOOKS = 5
+"""So often a folder is looked at anew in which runs begin and end."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,13 @@ def read_status(directory: OutPath) -> Status:
         If the folder is none.
     """
     require_access(directory)
-    if not (directory / EVENTS).exists() and not (directory / "ledger.json").exists():
+    holding, ledger, events = _seen(directory)
+    if not (holding or events or (directory / "ledger.json").exists()):
         raise InputError(f"{directory}: no run has worked here; give the results folder of `gelisol run`")
-    ledger, holding = Ledger(directory), held(directory)
     step: dict[str, Any] = {}
     stage = last = text = ""
     ended = "interrupted"
-    for event in _events(directory / EVENTS):
+    for event in events:
         last = event["time"]
         match event["event"]:
             case "run_started":
@@ -104,12 +106,26 @@ def read_status(directory: OutPath) -> Status:
             case "run_done":
                 ended, step = "done", {}
     running = holding is not None and holding.alive
+    if running and ended != "interrupted":  # the end of the run before: this one has said nothing yet
+        step, stage, text = {}, "", ""
     state = "running" if running else ended
     owner = str(holding.owner) if holding else ""
     stages = {s: "done" if ledger.entry(s) else "to do" for s in STAGES}
     if stage and state != "done":
         stages[stage] = "running" if running else state
     return Status(str(directory), state, owner, stages, step, last, text)
+
+
+def _seen(directory: OutPath) -> tuple[Holding | None, Ledger, list[dict[str, Any]]]:
+    """Lock, ledger and last events, of one moment: all is read again if a run has begun or ended in between."""
+    after = held(directory)
+    for _ in range(_LOOKS):
+        before = after
+        ledger, events = Ledger(directory), list(_events(directory / EVENTS))
+        after = held(directory)
+        if (before and before.owner) == (after and after.owner):
+            break
+    return after, ledger, events
 
 
 def _events(file: OutPath) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,10 @@
 """Real servers on loopback: files in parts (range requests), counted, with faults on demand; a STAC API behind it."""
 
+import http.client
 import json
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -14,8 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 HANG_S = 20.0
+CODES = {
+    403: "AccessDenied",
+    411: "MissingContentLength",
+    412: "PreconditionFailed",
+    500: "InternalError",
+    503: "SlowDown",
+}
+"""What an object store calls them."""
 
 
 @dataclass
@@ -30,6 +41,8 @@ class Web:
         If set, the token that every request must bring.
     key : str or None
         If set, the query that every address must carry.
+    signed : bool
+        Whether requests to the other server are passed on header by header: those to an object store are signed.
     index : bool
         Whether folders are listed, on a page as common servers make it.
     """
@@ -38,6 +51,7 @@ class Web:
     upstream: str | None = None
     bearer: str | None = None
     key: str | None = None
+    signed: bool = False
     ranges: bool = True
     index: bool = False
     requests: list[tuple[str, str, int, int]] = field(default_factory=list)
@@ -46,7 +60,11 @@ class Web:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def fail(self, part: str, *faults) -> None:
-        """The next requests whose path holds `part` fail: a status, "hang", or "cut" (half an answer)."""
+        """The next requests in whose method and path `part` is fail.
+
+        A fault is a status, "hang", "cut" (half an answer), "reset" (no answer), "lost" (done, and no answer), or the
+        body of an answer that says all is well. The method of a copy within an object store is COPY here.
+        """
         self.faults.setdefault(part, []).extend(faults)
 
     def forget(self) -> None:
@@ -103,14 +121,34 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer(body=True)
 
+    def do_PUT(self) -> None:
+        self._answer(body=True)
+
+    def do_DELETE(self) -> None:
+        self._answer(body=True)
+
     def _answer(self, body: bool) -> None:
         web, content = self.web, self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = web.fault(self.path)
+        method = "COPY" if "x-amz-copy-source" in self.headers else self.command
+        fault = web.fault(f"{method} {self.path}")
         if fault == "hang":
             web.requests.append((self.command, self.path, 0, 0))
             web.stop.wait(HANG_S)
             self.close_connection = True
             return
+        if fault in ("reset", "lost"):
+            if fault == "lost":
+                self._passed_on(content)
+            web.requests.append((self.command, self.path, 0, 0))
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
+            return
+        if isinstance(fault, bytes):
+            return self._send(200, fault, {"Content-Type": "application/xml"}, body)
+        if isinstance(fault, int) and web.signed:
+            said = f"<Error><Code>{CODES[fault]}</Code><Message>made up</Message></Error>".encode() if body else b""
+            return self._send(fault, said, {"Content-Type": "application/xml"}, body)
         if isinstance(fault, int):
             return self._send(fault, b"", {"Retry-After": "0"} if fault == 429 else {}, body)
         if web.bearer and self.headers.get("Authorization") != f"Bearer {web.bearer}":
@@ -118,7 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         if web.key and query != web.key:
             return self._send(403, b"", {}, body)
-        status, data, headers = self._upstream(content) if web.upstream else self._file(path)
+        upstream = self._passed_on if web.signed else self._upstream
+        status, data, headers = upstream(content) if web.upstream else self._file(path)
         self._send(status, data, headers, body, cut=fault == "cut")
 
     def _file(self, path: str) -> tuple[int, bytes, dict]:
@@ -153,12 +192,29 @@ class _Handler(BaseHTTPRequestHandler):
         except urllib.error.HTTPError as error:
             return error.code, error.read(), {}
 
+    def _passed_on(self, content: bytes) -> tuple[int, bytes, dict]:
+        """The answer of the other server to the very same request."""
+        assert self.web.upstream is not None
+        parts = urlsplit(self.web.upstream)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+        try:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for key, value in self.headers.items():
+                if key.lower() not in ("expect", "connection"):
+                    connection.putheader(key, value)
+            connection.endheaders(content)
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        kept = {k: v for k, v in answer.getheaders() if k.lower() not in ("connection", "transfer-encoding", "date")}
+        return answer.status, data, kept
+
     def _send(self, status: int, data: bytes, headers: dict, body: bool, cut: bool = False) -> None:
         self.web.requests.append((self.command, self.path, status, len(data) if body else 0))
         self.send_response(status)
-        for key, value in headers.items():
+        for key, value in ({"Content-Length": str(len(data))} | headers).items():
             self.send_header(key, value)
-        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         if body:
             self.wfile.write(data[: len(data) // 2] if cut else data)

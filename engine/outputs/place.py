@@ -14,7 +14,7 @@ from upath import UPath
 
 from engine.errors import InputError
 from engine.remote.files import fsspec_options, is_remote
-from engine.remote.patience import reason, unsigned
+from engine.remote.patience import reason, status_of, unsigned
 
 if TYPE_CHECKING:
     from zarr.storage import FsspecStore
@@ -73,15 +73,33 @@ def require_access(place: OutPath) -> None:
     except Exception as error:
         if not is_of_store(error):
             raise
+        said = reason(_of_client(error) or error)
         raise InputError(
-            f"{place}: cannot be reached ({reason(error)}); credentials and endpoint are taken from the environment "
+            f"{place}: cannot be reached ({said}); credentials and endpoint are taken from the environment "
             "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
         ) from None
 
 
 def is_of_store(error: BaseException) -> bool:
     """Whether it is a disk, an object store or the way to it that failed, and no fault of this program."""
-    return isinstance(error, OSError) or type(error).__module__.startswith(("aiobotocore", "aiohttp", "botocore"))
+    return isinstance(error, OSError) or _of_client(error) is not None
+
+
+def said_by_store(error: BaseException) -> str:
+    """What an object store, or the way to it, gave as its reason, and for which request; empty for any other fault.
+
+    s3fs makes an error of a file system of it, whose text some stores leave empty.
+    """
+    found = _of_client(error)
+    return f"the object store failed: {reason(found)}" if found else ""
+
+
+def _of_client(error: BaseException) -> BaseException | None:
+    """The error of the client of the store: itself, or the one behind it."""
+    for found in (error, error.__cause__):
+        if type(found).__module__.startswith(("aiobotocore", "aiohttp", "botocore")):
+            return found
+    return None
 
 
 def zarr_store(path: OutPath) -> "Path | FsspecStore":
@@ -104,7 +122,12 @@ def read_file(file: OutPath) -> bytes:
 def read_tail(file: OutPath, size: int) -> bytes:
     """The last bytes of a file that grows."""
     if isinstance(file, UPath):
-        return bytes(file.fs.cat_file(file.path, start=-size))
+        try:
+            return bytes(file.fs.cat_file(file.path, start=-size))
+        except OSError as error:
+            if error.__cause__ and status_of(error.__cause__) == 416:  # an object without any
+                return b""
+            raise
     with file.open("rb") as content:
         content.seek(max(0, content.seek(0, os.SEEK_END) - size))
         return content.read()
@@ -147,8 +170,10 @@ def files_in(folder: OutPath) -> list[OutPath]:
     """All files of a folder and the folders in it, in the order of their names, folder by folder."""
     if isinstance(folder, Path):
         return sorted(file for file in folder.rglob("*") if file.is_file())
-    keys: list[str] = [key for key in folder.fs.find(folder.path) if not key.endswith("/")]
-    return [folder / key.removeprefix(f"{folder.path}/") for key in sorted(keys, key=lambda key: key.split("/"))]
+    # Some stores list a folder that has become empty, and some users make objects that stand for one.
+    under = f"{folder.path}/"
+    keys: list[str] = [key for key in folder.fs.find(under) if key.startswith(under) and not key.endswith("/")]
+    return [folder / key.removeprefix(under) for key in sorted(keys, key=lambda key: key.split("/"))]
 
 
 def _read(file: OutPath) -> bytes | None:

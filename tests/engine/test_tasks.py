@@ -192,7 +192,9 @@ def cut_off(item: int, folder: Path, times: int) -> int:
 
 def test_a_store_that_is_away_is_tried_again_and_told(client, tmp_path):
     assert dict(run_each(client, cut_off, [7], tmp_path, 2, total=1, waits=(0.01, 0.01))) == {7: 7}
-    with pytest.raises(RunError, match=r'^Could not connect to the endpoint URL: "http://store"$'):
+    with pytest.raises(
+        RunError, match=r'^the object store failed: Could not connect to the endpoint URL: "http://store"$'
+    ):
         list(run_each(client, cut_off, [7], tmp_path, 9, total=1))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 from distributed import LocalCluster
 from faults import BLOCKS, COGS, COMMAND, REPEATS, REPLICATES, FaultyRun, assert_found_and_mended, assert_same_results
-from object_store import contents, prefix, using, without_credentials
+from object_store import be_impatient, contents, faulty, prefix, secrets_in, using, without_credentials
 from small_run import SmallRun
 
+from engine.ledger import Ledger
 from engine.lock import locked
 from engine.outputs.objects import upload
 from engine.outputs.place import OutPath
@@ -39,7 +41,7 @@ def test_results_are_those_of_a_folder(remote: OutPath, finished: Path, pristine
     assert ours.keys() == theirs.keys() and len(ours) > 150
     assert {name for name in ours if ours[name] != theirs[name]} <= OF_THIS_RUN
     assert_same_results(remote, finished)
-    assert not [name for name, content in ours.items() if b"SECRET" in content]
+    assert not [name for name, content in ours.items() if secrets_in(content)]
     text = ours["run.yaml"].decode()
     assert f"dir: {remote}" in text and f"table: {pristine / 'data' / 'profiles.csv'}" in text
     events = [json.loads(line)["event"] for line in ours["events.jsonl"].decode().splitlines()]
@@ -95,6 +97,59 @@ def test_a_damaged_block_is_found_and_mended(
     (out / "cube.zarr" / "tn" / "c" / "0" / "0").unlink()
     arguments = [pristine / "run.yaml", "--out", out, *on_scheduler]
     assert_found_and_mended(out, finished, chunk, gelisol, arguments)
+
+
+def test_a_store_that_fails_while_it_maps(
+    remote: OutPath,
+    object_store,
+    finished: Path,
+    pristine: Path,
+    tmp_path: Path,
+    gelisol,
+    on_scheduler: list[str],
+    monkeypatch,
+):
+    """The run ends with the store's word, and goes on from what it had done."""
+    out, local = prefix("outage"), tmp_path / "copy"
+    upload_to_folder(remote, local)
+    Ledger(local).begin("map")
+    for gone in ("maps.zarr", "cog", ".records/maps.zarr", ".records/cog"):
+        shutil.rmtree(local / gone)
+    upload(local, out, "run.yaml")
+    monkeypatch.setattr("engine.resume.WAITS", (0.01,))
+    arguments = ["run", pristine / "run.yaml", "--out", out, "--until", "map", *on_scheduler]
+    with faulty(object_store) as way:
+        be_impatient(monkeypatch)
+        way.fail("/mean/c/1/1/0", *[503] * 1000)
+        failed = gelisol(*arguments)
+        said = "the object store failed: An error occurred (SlowDown) when calling the PutObject operation"
+        assert failed.exit_code == 3 and failed.stderr.count("Traceback") == 0
+        assert f"The run failed: {said}" in failed.stderr
+        assert f"warning: {said}" in failed.stderr and "trying again in 0.01 s" in failed.stderr
+        status = json.loads(gelisol("status", out, "--json").stdout)
+        assert status["state"] == "failed" and said in status["text"]
+    monkeypatch.undo()
+    with using(object_store):
+        result = gelisol(*arguments)
+        assert result.exit_code == 0 and "map: 3 of 4 blocks were done before" in result.stderr
+        assert "cube: done before, kept" in result.stderr
+        assert_same_results(out, finished)
+
+
+@pytest.mark.parametrize("kind", ["HEAD ", "GET ", "ledger.json", "run.lock"])
+def test_commands_that_read_say_that_the_store_fails(
+    remote: OutPath, object_store, pristine: Path, gelisol, monkeypatch, kind: str
+):
+    with faulty(object_store) as way:
+        be_impatient(monkeypatch)
+        way.fail(kind, *[503] * 1000)
+        commands = [["status", remote], ["check", pristine / "run.yaml", "--out", remote, "--deep"]]
+        if kind != "ledger.json":  # which the report comes to last
+            commands.append(["report", remote])
+        for command in commands:
+            result = gelisol(*command)
+            assert result.exit_code in (1, 3) and "Traceback" not in result.stderr, command
+            assert "An error occurred (" in result.stderr and "delete it" not in result.stderr, command
 
 
 @pytest.mark.slow

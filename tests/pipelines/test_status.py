@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from engine.lock import LOCK, Owner
+from engine.ledger import Entry, Ledger
+from engine.lock import LOCK, Owner, locked
+from engine.outputs.store import staged
 from pipelines.progress import EVENTS, Display
 from pipelines.status import read_status
 
@@ -64,6 +68,65 @@ def test_a_run_that_failed_says_why(out: Path, gelisol):
     assert "no space is left" in gelisol("status", out).stdout
     found = json.loads(gelisol("status", out, "--json").stdout)
     assert (found["state"], found["stages"]["map"], found["text"]) == ("failed", "failed", "no space is left")
+
+
+def test_a_run_that_has_said_nothing_yet(out: Path, gelisol, tmp_path: Path):
+    """It has no part in how the one before has ended; and a folder in which it is the first is a results folder."""
+    add(out, *BUSY, {"event": "run_failed", "error": "RunError", "text": "no space is left"})
+    for folder in (out, tmp_path / "new"):
+        with locked(folder):
+            status = read_status(folder)
+            assert (status.state, status.step, status.text) == ("running", {}, "")
+            assert "no space is left" not in gelisol("status", folder).stdout
+
+
+def test_a_run_that_begins_while_it_is_looked_at(out: Path, monkeypatch):
+    """Its events, beside the lock that was not there yet, would be those of a run that was interrupted."""
+    with ExitStack() as run:
+
+        def begin(folder: Path) -> Ledger:
+            if not (folder / LOCK).exists():
+                run.enter_context(locked(folder))
+                add(folder, *BUSY)
+            return Ledger(folder)
+
+        monkeypatch.setattr("pipelines.status.Ledger", begin)
+        assert read_status(out).state == "running"
+
+
+@pytest.mark.parametrize("where", ["folder", "store"])
+def test_readers_beside_a_run(where: str, bucket, tmp_path: Path, monkeypatch):
+    """Whatever is written at that moment, they see a run that works or one that is done, and whole files."""
+    monkeypatch.setattr("engine.outputs.journal.EVERY_S", 0.02)
+    place = tmp_path / "out" if where == "folder" else bucket
+
+    def write() -> None:
+        for _ in range(8):
+            display = Display(style="lines")
+            with locked(place), display.recorded(place):
+                display.event("run_started", stages=[], todo=["map"])
+                ledger = Ledger(place)
+                ledger.begin("map")
+                display.event("stage_started", stage="map")
+                with staged(place / "a.zarr") as stage:
+                    stage.mkdir()
+                    for name in ("zarr.json", "c"):
+                        (stage / name).write_bytes(b"1")
+                ledger.finish("map", Entry(key="k"))
+                display.event("stage_done", stage="map")
+                display.event("run_done")
+
+    write()
+    states = set()
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(write)
+        while not writer.done():
+            status = read_status(place)
+            states.add(status.state)
+            assert status.stages["map"] in ("done", "to do", "running")
+        writer.result()
+    states.add(read_status(place).state)
+    assert states <= {"running", "done"} and "done" in states
 
 
 def test_a_line_that_was_being_written(out: Path):
