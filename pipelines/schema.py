@@ -53,6 +53,8 @@ class Mask(Section):
     def _some_condition(self) -> Self:
         if self.min is None and self.max is None and self.classes is None:
             raise ValueError("give `min`, `max` or `classes`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` {self.min:g} is above `max` {self.max:g}, so that no cell would be mapped")
         return self
 
 

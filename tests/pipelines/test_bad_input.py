@@ -115,6 +115,11 @@ def test_mask_by_an_unknown_covariate(run, rejected):
     assert "`domain.mask.covariate`: 'temperature' is not among the covariates" in only(rejected())
 
 
+def test_mask_that_no_value_passes(run, rejected):
+    run.edit_text("  resolution:", "  mask: {covariate: mat, min: 5, max: -5}\n  resolution:")
+    assert only(rejected()).endswith("`domain.mask`: `min` 5 is above `max` -5, so that no cell would be mapped")
+
+
 def test_selection_of_an_unknown_covariate(run, rejected):
     run.set("selection", {"screen": True, "keep": ["tn"], "drop": ["tm"]})
     assert "`selection.drop`: 'tm' is not among the covariates; valid here: mat, ai, tn, vegetation" in only(rejected())
@@ -355,6 +360,19 @@ def test_nobody_at_the_cluster_address(run, rejected):
     problem = only(rejected())
     assert problem.startswith("cluster.address: nobody answers at tcp://127.0.0.1:9")
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("below", ["", "/deeper/out"])
+def test_results_where_a_file_is(run, gelisol, below):
+    file = run.directory / "taken"
+    file.write_text("not to be lost")
+    for verb in ("run", "check"):
+        result = gelisol(verb, run.path, "--out", f"{file}{below}")
+        assert result.exit_code == 1, result.output
+        assert only(result.stderr) == (
+            f"{file}{below}: {file} is a file, where a folder is needed; give another `output.dir`"
+        )
+    assert file.read_text() == "not to be lost"
 
 
 def test_malformed_setting(rejected):
