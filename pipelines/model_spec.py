@@ -99,6 +99,13 @@ class Validation(Section):
     )
     coverage: int = Field(1, ge=0, description="repeats in which the coverage of prediction intervals is measured")
 
+    @field_validator("schemes")
+    @classmethod
+    def _once(cls, schemes: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({scheme for scheme in schemes if schemes.count(scheme) > 1}):
+            raise ValueError(f"{', '.join(twice)} is listed twice")
+        return schemes
+
 
 class Model(Section):
     """What is trained and mapped."""

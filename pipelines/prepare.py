@@ -26,6 +26,7 @@ from engine.sources.remote import exists, on_disk, place_of
 from engine.sources.vector import read_polygons
 from engine.trial import try_family
 from pipelines.config import Domain, Draft, Model, RunFile, read
+from pipelines.progress import EVENTS
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.profiles import Profiles, read_profiles
 from pipelines.soil_carbon.tabulated import depth_label
@@ -158,8 +159,22 @@ def survey(
         directory = directory or out_path(run.output.dir, base)
     found = Survey(run, base, directory)
     found.problems.found += reading.problems
+    with found.problems.collect():
+        _require_other_place(path, directory)
     _open(found, refresh, inspect)
     return found
+
+
+def _require_other_place(run_file: Path, directory: OutPath | None) -> None:
+    """Results hold the resolved run file, which must not replace the one that a person wrote."""
+    if not isinstance(directory, Path) or run_file.resolve() != (directory / "run.yaml").resolve():
+        return
+    # Where a run has worked, it is the resolved one already.
+    if not (directory / EVENTS).exists():
+        raise InputError(
+            f"output.dir: {directory} holds this run file, which the results' own run.yaml would replace; give another "
+            "folder, e.g. `out`"
+        )
 
 
 @dataclass

@@ -197,6 +197,12 @@ def _depth(interval: tuple[float, float]) -> tuple[float, float]:
 Depth = Annotated[tuple[float, float], AfterValidator(_depth)]
 
 
+def _each_once(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
+    if len(set(depths)) < len(depths):
+        raise ValueError(f"an interval is listed twice in {[list(d) for d in depths]}")
+    return depths
+
+
 class RunFile(Section):
     """A whole run. Paths are relative to the folder of the run file (`base`)."""
 
@@ -209,7 +215,9 @@ class RunFile(Section):
     domain: Domain
     covariates: dict[str, SourceSpec] = Field(min_length=1, description="name → where it comes from; all are needed")
     observations: Observations
-    depths: tuple[Depth, ...] = Field(min_length=1, description="cm; the first is modelled, the others regressed on it")
+    depths: Annotated[tuple[Depth, ...], AfterValidator(_each_once)] = Field(
+        min_length=1, description="cm; the first is modelled, the others regressed on it"
+    )
     selection: Selection = Selection()
     model: Model = Model()
     zones: str | SourceSpec | None = Field(None, description="a categorical covariate, or a source with classes")
@@ -231,13 +239,6 @@ class RunFile(Section):
                     f"{name!r} cannot name a covariate: use letters, digits and _; x, y, domain, zone are taken"
                 )
         return with_units(covariates)
-
-    @field_validator("depths")
-    @classmethod
-    def _once(cls, depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
-        if len(set(depths)) < len(depths):
-            raise ValueError(f"an interval is listed twice in {[list(d) for d in depths]}")
-        return depths
 
     @field_validator("zones")
     @classmethod
@@ -294,7 +295,8 @@ class Draft:
         def part(name: str) -> Any:
             field = RunFile.model_fields[name]
             if name in entries:
-                return _sound(field.annotation, entries[name])
+                kind: Any = field.annotation
+                return _sound(Annotated[kind, *field.metadata] if field.metadata else kind, entries[name])
             return None if field.is_required() else field.default
 
         return cls(

@@ -85,6 +85,14 @@ def test_no_mapping_and_no_file(run, gelisol):
     result = gelisol("check", run.path)
     assert result.exit_code == 1
     assert "expected keys such as `name:`" in result.stderr
+    for text, says in (
+        ("", "found an empty file"),
+        ("name: x\x00", "not valid YAML: unacceptable character #x0000"),
+    ):
+        run.path.write_text(text)
+        result = gelisol("check", run.path)
+        assert result.exit_code == 1
+        assert says in only(result.stderr)
     missing = gelisol("run", run.directory / "nowhere.yaml")
     assert missing.exit_code == 1
     assert "nowhere.yaml: no such run file" in missing.stderr
@@ -360,6 +368,25 @@ def test_nobody_at_the_cluster_address(run, rejected):
     problem = only(rejected())
     assert problem.startswith("cluster.address: nobody answers at tcp://127.0.0.1:9")
     assert time.monotonic() - started < 5
+
+
+def test_what_is_listed_twice(run, rejected):
+    """Parts that are unsound are not looked at any further."""
+    problem = only(rejected("--set", "depths=[[0, 10], [0, 10]]"))
+    assert problem.endswith("`depths`: an interval is listed twice in [[0.0, 10.0], [0.0, 10.0]]")
+    problem = only(rejected("--set", "model.validation.schemes=[random, block, random]"))
+    assert problem.endswith("`model.validation.schemes`: random is listed twice")
+
+
+def test_results_beside_the_run_file(run, gelisol):
+    """The resolved run file of the results would replace the one that a person wrote; in results it is the same."""
+    written = run.path.read_text()
+    for out in (".", ""):
+        for verb in ("run", "check"):
+            result = gelisol(verb, run.path, "--set", f"output.dir='{out}'")
+            assert result.exit_code == 1, result.output
+            assert "which the results' own run.yaml would replace" in only(result.stderr)
+    assert run.path.read_text() == written
 
 
 @pytest.mark.parametrize("below", ["", "/deeper/out"])
