@@ -26,6 +26,12 @@ class Selection(Section):
     keep: tuple[str, ...] = Field((), description="covariates that stay whatever the screening says")
     drop: tuple[str, ...] = Field((), description="covariates that go whatever the screening says")
 
+    @model_validator(mode="after")
+    def _one_decision(self) -> Self:
+        if both := sorted(set(self.keep) & set(self.drop)):
+            raise ValueError(f"`keep` and `drop` both list {', '.join(both)}; a covariate stays or goes")
+        return self
+
 
 class FamilySpec(Section):
     """A model family: one of the registry, or a scikit-learn regressor by its dotted name."""

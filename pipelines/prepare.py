@@ -15,6 +15,7 @@ from odc.geo import Geometry
 from odc.geo.geom import box
 from pyproj import Transformer
 
+from engine.cluster import cluster_class
 from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
@@ -234,7 +235,14 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
     for name, spec in _specs(run).items():
         before = len(problems.found)
         source = problems.attempt(open_source, name, spec, data, context)
-        problems.found[before:] = [_with_recipe(text, name, spec, base) for text in problems.found[before:]]
+        problems.found[before:] = [
+            _with_recipe(text, name, spec, base)
+            for text in problems.found[before:]
+            # What the run file itself tells of a formula has been said, with its line.
+            if not any(told.replace("`", "").endswith(text.replace("`", "")) for told in problems.found[:before])
+        ]
+        if name == ZONES:
+            problems.found[before:] = [text.replace(f"covariates.{ZONES}", "zones") for text in problems.found[before:]]
         if source is not None:
             found.sources[name] = source
     if run.observations and run.depths:
@@ -248,6 +256,8 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
         problems.found += _untrainable(run.model, found.profiles)
     if run.cluster and run.cluster.address:
         problems.attempt(_require_scheduler, run.cluster.address)
+    if run.cluster and "." in run.cluster.kind:
+        problems.attempt(cluster_class, run.cluster.kind)
     if found.grid is not None:
         sites = found.profiles.wide() if found.profiles else None
         found.coverage = {name: _coverage(s.summary(), found.grid, sites) for name, s in found.sources.items()}

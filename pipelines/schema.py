@@ -4,6 +4,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
+from dask.utils import parse_bytes
 from pydantic import (
     AfterValidator,
     Field,
@@ -148,6 +149,16 @@ class Cluster(Section):
     )
     options: dict[str, Any] = Field({}, description="arguments of the cluster class")
     timeout: float = Field(120.0, gt=0, description="how long the first worker may take to start, s")
+
+    @field_validator("memory")
+    @classmethod
+    def _in_bytes(cls, memory: str | None) -> str | None:
+        try:
+            if memory is not None:
+                parse_bytes(memory)
+        except ValueError:
+            raise ValueError(f"{memory!r} is no amount of memory; expected e.g. 2GB or 1500MiB") from None
+        return memory
 
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
@@ -356,6 +367,8 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
             check(("selection", "keep"), name)
         for name in run.selection.drop:
             check(("selection", "drop"), name)
+        if not set(names) - set(run.selection.drop):
+            wrong.append((("selection", "drop"), "no covariate is left; a model needs one"))
     return wrong
 
 

@@ -378,6 +378,25 @@ def test_what_is_listed_twice(run, rejected):
     assert problem.endswith("`model.validation.schemes`: random is listed twice")
 
 
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("selection.drop=[mat, ai, tn, vegetation]", "`selection.drop`: no covariate is left; a model needs one"),
+        ("selection={keep: [mat, ai], drop: [ai]}", "`keep` and `drop` both list ai; a covariate stays or goes"),
+        ("covariates.ai.scale=0", "0 makes every value the same; leave it out to take the file's own"),
+        ("covariates.sum={expression: mat + rain}", "'rain' is neither in `of` nor among the covariates"),
+        ("zones={href: nowhere.gpkg, attribute: code, classes: {a: [1]}}", "data/nowhere.gpkg"),
+        ("cluster={kind: local, memory: lots}", "'lots' is no amount of memory; expected e.g. 2GB or 1500MiB"),
+        ("cluster={kind: os.system}", "'os.system' is not a Dask cluster class, but <built-in function system>"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_or_name_nothing(run, rejected, setting, says):
+    """Each is told once, by the key that the user wrote."""
+    problem = only(rejected("--set", setting))
+    assert problem.endswith(says)
+    assert not problem.startswith("covariates.zone")
+
+
 def test_results_beside_the_run_file(run, gelisol):
     """The resolved run file of the results would replace the one that a person wrote; in results it is the same."""
     written = run.path.read_text()
