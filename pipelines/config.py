@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from engine.errors import InputError
 from engine.outputs.place import OutPath
@@ -116,8 +116,11 @@ def _document(path: OutPath) -> dict[str, Any]:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise InputError(f"{path}, line {line}: not valid YAML: {error.problem}.") from None
+    except YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}.") from None
     if not isinstance(document, dict):
-        raise InputError(f"{path}: expected keys such as `name:` and `domain:`, found {type(document).__name__}.")
+        what = "an empty file" if document is None else "a list" if isinstance(document, list) else "a single value"
+        raise InputError(f"{path}: expected keys such as `name:` and `domain:`, found {what}.")
     return document
 
 

@@ -26,6 +26,12 @@ class Selection(Section):
     keep: tuple[str, ...] = Field((), description="covariates that stay whatever the screening says")
     drop: tuple[str, ...] = Field((), description="covariates that go whatever the screening says")
 
+    @model_validator(mode="after")
+    def _one_decision(self) -> Self:
+        if both := sorted(set(self.keep) & set(self.drop)):
+            raise ValueError(f"`keep` and `drop` both list {', '.join(both)}; a covariate stays or goes")
+        return self
+
 
 class FamilySpec(Section):
     """A model family: one of the registry, or a scikit-learn regressor by its dotted name."""
@@ -98,6 +104,13 @@ class Validation(Section):
         "once", description="search hyperparameters once on all sites, as the study did, or inside every training fold"
     )
     coverage: int = Field(1, ge=0, description="repeats in which the coverage of prediction intervals is measured")
+
+    @field_validator("schemes")
+    @classmethod
+    def _once(cls, schemes: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({scheme for scheme in schemes if schemes.count(scheme) > 1}):
+            raise ValueError(f"{', '.join(twice)} is listed twice")
+        return schemes
 
 
 class Model(Section):

@@ -75,8 +75,9 @@ def doubt(name: str, spec: SourceSpec, values: np.ndarray) -> str | None:
     low, middle, high = np.percentile(known, [0, 50, 100])
     mended = next((words for words, scale, offset in _REPAIRS if _mends(known, expected, scale, offset)), None)
     hint = f" They look like {mended} (or change what is there)." if mended else ""
+    units = "" if spec.units == "1" else f" {spec.units}"
     return (
-        f"covariates.{name}: values from {low:.6g} to {high:.6g} (median {middle:.6g}) {spec.units} are not what is "
+        f"covariates.{name}: values from {low:.6g} to {high:.6g} (median {middle:.6g}){units} are not what is "
         f"expected of {expected.what}: {expected.low:g} to {expected.high:g}.{hint} If they are right, say so: "
         "`expected: [lowest, highest]`"
     )

@@ -15,6 +15,7 @@ from odc.geo import Geometry
 from odc.geo.geom import box
 from pyproj import Transformer
 
+from engine.cluster import cluster_class
 from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
@@ -28,6 +29,7 @@ from engine.sources.spec import SourceSpec
 from engine.sources.vector import read_polygons
 from engine.trial import try_family
 from pipelines.config import Domain, Draft, Model, RunFile, read
+from pipelines.progress import EVENTS
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.profiles import Profiles, read_profiles
 from pipelines.soil_carbon.tabulated import depth_label
@@ -160,8 +162,22 @@ def survey(
         directory = directory or out_path(run.output.dir, base)
     found = Survey(run, base, directory)
     found.problems.found += reading.problems
+    with found.problems.collect():
+        _require_other_place(path, directory)
     _open(found, refresh, inspect)
     return found
+
+
+def _require_other_place(run_file: Path, directory: OutPath | None) -> None:
+    """Results hold the resolved run file, which must not replace the one that a person wrote."""
+    if not isinstance(directory, Path) or run_file.resolve() != (directory / "run.yaml").resolve():
+        return
+    # Where a run has worked, it is the resolved one already.
+    if not (directory / EVENTS).exists():
+        raise InputError(
+            f"output.dir: {directory} holds this run file, which the results' own run.yaml would replace; give another "
+            "folder, e.g. `out`"
+        )
 
 
 @dataclass
@@ -221,7 +237,14 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
     for name, spec in _specs(run).items():
         before = len(problems.found)
         source = problems.attempt(open_source, name, spec, data, context)
-        problems.found[before:] = [_with_recipe(text, name, spec, base) for text in problems.found[before:]]
+        problems.found[before:] = [
+            _with_recipe(text, name, spec, base)
+            for text in problems.found[before:]
+            # What the run file itself tells of a formula has been said, with its line.
+            if not any(told.replace("`", "").endswith(text.replace("`", "")) for told in problems.found[:before])
+        ]
+        if name == ZONES:
+            problems.found[before:] = [text.replace(f"covariates.{ZONES}", "zones") for text in problems.found[before:]]
         if source is not None:
             found.sources[name] = source
     if run.observations and run.depths:
@@ -235,6 +258,8 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
         problems.found += _untrainable(run.model, found.profiles)
     if run.cluster and run.cluster.address:
         problems.attempt(_require_scheduler, run.cluster.address)
+    if run.cluster and "." in run.cluster.kind:
+        problems.attempt(cluster_class, run.cluster.kind)
     if found.grid is not None:
         sites = found.profiles.wide() if found.profiles else None
         found.coverage = {name: _coverage(s.summary(), found.grid, sites) for name, s in found.sources.items()}

@@ -4,6 +4,7 @@ import difflib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
+from dask.utils import parse_bytes
 from pydantic import (
     AfterValidator,
     Field,
@@ -53,6 +54,8 @@ class Mask(Section):
     def _some_condition(self) -> Self:
         if self.min is None and self.max is None and self.classes is None:
             raise ValueError("give `min`, `max` or `classes`")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"`min` {self.min:g} is above `max` {self.max:g}, so that no cell would be mapped")
         return self
 
 
@@ -147,6 +150,16 @@ class Cluster(Section):
     options: dict[str, Any] = Field({}, description="arguments of the cluster class")
     timeout: float = Field(120.0, gt=0, description="how long the first worker may take to start, s")
 
+    @field_validator("memory")
+    @classmethod
+    def _in_bytes(cls, memory: str | None) -> str | None:
+        try:
+            if memory is not None:
+                parse_bytes(memory)
+        except ValueError:
+            raise ValueError(f"{memory!r} is no amount of memory; expected e.g. 2GB or 1500MiB") from None
+        return memory
+
     @model_validator(mode="after")
     def _fits_kind(self) -> Self:
         if self.kind == "address" and not self.address:
@@ -195,6 +208,12 @@ def _depth(interval: tuple[float, float]) -> tuple[float, float]:
 Depth = Annotated[tuple[float, float], AfterValidator(_depth)]
 
 
+def _each_once(depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
+    if len(set(depths)) < len(depths):
+        raise ValueError(f"an interval is listed twice in {[list(d) for d in depths]}")
+    return depths
+
+
 class RunFile(Section):
     """A whole run. Paths are relative to the folder of the run file (`base`)."""
 
@@ -207,7 +226,9 @@ class RunFile(Section):
     domain: Domain
     covariates: dict[str, SourceSpec] = Field(min_length=1, description="name → where it comes from; all are needed")
     observations: Observations
-    depths: tuple[Depth, ...] = Field(min_length=1, description="cm; the first is modelled, the others regressed on it")
+    depths: Annotated[tuple[Depth, ...], AfterValidator(_each_once)] = Field(
+        min_length=1, description="cm; the first is modelled, the others regressed on it"
+    )
     selection: Selection = Selection()
     model: Model = Model()
     zones: str | SourceSpec | None = Field(None, description="a categorical covariate, or a source with classes")
@@ -229,13 +250,6 @@ class RunFile(Section):
                     f"{name!r} cannot name a covariate: use letters, digits and _; x, y, domain, zone are taken"
                 )
         return with_units(covariates)
-
-    @field_validator("depths")
-    @classmethod
-    def _once(cls, depths: tuple[Depth, ...]) -> tuple[Depth, ...]:
-        if len(set(depths)) < len(depths):
-            raise ValueError(f"an interval is listed twice in {[list(d) for d in depths]}")
-        return depths
 
     @field_validator("zones")
     @classmethod
@@ -292,7 +306,8 @@ class Draft:
         def part(name: str) -> Any:
             field = RunFile.model_fields[name]
             if name in entries:
-                return _sound(field.annotation, entries[name])
+                kind: Any = field.annotation
+                return _sound(Annotated[kind, *field.metadata] if field.metadata else kind, entries[name])
             return None if field.is_required() else field.default
 
         return cls(
@@ -352,6 +367,8 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
             check(("selection", "keep"), name)
         for name in run.selection.drop:
             check(("selection", "drop"), name)
+        if not set(names) - set(run.selection.drop):
+            wrong.append((("selection", "drop"), "no covariate is left; a model needs one"))
     return wrong
 
 

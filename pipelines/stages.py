@@ -145,6 +145,9 @@ def _map(context: Context) -> dict[str, Any]:
             table.to_csv(stage, index=False)
     with context.display.stage("zones", "tests"):
         notes = write_zone_tables(prepared, ensemble, everywhere)
+    for note in notes:
+        if note.startswith("warning:"):
+            context.display.say(f"map: {note}")
     with context.display.stage("cog", "files") as progress:
         write_cogs(context.cluster, config, prepared.directory, Records.of(context.path("cog"), context.key), progress)
     # More than have every covariate, where the screening left some out.

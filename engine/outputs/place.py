@@ -56,14 +56,17 @@ def problem_of(text: str) -> str:
 
 
 def require_access(place: OutPath) -> None:
-    """Fail now, rather than after the first hours of work, if an object store cannot be reached.
+    """Fail now, rather than after the first hours of work, if results cannot lie there.
 
     Raises
     ------
     InputError
-        If the bucket is not there, or may not be listed.
+        If the folder, or one above it, is a file; if the bucket is not there, or may not be listed.
     """
     if isinstance(place, Path):
+        found = next(path for path in (place, *place.parents) if path.exists())
+        if not found.is_dir():
+            raise InputError(f"{place}: {found} is a file, where a folder is needed; give another `output.dir`")
         return
     bucket = place.drive
     try:

@@ -89,6 +89,10 @@ def create(
             dimension_names=[*layer.leading, "y", "x"],
             attributes={**layer.attrs, **fill_attrs, "grid_mapping": "spatial_ref"},
         )
+    # For readers by http, which lists no folders; without it xarray warns those of a folder, too.
+    with _string_coordinates():
+        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+        zarr.consolidate_metadata(path, zarr_format=3)
 
 
 def open_dataset(path: OutPath | str) -> "xr.Dataset":

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,6 +24,13 @@ _SECRETS = {
 }  # fmt: skip
 """Parts of a query that unlock a file for a while."""
 T = TypeVar("T")
+
+
+_NO_NAME = re.compile(
+    r"Name or service not known|nodename nor servname|name resolution|NameResolutionError|getaddrinfo failed"
+    r"|No address associated with hostname|Could not resolve host"
+)
+"""How systems and libraries say that a name has no address."""
 
 
 class RemoteError(OSError):
@@ -56,7 +64,10 @@ def reason(error: BaseException) -> str:
         if not any(text in other for other in texts):
             texts.append(text)
         cause = cause.__cause__
-    return _scrubbed("; ".join(texts))
+    text = "; ".join(texts)
+    if _NO_NAME.search(text):
+        return "no address is found for its name (is it spelt right, is this machine online?)"
+    return _scrubbed(text)
 
 
 def _scrubbed(text: str) -> str:

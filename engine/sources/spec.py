@@ -222,6 +222,13 @@ class SourceSpec(BaseModel):
                 raise ValueError(f"layers overlap: one ends at {bottom:g} cm, the next starts at {top:g} cm")
         return layers
 
+    @field_validator("scale")
+    @classmethod
+    def _keeps_the_values(cls, scale: float | None) -> float | None:
+        if scale == 0:
+            raise ValueError("0 makes every value the same; leave it out to take the file's own")
+        return scale
+
     @field_validator("expression")
     @classmethod
     def _parses(cls, expression: str | None) -> str | None:

@@ -1,8 +1,22 @@
 """Numbers and labels as people write them."""
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
+
+NAMES = {"rf": "RF", "svm": "SVM", "brt": "BRT", "xgboost": "XGBoost", "knndm": "kNNDM"}
+"""Families and fold schemes as papers write them, where the run file's key is another."""
+
+
+def named(key: str) -> str:
+    """A family or a fold scheme as papers write it."""
+    return NAMES.get(key, key)
+
+
+def typeset(note: str) -> str:
+    """A note of the log with the dashes and minus signs of print, e.g. `0–10 cm`."""
+    return re.sub(r"(?<=\()-(?=\d)", "−", re.sub(r"(?<=\d)-(?=[\d.]+ cm)", "–", note))
 
 
 def depth_text(label: str) -> str:

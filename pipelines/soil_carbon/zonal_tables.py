@@ -8,6 +8,7 @@ from engine.ensemble import Ensemble
 from engine.outputs.store import staged
 from engine.seeds import Use, streams
 from pipelines.prepare import Prepared
+from pipelines.soil_carbon.impossible import impossible_densities
 from pipelines.soil_carbon.stock_uncertainty import (
     out_of_bag_residuals,
     residual_stock_sd,
@@ -29,7 +30,7 @@ def write_zone_tables(prepared: Prepared, ensemble: Ensemble, totals: MapTotals)
         np.random.default_rng(cell_stream),
     )  # fmt: skip
     tests = zone_differences(cells, zones, labels, np.random.default_rng(test_stream))
-    notes, residual = list(tests.notes), None
+    notes, residual = [*impossible_densities(cells, config.depths, labels), *tests.notes], None
     if config.model.residual_error:
         rng = np.random.default_rng(residual_stream)
         lon, lat = TrainingTable.places(directory)

@@ -85,6 +85,14 @@ def test_no_mapping_and_no_file(run, gelisol):
     result = gelisol("check", run.path)
     assert result.exit_code == 1
     assert "expected keys such as `name:`" in result.stderr
+    for text, says in (
+        ("", "found an empty file"),
+        ("name: x\x00", "not valid YAML: unacceptable character #x0000"),
+    ):
+        run.path.write_text(text)
+        result = gelisol("check", run.path)
+        assert result.exit_code == 1
+        assert says in only(result.stderr)
     missing = gelisol("run", run.directory / "nowhere.yaml")
     assert missing.exit_code == 1
     assert "nowhere.yaml: no such run file" in missing.stderr
@@ -113,6 +121,11 @@ def test_misspelt_key_in_a_source_of_zones(run, rejected):
 def test_mask_by_an_unknown_covariate(run, rejected):
     run.set("domain.mask", {"covariate": "temperature", "max": 0})
     assert "`domain.mask.covariate`: 'temperature' is not among the covariates" in only(rejected())
+
+
+def test_mask_that_no_value_passes(run, rejected):
+    run.edit_text("  resolution:", "  mask: {covariate: mat, min: 5, max: -5}\n  resolution:")
+    assert only(rejected()).endswith("`domain.mask`: `min` 5 is above `max` -5, so that no cell would be mapped")
 
 
 def test_selection_of_an_unknown_covariate(run, rejected):
@@ -355,6 +368,57 @@ def test_nobody_at_the_cluster_address(run, rejected):
     problem = only(rejected())
     assert problem.startswith("cluster.address: nobody answers at tcp://127.0.0.1:9")
     assert time.monotonic() - started < 30  # and not after the 60 s that a cluster gets to start
+
+
+def test_what_is_listed_twice(run, rejected):
+    """Parts that are unsound are not looked at any further."""
+    problem = only(rejected("--set", "depths=[[0, 10], [0, 10]]"))
+    assert problem.endswith("`depths`: an interval is listed twice in [[0.0, 10.0], [0.0, 10.0]]")
+    problem = only(rejected("--set", "model.validation.schemes=[random, block, random]"))
+    assert problem.endswith("`model.validation.schemes`: random is listed twice")
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("selection.drop=[mat, ai, tn, vegetation]", "`selection.drop`: no covariate is left; a model needs one"),
+        ("selection={keep: [mat, ai], drop: [ai]}", "`keep` and `drop` both list ai; a covariate stays or goes"),
+        ("covariates.ai.scale=0", "0 makes every value the same; leave it out to take the file's own"),
+        ("covariates.sum={expression: mat + rain}", "'rain' is neither in `of` nor among the covariates"),
+        ("zones={href: nowhere.gpkg, attribute: code, classes: {a: [1]}}", "data/nowhere.gpkg"),
+        ("cluster={kind: local, memory: lots}", "'lots' is no amount of memory; expected e.g. 2GB or 1500MiB"),
+        ("cluster={kind: os.system}", "'os.system' is not a Dask cluster class, but <built-in function system>"),
+    ],
+)  # fmt: skip
+def test_settings_that_contradict_or_name_nothing(run, rejected, setting, says):
+    """Each is told once, by the key that the user wrote."""
+    problem = only(rejected("--set", setting))
+    assert problem.endswith(says)
+    assert not problem.startswith("covariates.zone")
+
+
+def test_results_beside_the_run_file(run, gelisol):
+    """The resolved run file of the results would replace the one that a person wrote; in results it is the same."""
+    written = run.path.read_text()
+    for out in (".", ""):
+        for verb in ("run", "check"):
+            result = gelisol(verb, run.path, "--set", f"output.dir='{out}'")
+            assert result.exit_code == 1, result.output
+            assert "which the results' own run.yaml would replace" in only(result.stderr)
+    assert run.path.read_text() == written
+
+
+@pytest.mark.parametrize("below", ["", "/deeper/out"])
+def test_results_where_a_file_is(run, gelisol, below):
+    file = run.directory / "taken"
+    file.write_text("not to be lost")
+    for verb in ("run", "check"):
+        result = gelisol(verb, run.path, "--out", f"{file}{below}")
+        assert result.exit_code == 1, result.output
+        assert only(result.stderr) == (
+            f"{file}{below}: {file} is a file, where a folder is needed; give another `output.dir`"
+        )
+    assert file.read_text() == "not to be lost"
 
 
 def test_malformed_setting(rejected):

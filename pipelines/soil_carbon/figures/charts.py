@@ -43,6 +43,6 @@ def one_to_one(axes: Axes, room: float = 0.03) -> None:
 def note(axes: Axes, *lines: str, low: bool = False) -> None:
     """Lines of text in the upper left corner, or the lower right one."""
     x, y, ha, va = (0.98, 0.03, "right", "bottom") if low else (0.03, 0.97, "left", "top")
-    style = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1.5}
+    # No box behind it, which would veil points.
     text = "\n".join(lines)
-    axes.text(x, y, text, transform=axes.transAxes, ha=ha, va=va, fontsize=7, linespacing=1.3, bbox=style, zorder=6)
+    axes.text(x, y, text, transform=axes.transAxes, ha=ha, va=va, fontsize=7, linespacing=1.3, zorder=6)

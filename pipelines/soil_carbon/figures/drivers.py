@@ -78,7 +78,7 @@ def others_size(drivers: Drivers) -> tuple[float, float]:
 
 
 def _bars_height(drivers: Drivers) -> float:
-    return 1.1 + 0.18 * len(drivers.covariates)
+    return 1.5 + 0.18 * len(drivers.covariates)
 
 
 def draw_drivers(figure: Figure, drivers: Drivers) -> None:
@@ -134,7 +134,9 @@ def _importances(figure: SubFigure, drivers: Drivers) -> None:
         Patch(color=colours[str(group)], label=_group_label(group, percent))
         for group, percent in drivers.groups.set_index("group")["gain_percent"].items()
     ]
-    grid[-1].legend(handles=handles, title="sum of the gain" if drivers.has_gain else None, loc="lower right")
+    # Below, where it hides no error bar.
+    title = "sum of the gain" if drivers.has_gain else None
+    figure.legend(handles=handles, title=title, loc="outside lower center", ncols=min(len(handles), 5))
 
 
 def _group_label(group: object, percent: float) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipelines.soil_carbon.figures.canvas import FAINT, INK, WIDTH, letter, marker_of
+from pipelines.soil_carbon.wording import named
 
 SHOWN = {
     "r2_explained": "explained-variance ratio (Eq. 4)",
@@ -48,7 +49,7 @@ def draw_scores(
                 here = validation[(validation["family"] == family) & (validation["scheme"] == scheme)][score]
                 y = len(families) - 1 - row + 0.4 - (i + 0.5) * apart
                 axes.scatter(here, np.full(len(here), y), s=7, alpha=0.3, linewidths=0, **style)
-                label = scheme if row == 0 else None
+                label = named(scheme) if row == 0 else None
                 axes.scatter(here.mean(), y, s=20, edgecolor=INK, linewidths=0.6, zorder=3, label=label, **style)
         for row in range(1, len(families)):
             axes.axhline(row - 0.5, color=FAINT, linewidth=0.3)
@@ -57,7 +58,7 @@ def draw_scores(
         axes.set_title(letter(number))
         if score == "r2" and axes.get_xlim()[0] < 0:
             axes.axvline(0, color=FAINT, linewidth=0.8, linestyle=":")
-    labels = grid[0].set_yticks(range(len(families)), list(families)[::-1])
+    labels = grid[0].set_yticks(range(len(families)), [named(family) for family in families][::-1])
     for tick, family in zip(labels, list(families)[::-1], strict=True):
         tick.label1.set_fontweight("bold" if family == mapped else "normal")
     grid[-1].legend(title="folds", loc="center left", bbox_to_anchor=(1.02, 0.5))

@@ -12,7 +12,7 @@ from pipelines.soil_carbon.figures.canvas import FAINT, GROUPS, letter, marker_o
 from pipelines.soil_carbon.figures.density import columns_of
 from pipelines.soil_carbon.figures.maps import Scale, draw_map
 from pipelines.soil_carbon.figures.raster import Picture, limits
-from pipelines.soil_carbon.wording import depth_text
+from pipelines.soil_carbon.wording import depth_text, named
 
 COLOURS = "magma_r"
 DISTANCE = "YlGnBu"
@@ -79,7 +79,7 @@ def draw_coverage(figure: Figure, coverage: pd.DataFrame, repeats: int, colours:
         for scheme, marker in marker_of(list(colours)).items():
             line = rows[rows["scheme"] == scheme].sort_values("nominal")
             style: dict[str, Any] = {"color": colours[scheme], "marker": marker, "markersize": 4, "linewidth": 1}
-            axes.plot(100 * line["nominal"], 100 * line["measured"], label=scheme, **style)
+            axes.plot(100 * line["nominal"], 100 * line["measured"], label=named(scheme), **style)
         axes.set(xlim=(45, 100), ylim=(max(0, min(45, 100 * coverage["measured"].min() - 5)), 101))
         axes.set(xlabel="nominal coverage, %", box_aspect=1, xticks=100 * rows["nominal"].unique())
         axes.set_title(f"{letter(number)}   {depth_text(depth)}")

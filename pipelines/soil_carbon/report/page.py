@@ -182,6 +182,6 @@ def _environment() -> jinja2.Environment:
         "number": wording.number, "fixed": wording.fixed, "span": wording.span, "plus_minus": wording.plus_minus,
         "depth": wording.depth_text, "duration": wording.duration, "size": wording.size, "p_value": wording.p_value,
         "p_text": wording.p_text, "listed": wording.listed, "plain": "{:g}".format,
-        "breakable": _breakable, "grouped": tables.grouped,
+        "named": wording.named, "typeset": wording.typeset, "breakable": _breakable, "grouped": tables.grouped,
     }  # fmt: skip
     return environment

@@ -61,7 +61,8 @@ def hyperparameters(results: Results) -> list[Row]:
     Returns
     -------
     list of dict
-        `family, chosen` (hyperparameter → value)`, tried, rmse, rmse_sd` (kg C/m²).
+        `family, searched` (whether there was anything to choose)`, chosen` (hyperparameter → value)`, tried, rmse,
+        rmse_sd` (kg C/m²).
     """
     tuning = results.tuning
     # With nested tuning nothing was searched on all sites, but what is mapped.
@@ -77,7 +78,9 @@ def hyperparameters(results: Results) -> list[Row]:
             score = {name: float(best[name]) for name in score}
         elif not chosen and not family.grid:
             chosen = dict(family.defaults)
-        rows.append({"family": spec.name, "chosen": chosen, "tried": len(tried), **score})
+        rows.append(
+            {"family": spec.name, "searched": bool(family.grid), "chosen": chosen, "tried": len(tried), **score}
+        )
     return rows
 
 

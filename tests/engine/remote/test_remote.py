@@ -2,12 +2,14 @@
 
 import math
 import pickle
+import socket
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import requests
 import s3fs
 import shapely
 import xarray as xr
@@ -181,6 +183,16 @@ def test_patience(monkeypatch):
         with pytest.raises(kind):
             persistently(refuse, "here")
         assert len(calls) == 1
+
+
+def test_a_name_that_nobody_knows_is_told_in_words():
+    said = "no address is found for its name (is it spelt right, is this machine online?)"
+    with pytest.raises(OSError) as of_system:
+        socket.create_connection(("nowhere.invalid", 80))
+    with pytest.raises(requests.ConnectionError) as of_requests:
+        requests.get("http://nowhere.invalid/a.json?token=s3cret", timeout=5)
+    assert reason(of_system.value) == reason(of_requests.value) == said
+    assert reason(OSError("disk full")) == "disk full"
 
 
 def test_a_run_file_is_no_place_for_secrets():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up_run import make_run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
@@ -90,7 +91,13 @@ def test_importances_are_coloured_by_group_with_their_sums(results):
     assert [bar.get_width() for bar in gain.patches] == [29.5, 70.5]
     assert [bar.get_width() for bar in permutation.patches] == [0.05, 0.3]
     assert same_color(gain.patches[1].get_facecolor(), drivers.colours["soil"])
-    assert [text.get_text() for text in permutation.get_legend().get_texts()] == ["soil 70.5 %", "vegetation 29.5 %"]
+    assert [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()] == [
+        "soil 70.5 %",
+        "vegetation 29.5 %",
+    ]
+    FigureCanvasAgg(figure).draw()
+    bars = [axes.get_window_extent() for axes in (gain, permutation)]
+    assert not any(figure.subfigs[0].legends[0].get_window_extent().overlaps(box) for box in bars)
     table = results.partial_dependence[results.partial_dependence["covariate"] == "tn"]
     line, rug = curve.lines
     np.testing.assert_allclose(line.get_ydata(), table["mean"])
@@ -107,7 +114,7 @@ def test_without_gain_only_permutation_is_shown(results):
     draw_drivers(figure, drivers)
     (permutation,) = figure.subfigs[0].axes
     assert permutation.get_xlabel() == "rise of the RMSE when permuted, kg C/m²"
-    assert [text.get_text() for text in permutation.get_legend().get_texts()] == ["soil", "vegetation"]
+    assert [text.get_text() for text in figure.subfigs[0].legends[0].get_texts()] == ["soil", "vegetation"]
 
 
 def test_other_covariates_have_a_figure_of_their_own(results):
@@ -130,7 +137,7 @@ def test_every_repeat_is_a_point_and_the_mean_stands_out(results):
     np.testing.assert_allclose(repeats, rows)
     np.testing.assert_allclose(mean, [rows.mean()])
     weights = {tick.label1.get_text(): tick.label1.get_fontweight() for tick in figure.axes[0].yaxis.get_major_ticks()}
-    assert weights == {"xgboost": "normal", "rf": "bold"}
+    assert weights == {"XGBoost": "normal", "RF": "bold"}
     assert [axes.get_xlabel() for axes in figure.axes][:2] == ["explained-variance ratio (Eq. 4)", "1 − SSE/SST"]
 
 

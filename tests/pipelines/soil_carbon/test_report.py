@@ -192,7 +192,7 @@ def test_methods_state_what_was_run(sheet):
         "60 × 80 cells of 10,000 m", "max_features 0.33", "the seed 20250731", "numpy 2.4.6", "812 MB", "67 min",
         "4 repeats of 10-fold cross-validation with random folds and nearest-neighbour-distance-matched folds",
         "equal-area quadratic splines", "p < 0.05", "variance inflation factor below 10", "jackknife+-after-bootstrap",
-        "The family with the lowest RMSE under random folds, rf, was mapped",
+        "The family with the lowest RMSE under random folds, RF, was mapped",
     )  # fmt: skip
     for fact in facts:
         assert fact in sheet.text
@@ -340,7 +340,8 @@ def test_scores_are_averaged_over_repeats_and_the_best_is_marked(run):
 
 def test_hyperparameters_are_as_the_grid_lists_them(run):
     (rf, _) = tables.hyperparameters(read_results(run))
-    assert rf == {"family": "rf", "chosen": {"max_features": 0.5, "min_samples_leaf": 3}, "tried": 2} | {
+    chosen = {"max_features": 0.5, "min_samples_leaf": 3}
+    assert rf == {"family": "rf", "searched": True, "chosen": chosen, "tried": 2} | {
         "rmse": pytest.approx(1.4), "rmse_sd": pytest.approx(0.2),
     }  # fmt: skip
     assert isinstance(rf["chosen"]["min_samples_leaf"], int)
