@@ -42,15 +42,15 @@ def over_replicates(values: np.ndarray) -> CellStatistics:
         Two replicates or more.
     """
     n = len(values)
-    # From the first replicate on, so that a large mean does not drown a small spread.
-    total = np.zeros(values.shape[1])
+    # From the first replicate on, so that a large mean does not drown a small spread. The square of what is taken off
+    # at the end is at most n times what is left: the first replicate is one of those that are spread.
+    total, squares = np.zeros(values.shape[1]), np.zeros(values.shape[1])
     for replicate in values:
-        total += replicate - values[0]
+        apart = replicate - values[0]
+        total += apart
+        squares += apart * apart
     mean = values[0] + total / n
-    squares = np.zeros(values.shape[1])
-    for replicate in values:
-        squares += (replicate - mean) * (replicate - mean)
-    sd = np.sqrt(squares / (n - 1))
+    sd = np.sqrt(np.maximum(squares - total * (total / n), 0) / (n - 1))
     half = Z_95 * sd / np.sqrt(n)
     with np.errstate(divide="ignore", invalid="ignore"):
         uncertainty = np.where(mean != 0, 2 * half / mean, np.nan)

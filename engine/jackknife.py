@@ -3,6 +3,9 @@
 The replicates that a site took no part in are models that never saw it. Their mean, set against what was measured
 there, says how far the ensemble is off at a new place; the same mean at a cell is one vote on where a new observation
 would fall. No model is fitted beyond those of the bootstrap.
+
+Votes and residuals are float32, like the maps. A vote is how far it is from the first replicate, which is added in
+float64 at the end: what is rounded is small, and an interval's end is that of exact numbers to within float32.
 """
 
 import math
@@ -22,11 +25,11 @@ class Jackknife:
 
     Attributes
     ----------
-    residual : ndarray, shape (sites,)
+    residual : ndarray of float32, shape (sites,)
         |observed − vote| at the site itself.
     codes : ndarray of uint8, shape (sites, chunks)
         Which of four consecutive replicates the site took no part in, one bit each: these vote.
-    share : ndarray, shape (sites,)
+    share : ndarray of float32, shape (sites,)
         1 / number of replicates that vote.
     lines : ndarray, shape (replicates, 2)
         Intercept and slope of this output on the modelled one.
@@ -67,7 +70,8 @@ class Jackknife:
         order = np.argsort(-residual, kind="stable")
         padded = np.pad(out[order], ((0, 0), (0, -out.shape[1] % _CHUNK))).reshape(len(order), -1, _CHUNK)
         codes = (padded << np.arange(_CHUNK)).sum(axis=2).astype("uint8")
-        return cls(residual[order], codes, 1 / count[order], np.asarray(coefficients, "float64"), least)
+        share = (1 / count[order]).astype("float32")
+        return cls(residual[order].astype("float32"), codes, share, np.asarray(coefficients, "float64"), least)
 
     def ranks(self, level: float) -> tuple[int, int]:
         """Positions, from 0, of the interval's ends among the sorted votes ∓ residuals; −1 and n where unbounded.
@@ -103,28 +107,39 @@ class Jackknife:
         upper = np.empty((len(levels), cells))
         for start in range(0, cells, SLAB):
             part = slice(start, min(start + SLAB, cells))
-            votes = self._votes(predictions[:, part])
-            self._ends(votes, levels, lower[:, part], upper[:, part])
+            first, votes = self._votes(predictions[:, part])
+            self._ends(first, votes, levels, lower[:, part], upper[:, part])
         return np.maximum(lower, self.least), np.maximum(upper, self.least)
 
-    def _votes(self, predictions: np.ndarray) -> np.ndarray:
-        """Mean over the replicates that each site took no part in, shape (sites, cells); added up in a fixed order."""
+    def _votes(self, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean over the replicates that each site took no part in, added up in a fixed order.
+
+        Returns
+        -------
+        first : ndarray of float64, shape (cells,)
+            The first replicate.
+        votes : ndarray of float32, shape (sites, cells)
+            How far the means are from it.
+        """
         intercept, slope = self.lines[:, :1], self.lines[:, 1:]
         values = intercept + slope * predictions
-        votes = np.zeros((len(self.residual), values.shape[1]))
+        apart = (values - values[0]).astype("float32")
+        votes = np.zeros((len(self.residual), values.shape[1]), "float32")
         for chunk, codes in enumerate(self.codes.T):
-            sums = np.zeros((2**_CHUNK, values.shape[1]))
-            for bit, replicate in enumerate(values[_CHUNK * chunk : _CHUNK * (chunk + 1)]):
+            sums = np.zeros((2**_CHUNK, values.shape[1]), "float32")
+            for bit, replicate in enumerate(apart[_CHUNK * chunk : _CHUNK * (chunk + 1)]):
                 sums[2**bit : 2 ** (bit + 1)] = sums[: 2**bit] + replicate
             votes += sums[codes]
-        return votes * self.share[:, None]
+        return values[0], votes * self.share[:, None]
 
-    def _ends(self, votes: np.ndarray, levels: tuple[float, ...], lower: np.ndarray, upper: np.ndarray) -> None:
+    def _ends(
+        self, first: np.ndarray, votes: np.ndarray, levels: tuple[float, ...], lower: np.ndarray, upper: np.ndarray
+    ) -> None:
         n = len(self.residual)
         ranks = [self.ranks(level) for level in levels]
         low, high = votes - self.residual[:, None], votes + self.residual[:, None]
         low.partition([r for r, _ in ranks if r >= 0] or [0], axis=0)
         high.partition([r for _, r in ranks if r < n] or [n - 1], axis=0)
         for i, (below, above) in enumerate(ranks):
-            lower[i] = low[below] if below >= 0 else -np.inf
-            upper[i] = high[above] if above < n else np.inf
+            lower[i] = first + low[below] if below >= 0 else -np.inf
+            upper[i] = first + high[above] if above < n else np.inf

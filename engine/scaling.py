@@ -10,6 +10,24 @@ WORKERS = (1, 10, 100, 1000)
 
 
 @dataclass(frozen=True)
+class OneMachine:
+    """What processes that are all on one machine share.
+
+    Attributes
+    ----------
+    cores : int
+    speed : float
+        Of a core while all others work, too, as a share of what it does alone: they share caches, memory and clock.
+    client : float
+        Processor seconds of client and scheduler, for each block.
+    """
+
+    cores: int
+    speed: float
+    client: float
+
+
+@dataclass(frozen=True)
 class Cost:
     """Seconds that the work of a stage takes.
 
@@ -30,11 +48,12 @@ class Cost:
     block: float
     cell: float
 
-    def seconds(self, blocks: int, cells: float, workers: int) -> float:
+    def seconds(self, blocks: int, cells: float, workers: int, shared: OneMachine | None = None) -> float:
         """Time on so many workers of one thread.
 
         Work that is handed out as it is asked for takes no longer than its share and, since the last block may come
-        late, most of one block more (Graham 1969); and no less than the scheduler needs for its tasks.
+        late, most of one block more (Graham 1969); and no less than the scheduler needs for its tasks. On one machine,
+        it takes no less than what all processes need of its cores together.
 
         Parameters
         ----------
@@ -42,11 +61,15 @@ class Cost:
             Number of blocks, taken to be alike.
         cells : float
             Of all blocks together.
+        shared : OneMachine, optional
+            Where all processes are on one.
         """
         of_block = self.block + self.cell * cells / blocks
         busy = min(workers, blocks)
-        work = blocks * of_block / busy + (1 - 1 / busy) * of_block
-        return self.start + max(work, blocks * self.task)
+        share = blocks * of_block / busy
+        if shared:
+            share = max(share, blocks * (of_block + shared.client) / (shared.cores * shared.speed))
+        return self.start + max(share + (1 - 1 / busy) * of_block, blocks * self.task)
 
 
 MAP = Cost(start=0.5, task=0.005, block=0.05, cell=5e-6)

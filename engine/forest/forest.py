@@ -7,7 +7,14 @@ import numpy as np
 import xgboost
 
 from engine.forest.native import module
-from engine.forest.trees import Damaged, Unsupported, sklearn_replicate, tables_of, xgboost_replicate
+from engine.forest.trees import (
+    Damaged,
+    Unsupported,
+    lightgbm_replicate,
+    sklearn_replicate,
+    tables_of,
+    xgboost_replicate,
+)
 
 __all__ = ["Damaged", "Forest", "Unsupported"]
 
@@ -17,7 +24,8 @@ class Forest:
 
     Every distinct comparison of the whole forest is made once per cell, and kept as a bit; a tree is then a few bitwise
     operations on some hundred cells at a time. Leaves are added up in the order and precision of the library that
-    fitted the trees (float32 for XGBoost, float64 for scikit-learn), so that predictions are its own, to the bit.
+    fitted the trees (float32 for XGBoost, float64 for scikit-learn and
+    LightGBM), so that predictions are its own, to the bit.
 
     Parameters
     ----------
@@ -54,6 +62,15 @@ class Forest:
     def from_sklearn(cls, estimators: Sequence[Any]) -> "Forest":
         """Compile fitted regressors of scikit-learn, one a replicate: forests, extra trees, boosting, single trees."""
         return cls(tables_of([sklearn_replicate(estimator) for estimator in estimators]), double=True)
+
+    @classmethod
+    def from_lightgbm(cls, models: Sequence[Any]) -> "Forest":
+        """Compile LightGBM regressors, one a replicate.
+
+        Cells are finite or missing, and categories whole numbers from 0. A split of missing values from all others,
+        which LightGBM writes as `<= inf`, sends an infinite cell the other way.
+        """
+        return cls(tables_of([lightgbm_replicate(model) for model in models]), double=True)
 
     def predict(self, x: np.ndarray, *, instruction_set: str = "") -> np.ndarray:
         """Predictions of every replicate, on one thread; other threads may run meanwhile.

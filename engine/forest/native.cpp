@@ -62,18 +62,14 @@ class Summary {
         for (const py::handle& each : py::cast<py::list>(a["votes"])) {
             const auto v = py::reinterpret_borrow<py::dict>(each);
             Votes votes;
-            votes.residual = vector_of<double>(v, "residual");
+            votes.residual = vector_of<float>(v, "residual");
             const int64_t sites = int64_t(votes.residual.size());
-            votes.share = vector_of<double>(v, "share", sites);
+            votes.share = vector_of<float>(v, "share", sites);
             votes.codes = vector_of<uint8_t>(v, "codes", sites * s_.chunks());
             votes.kth = py::cast<int64_t>(v["kth"]);
             votes.least = py::cast<double>(v["least"]);
             if (votes.kth < 0 || votes.kth > sites) throw std::invalid_argument("kth: is beyond the number of sites");
-            // The mean of m of n numbers is within sqrt((n - m) / m) standard deviations of the mean of all.
-            for (const double share : votes.share) {
-                votes.reach.push_back(std::sqrt(std::max(0.0, double(s_.replicates) * share - 1)));
-                votes.furthest = std::max(votes.furthest, votes.reach.back());
-            }
+            votes.prepare(s_.replicates);
             for (const uint8_t code : votes.codes)
                 if (code > 15) throw std::invalid_argument("codes: are beyond four bits");
             if (!std::is_sorted(votes.residual.rbegin(), votes.residual.rend())) throw std::invalid_argument("residual: does not descend");

@@ -3,34 +3,72 @@
 // the order in which `engine/onepass.py` and `engine/jackknife.py` do: the same to the bit.
 
 constexpr int kLanes = kBytes / 8;
-typedef double Doubles __attribute__((vector_size(kBytes)));  // some cells
+typedef double Doubles __attribute__((vector_size(kBytes)));  // half as many cells as Floats
 typedef int64_t Longs __attribute__((vector_size(kBytes)));
+typedef int32_t Ints __attribute__((vector_size(kBytes)));
 typedef float Singles __attribute__((vector_size(kBytes / 2)));
 
-constexpr int kVectors = 2;        // of cells, whose sums are taken at the same time
-constexpr int kSites = 32 / kLanes;  // whose votes are
-constexpr int64_t kExchanges = 4;  // made without asking: cheaper than to guess wrong
-constexpr int64_t kKept = 128;     // up to so many largest values are kept in order; of more, the last is selected
+constexpr int kWide = 2 * kLanes;   // cells whose statistics are taken at the same time
+constexpr int kSites = 64 / kWide;  // whose votes are
+constexpr int kPoints = 4;          // whose distances are
+constexpr int64_t kExchanges = 4;   // made without asking: cheaper than to guess wrong
+constexpr int64_t kKept = 128;      // up to so many largest values are kept in order; of more, the last is selected
 
 inline Doubles all_of(double value) { return value + Doubles{}; }
+inline Floats all_of(float value) { return value + Floats{}; }
 #if defined(GELISOL_AVX512)
+inline Floats larger(Floats a, Floats b) { return Floats(_mm512_max_ps(__m512(a), __m512(b))); }
+inline Floats smaller(Floats a, Floats b) { return Floats(_mm512_min_ps(__m512(a), __m512(b))); }
+inline bool any_above(Floats a, Floats b) { return _mm512_cmp_ps_mask(__m512(a), __m512(b), _CMP_GT_OQ) != 0; }
 inline Doubles larger(Doubles a, Doubles b) { return Doubles(_mm512_max_pd(__m512d(a), __m512d(b))); }
 inline Doubles smaller(Doubles a, Doubles b) { return Doubles(_mm512_min_pd(__m512d(a), __m512d(b))); }
 inline bool any_above(Doubles a, Doubles b) { return _mm512_cmp_pd_mask(__m512d(a), __m512d(b), _CMP_GT_OQ) != 0; }
+inline Doubles root(Doubles a) { return Doubles(_mm512_sqrt_pd(__m512d(a))); }
+inline Floats joined(Singles a, Singles b) { return Floats(_mm512_insertf32x8(_mm512_castps256_ps512(__m256(a)), __m256(b), 1)); }
 #elif defined(GELISOL_AVX2)
+inline Floats larger(Floats a, Floats b) { return Floats(_mm256_max_ps(__m256(a), __m256(b))); }
+inline Floats smaller(Floats a, Floats b) { return Floats(_mm256_min_ps(__m256(a), __m256(b))); }
+inline bool any_above(Floats a, Floats b) { return _mm256_movemask_ps(_mm256_cmp_ps(__m256(a), __m256(b), _CMP_GT_OQ)) != 0; }
 inline Doubles larger(Doubles a, Doubles b) { return Doubles(_mm256_max_pd(__m256d(a), __m256d(b))); }
 inline Doubles smaller(Doubles a, Doubles b) { return Doubles(_mm256_min_pd(__m256d(a), __m256d(b))); }
 inline bool any_above(Doubles a, Doubles b) { return _mm256_movemask_pd(_mm256_cmp_pd(__m256d(a), __m256d(b), _CMP_GT_OQ)) != 0; }
+inline Doubles root(Doubles a) { return Doubles(_mm256_sqrt_pd(__m256d(a))); }
+inline Floats joined(Singles a, Singles b) { return Floats(_mm256_insertf128_ps(_mm256_castps128_ps256(__m128(a)), __m128(b), 1)); }
 #else
-inline Doubles larger(Doubles a, Doubles b) { return a > b ? a : b; }
-inline Doubles smaller(Doubles a, Doubles b) { return a < b ? a : b; }
-inline bool any_above(Doubles a, Doubles b) {
-    const Longs above = a > b;
+template <class T>
+inline T larger(T a, T b) { return a > b ? a : b; }
+template <class T>
+inline T smaller(T a, T b) { return a < b ? a : b; }
+template <class T>
+inline bool any_above(T a, T b) {
+    const auto above = a > b;
     int64_t found = 0;
-    for (int lane = 0; lane < kLanes; ++lane) found |= above[lane];
+    for (size_t lane = 0; lane < sizeof(T) / sizeof(a[0]); ++lane) found |= above[lane];
     return found != 0;
 }
+inline Doubles root(Doubles a) {
+    for (int lane = 0; lane < kLanes; ++lane) a[lane] = std::sqrt(a[lane]);
+    return a;
+}
+inline Floats joined(Singles a, Singles b) {
+    Floats both;
+    std::memcpy(&both, &a, sizeof a);
+    std::memcpy(reinterpret_cast<char*>(&both) + sizeof a, &b, sizeof b);
+    return both;
+}
 #endif
+// The first or the second half of some cells.
+inline Doubles half(const Floats& of, int which) {
+    const char* from = reinterpret_cast<const char*>(&of) + which * sizeof(Singles);
+#if defined(GELISOL_AVX512)
+    return Doubles(_mm512_cvtps_pd(_mm256_load_ps(reinterpret_cast<const float*>(from))));
+#else
+    Singles some;
+    std::memcpy(&some, from, sizeof some);
+    return __builtin_convertvector(some, Doubles);
+#endif
+}
+inline Floats joined(const Doubles* a) { return joined(__builtin_convertvector(a[0], Singles), __builtin_convertvector(a[1], Singles)); }
 
 // To integers of 2^-bits, rounded to even: below 2^51 the mantissa of 1.5 * 2^52 + x is the integer x.
 inline int64_t fixed_point(double scaled) {
@@ -48,35 +86,36 @@ struct Run {
     int64_t zone;
 };
 
-// Adds terms to the sums of their zones; one beyond the bound, or not a number, is refused.
-static void add(const FixedPoint& format, const double* terms, int n, const std::vector<Run>& runs, int64_t* to, Sums& sums) {
-    int beyond = 0;
-    for (int i = 0; i < n; ++i) beyond |= !(std::fabs(terms[i]) <= format.bound);
-    if (beyond) {
-        for (int i = 0; i < n; ++i)
-            if (!(std::fabs(terms[i]) <= format.bound)) sums.refused = terms[i];
+// Adds the terms of cells to the sums of their zones; one beyond the bound, or not a number, is refused.
+template <class Term>
+static void add(const FixedPoint& format, Term term, const std::vector<Run>& runs, int64_t* to, Sums& sums) {
+    for (const Run& run : runs) {
+        int64_t sum = 0, beyond = 0;
+        for (int i = run.first; i < run.last; ++i) {
+            beyond |= !(std::fabs(term(i)) <= format.bound);
+            sum += fixed_point(term(i) * format.scale);
+        }
+        to[run.zone] += sum;
+        if (!beyond) continue;
+        for (int i = run.first; i < run.last; ++i)
+            if (!(std::fabs(term(i)) <= format.bound)) sums.refused = term(i);
         sums.bound = format.bound;
         sums.overflow = true;
-        return;
-    }
-    for (const Run& run : runs) {
-        int64_t sum = 0;
-        for (int i = run.first; i < run.last; ++i) sum += fixed_point(terms[i] * format.scale);
-        to[run.zone] += sum;
     }
 }
 
 // The k largest values seen so far, in descending order, cell by cell. Values that come in nearly that order are put in
 // place by few exchanges.
 struct Largest {
-    Doubles kept[kKept];
+    Floats kept[kKept];
     int64_t k;
 
     explicit Largest(int64_t count) : k(count) {
-        for (int64_t i = 0; i < k; ++i) kept[i] = all_of(-HUGE_VAL);
+        for (int64_t i = 0; i < k; ++i) kept[i] = all_of(-HUGE_VALF);
     }
     // `seen`: how many were taken before. Gives the kth largest of all.
-    Doubles take(Doubles value, int64_t seen) {
+    Floats take(Floats value, int64_t seen) {
+        if (seen >= k && !any_above(value, kept[k - 1])) return kept[k - 1];
         int64_t i = std::min(seen, k - 1);
         const int64_t sure = std::max<int64_t>(i - kExchanges, 0);
         value = larger(kept[i], value);
@@ -94,85 +133,103 @@ struct Largest {
 };
 
 struct Room {
-    Aligned<Doubles> values, subsets, low, high;
-    std::vector<double> selected;
+    Aligned<Floats> predicted, subsets, low, high;
+    Aligned<double> mean;
+    std::vector<float> selected;
     std::vector<Run> runs;
 
     explicit Room(const Statistics& s)
-        : values(kVectors * s.replicates), subsets(16 * s.chunks()), low(s.most_sites()), high(s.most_sites()), selected(s.most_sites()) {}
+        : predicted(s.replicates), subsets(16 * s.chunks()), low(s.most_sites()), high(s.most_sites()), mean(s.outputs * kCells),
+          selected(s.most_sites()) {}
 
     // The k-th largest of the first `count` values, cell by cell; at least k of them are not below the floor.
-    Doubles kth_largest(const Aligned<Doubles>& of, int64_t count, int64_t k, Doubles floor) {
-        Doubles result;
-        for (int lane = 0; lane < kLanes; ++lane) {
-            const double* value = reinterpret_cast<const double*>(of.get()) + lane;
+    Floats kth_largest(const Aligned<Floats>& of, int64_t count, int64_t k, Floats floor) {
+        Floats result;
+        for (int lane = 0; lane < kWide; ++lane) {
+            const float* value = reinterpret_cast<const float*>(of.get()) + lane;
             int64_t kept = 0;
-            for (int64_t i = 0; i < count; ++i, value += kLanes) {
+            for (int64_t i = 0; i < count; ++i, value += kWide) {
                 selected[kept] = -*value;
                 kept += *value >= floor[lane];
             }
-            std::nth_element(selected.begin(), selected.begin() + (k - 1), selected.begin() + kept);
-            result[lane] = -selected[k - 1];
+            if (kept >= k) std::nth_element(selected.begin(), selected.begin() + (k - 1), selected.begin() + kept);
+            result[lane] = kept >= k ? -selected[k - 1] : NAN;  // numbers that overflow are refused by the sums
         }
         return result;
     }
 };
 
-// Both ends of the prediction interval of a vector of cells from the values of one output, whose mean is `mean` and whose
-// squared deviations add up to `squared`.
-static void interval(const Votes& votes, int64_t replicates, const Doubles* values, Doubles mean, Doubles squared, Room& room,
-                     Doubles& lower, Doubles& upper) {
-    const int64_t sites = int64_t(votes.residual.size()), k = votes.kth, chunks = (replicates + 3) / 4;
-    if (k < 1) {
-        lower = all_of(-HUGE_VAL), upper = all_of(HUGE_VAL);
-        return;
+// Values of some cells, as far as they are from those of the first replicate: their sums, those over every subset of four
+// replicates, and what is added to them.
+struct Spread {
+    Doubles first[2], total[2], squares[2];
+};
+static Spread spread(int64_t replicates, const double* intercept, const double* slope, const Floats* predicted, Floats* subsets) {
+    Spread s;
+    for (int i = 0; i < 2; ++i) {
+        s.first[i] = intercept[0] + slope[0] * half(predicted[0], i);
+        s.total[i] = s.squares[i] = all_of(0.0);
     }
-    // Sums over every subset of four replicates: a site's vote then takes a quarter of the additions.
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-        Doubles* sums = room.subsets.get() + 16 * chunk;
-        sums[0] = all_of(0.0);
+    for (int64_t chunk = 0; 4 * chunk < replicates; ++chunk) {
+        Floats* sums = subsets + 16 * chunk;
+        sums[0] = all_of(0.0f);
 #pragma GCC unroll 4
         for (int bit = 0; bit < 4; ++bit) {
             const int64_t r = 4 * chunk + bit;
-            const Doubles value = r < replicates ? values[r] : all_of(0.0);
+            Floats value = all_of(0.0f);
+            if (r < replicates) {
+                Doubles apart[2];
+                for (int i = 0; i < 2; ++i) {
+                    apart[i] = intercept[r] + slope[r] * half(predicted[r], i) - s.first[i];
+                    s.total[i] += apart[i];
+                    s.squares[i] += apart[i] * apart[i];
+                }
+                value = joined(apart);
+            }
 #pragma GCC unroll 8
-            for (int code = 0; code < 1 << bit; ++code) sums[code | 1 << bit] = sums[code] + value;
+            for (int code = 0; code < 1 << bit; ++code) sums[code | 1 << bit] = code ? sums[code] + value : value;
         }
+    }
+    return s;
+}
+
+// How far the ends of the prediction interval are below and above the first replicate, from the sums over subsets of some
+// cells, the mean of all replicates and their SD (with n).
+static void interval(const Votes& votes, int64_t chunks, Floats mean, Floats sd, Room& room, Floats& lower, Floats& upper) {
+    const int64_t sites = int64_t(votes.residual.size()), k = votes.kth;
+    if (k < 1) {
+        lower = upper = all_of(HUGE_VALF);
+        return;
     }
     // The mean of some of the values is no further from that of all than a site's reach, in standard deviations. Sites
     // come in descending order of their residuals: the k largest so far set a floor, or the first k; a site that cannot
     // reach it is passed over, and once none could, the rest is.
-    Doubles sd;
-    for (int lane = 0; lane < kLanes; ++lane) sd[lane] = std::sqrt(squared[lane] / double(replicates));
-    const Doubles slack = 1e-9 * larger(mean, -mean);
+    const Floats slack = votes.rounding * (sd + larger(mean, -mean)) + 1e-6f * votes.residual[0];
     const bool few = k <= kKept;
     Largest lows(few ? k : 1), highs(few ? k : 1);
-    Doubles low_floor = all_of(few ? -HUGE_VAL : HUGE_VAL), high_floor = low_floor;
-    const auto matters = [&](int64_t site, double reach) {
-        const Doubles most = votes.residual[site] + reach * sd + slack;
-        return any_above(larger(most + mean - high_floor, most - mean - low_floor), all_of(0.0));
-    };
+    Floats low_floor = all_of(few ? -HUGE_VALF : HUGE_VALF), high_floor = low_floor, least = low_floor;
+    const auto matters = [&](int64_t site, float reach) { return any_above(votes.residual[site] + reach * sd, least); };
+    const Floats* subsets = room.subsets.get();
     int64_t seen = 0;
     for (int64_t site = 0; site < sites;) {
         // Several sites at a time: the additions of one need not wait for those of another.
         int64_t next[kSites];
         int n = 0;
-        for (; site < sites && n < kSites; ++site) {
-            if (seen + n >= k && !matters(site, votes.furthest)) site = sites;
-            else if (seen + n < k || matters(site, votes.reach[site])) next[n++] = site;
-        }
+        if (seen >= k && !matters(site, votes.furthest)) break;
+        for (; site < sites && n < kSites; ++site)
+            if (seen + n < k || matters(site, votes.reach[site])) next[n++] = site;
         if (n == 0) break;
-        Doubles vote[kSites];
+        Floats vote[kSites];
         const uint8_t* code[kSites];
         for (int i = 0; i < kSites; ++i) {
             code[i] = votes.codes.data() + next[std::min(i, n - 1)] * chunks;
-            vote[i] = room.subsets.get()[code[i][0]];
+            vote[i] = subsets[code[i][0]];
         }
         for (int64_t chunk = 1; chunk < chunks; ++chunk)
-            for (int i = 0; i < kSites; ++i) vote[i] += room.subsets.get()[16 * chunk + code[i][chunk]];
+            for (int i = 0; i < kSites; ++i) vote[i] += subsets[16 * chunk + code[i][chunk]];
         for (int i = 0; i < n; ++i, ++seen) {
             vote[i] *= votes.share[next[i]];
-            const Doubles residual = all_of(votes.residual[next[i]]), low = residual - vote[i], high = residual + vote[i];
+            const Floats residual = all_of(votes.residual[next[i]]), low = residual - vote[i], high = residual + vote[i];
             if (few) {
                 low_floor = lows.take(low, seen), high_floor = highs.take(high, seen);
             } else {
@@ -180,9 +237,16 @@ static void interval(const Votes& votes, int64_t replicates, const Doubles* valu
                 if (seen < k) low_floor = smaller(low_floor, low), high_floor = smaller(high_floor, high);
             }
         }
+        least = smaller(low_floor + mean, high_floor - mean) - slack;
     }
-    lower = few ? -low_floor : -room.kth_largest(room.low, seen, k, low_floor);
+    lower = few ? low_floor : room.kth_largest(room.low, seen, k, low_floor);
     upper = few ? high_floor : room.kth_largest(room.high, seen, k, high_floor);
+}
+
+// Writes one statistic of `n` cells.
+inline void put(float* to, const Doubles* values, int n) {
+    const Floats both = joined(values);
+    std::memcpy(to, &both, size_t(n) * sizeof(float));
 }
 
 // Statistics of the cells of a group, and what they add to the sums of their zones.
@@ -196,92 +260,122 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
         if (runs.empty() || runs.back().zone != zone[cell]) runs.push_back({cell, cell, zone[cell]});
         ++runs.back().last;
     }
-    double centre[kCells], spread[kCells];
+    const double count = double(replicates);
+    for (int cell = 0; cell < n; cell += kWide) {
+        const int some = std::min(kWide, n - cell);
+        for (int64_t r = 0; r < replicates; ++r) std::memcpy(room.predicted.get() + r, predicted + r * stride + cell, sizeof(Floats));
+        for (int64_t output = 0; output < s.outputs; ++output) {
+            const Spread found = spread(replicates, s.intercept.data() + output * replicates, s.slope.data() + output * replicates,
+                                        room.predicted.get(), room.subsets.get());
+            Doubles mean[2], apart[2], sd[2], half_width[2], values[2], deviation[2];
+            for (int i = 0; i < 2; ++i) {
+                apart[i] = found.total[i] / count;
+                mean[i] = found.first[i] + apart[i];
+                const Doubles squares = larger(all_of(0.0), found.squares[i] - found.total[i] * apart[i]);
+                sd[i] = root(squares / (count - 1));
+                deviation[i] = root(squares / count);
+                half_width[i] = s.z * sd[i] / std::sqrt(count);
+            }
+            Floats lower, upper;
+            interval(s.votes[output], s.chunks(), joined(apart), joined(deviation), room, lower, upper);
+            float* to = out + output * kStatistics * cells + cell;
+            put(to, mean, some);
+            put(to + cells, sd, some);
+            for (int i = 0; i < 2; ++i) values[i] = mean[i] - half_width[i];
+            put(to + 2 * cells, values, some);
+            for (int i = 0; i < 2; ++i) values[i] = mean[i] + half_width[i];
+            put(to + 3 * cells, values, some);
+            for (int i = 0; i < 2; ++i) values[i] = mean[i] != 0.0 ? 2.0 * half_width[i] / mean[i] : all_of(double(NAN));
+            put(to + 4 * cells, values, some);
+            const Doubles least = all_of(s.votes[output].least);
+            for (int i = 0; i < 2; ++i) values[i] = larger(least, found.first[i] - half(lower, i));
+            put(to + 5 * cells, values, some);
+            for (int i = 0; i < 2; ++i) values[i] = larger(least, found.first[i] + half(upper, i));
+            put(to + 6 * cells, values, some);
+            std::memcpy(room.mean.get() + output * kCells + cell, mean, sizeof mean);
+        }
+    }
     for (int64_t output = 0; output < s.outputs; ++output) {
-        const double* intercept = s.intercept.data() + output * replicates;
-        const double* slope = s.slope.data() + output * replicates;
-        float* to = out + output * kStatistics * cells;
-        for (int cell = 0; cell < n; cell += kVectors * kLanes) {
-            Doubles* values[kVectors];
-            Doubles total[kVectors], mean[kVectors], squared[kVectors];
-            for (int i = 0; i < kVectors; ++i) {
-                values[i] = room.values.get() + i * replicates;
-                total[i] = squared[i] = all_of(0.0);
-            }
-            for (int64_t r = 0; r < replicates; ++r) {
-                for (int i = 0; i < kVectors; ++i) {
-                    Singles some;
-                    std::memcpy(&some, predicted + r * stride + cell + i * kLanes, sizeof some);
-                    values[i][r] = intercept[r] + slope[r] * __builtin_convertvector(some, Doubles);
-                    total[i] += values[i][r] - values[i][0];
-                }
-            }
-            for (int i = 0; i < kVectors; ++i) mean[i] = values[i][0] + total[i] / double(replicates);
-            for (int64_t r = 0; r < replicates; ++r)
-                for (int i = 0; i < kVectors; ++i) squared[i] += (values[i][r] - mean[i]) * (values[i][r] - mean[i]);
-            for (int i = 0; i < kVectors && cell + i * kLanes < n; ++i) {
-                Doubles lower, upper;
-                interval(s.votes[output], replicates, values[i], mean[i], squared[i], room, lower, upper);
-                for (int lane = 0, at = cell + i * kLanes; lane < kLanes && at < n; ++lane, ++at) {
-                    centre[at] = mean[i][lane], spread[at] = squared[i][lane];
-                    to[5 * cells + at] = float(std::max(lower[lane], s.votes[output].least));
-                    to[6 * cells + at] = float(std::max(upper[lane], s.votes[output].least));
-                }
-            }
-        }
-        const double root = std::sqrt(double(replicates));
-        for (int cell = 0; cell < n; ++cell) {
-            const double mean = centre[cell], sd = std::sqrt(spread[cell] / double(replicates - 1)), half = s.z * sd / root;
-            to[0 * cells + cell] = float(mean);
-            to[1 * cells + cell] = float(sd);
-            to[2 * cells + cell] = float(mean - half);
-            to[3 * cells + cell] = float(mean + half);
-            to[4 * cells + cell] = mean != 0 ? float(2 * half / mean) : NAN;
-            spread[cell] = mean * mean * area[cell];
-            centre[cell] = mean * area[cell];
-        }
-        add(s.mean, centre, n, runs, sums.mean + output * sums.zones, sums);
-        add(s.square, spread, n, runs, sums.square + output * sums.zones, sums);
+        const double* mean = room.mean.get() + output * kCells;
+        add(s.mean, [&](int i) { return mean[i] * area[i]; }, runs, sums.mean + output * sums.zones, sums);
+        add(s.square, [&](int i) { return mean[i] * mean[i] * area[i]; }, runs, sums.square + output * sums.zones, sums);
     }
-    double terms[kCells];
     for (int64_t r = 0; r < replicates; ++r) {
-        for (int cell = 0; cell < n; ++cell) terms[cell] = double(predicted[r * stride + cell]) * area[cell];
-        add(s.predicted, terms, n, runs, sums.predicted + r * sums.zones, sums);
+        const float* values = predicted + r * stride;
+        add(s.predicted, [&](int i) { return double(values[i]) * area[i]; }, runs, sums.predicted + r * sums.zones, sums);
     }
-    add(s.area, area, n, runs, sums.area, sums);
+    add(s.area, [&](int i) { return area[i]; }, runs, sums.area, sums);
     for (const Run& run : runs) sums.cells[run.zone] += run.last - run.first;
 }
 
-// Squared distance of each cell from the nearest point, both scaled; two vectors of cells at a time.
+// Squared distance of a cell from a point, dimension by dimension; of `at` those of a cell are `stride` apart.
+inline double apart(const double* at, int64_t stride, const double* place, int64_t dimensions) {
+    double squares = 0;
+    for (int64_t d = 0; d < dimensions; ++d) squares += (at[d * stride] - place[d]) * (at[d * stride] - place[d]);
+    return squares;
+}
+
+// Squared distance of each cell from the nearest point, both scaled. Which point that is, float32 tells unless another
+// one is nearly as near; the distance is taken in float64.
 static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out) {
-    const int64_t dimensions = int64_t(p.columns.size()), points = int64_t(p.places.size()) / dimensions;
-    Aligned<Doubles> at(2 * dimensions);
-    int64_t found = 0;
-    for (int64_t cell = 0; cell < cells; cell += 2 * kLanes) {
+    const int64_t dimensions = int64_t(p.columns.size());
+    const std::vector<const double*> points = p.distinct();
+    const size_t batches = (points.size() + kPoints - 1) / kPoints;
+    std::vector<float> places(batches * kPoints * size_t(dimensions), HUGE_VALF);  // batches x dimensions x kPoints
+    double longest = 0;
+    for (size_t i = 0; i < points.size(); ++i) {
+        float* place = places.data() + i / kPoints * kPoints * size_t(dimensions) + i % kPoints;
+        for (int64_t d = 0; d < dimensions; ++d) place[d * kPoints] = float(points[i][d]);
+        longest = std::max(longest, std::inner_product(points[i], points[i] + dimensions, points[i], 0.0));
+    }
+    // With u = 2^-24, a distance in float32 is off by u (|cell| + |point|) and u (dimensions + 3) / 2 of itself at most.
+    // Squares of two distances that differ by more than this tell which is larger.
+    const float of_square = 2e-5f + float(dimensions + 3) * 0x1p-22f;
+    Aligned<double> exact(dimensions * kWide);
+    Aligned<Floats> at(dimensions);
+    size_t found = 0;
+    for (int64_t cell = 0; cell < cells; cell += kWide) {
+        Floats length = all_of(float(longest));
         for (int64_t d = 0; d < dimensions; ++d) {
             const float* column = x.x + p.columns[d] * x.column;
-            for (int lane = 0; lane < 2 * kLanes; ++lane)
-                at.get()[2 * d + lane / kLanes][lane % kLanes] =
-                    double(column[std::min(cell + lane, cells - 1) * x.row]) * p.scale[d];
+            double* scaled = exact.get() + d * kWide;
+            for (int lane = 0; lane < kWide; ++lane) scaled[lane] = double(column[std::min(cell + lane, cells - 1) * x.row]) * p.scale[d];
+            at.get()[d] = joined(reinterpret_cast<const Doubles*>(scaled));
+            length += at.get()[d] * at.get()[d];
         }
-        Doubles best[2] = {all_of(HUGE_VAL), all_of(HUGE_VAL)};
+        const Floats margin = 1e-8f * length + 1e-37f;  // and what is lost below the least float32
+        Floats best = all_of(HUGE_VALF), second = best, limit = best;
+        Ints which = {};
         // The point that was nearest to the cells before is likely to be near to these: most others then are soon too far.
-        const int64_t first = found;
-        for (int64_t i = 0; i <= points; ++i) {
-            const int64_t point = i ? i - 1 : first;
-            const double* place = p.places.data() + point * dimensions;
-            Doubles a = all_of(0.0), b = all_of(0.0);
-            int64_t d = 0;
-            for (; d < dimensions; ++d) {
-                const Doubles apart_a = at.get()[2 * d] - place[d], apart_b = at.get()[2 * d + 1] - place[d];
-                a += apart_a * apart_a, b += apart_b * apart_b;
-                if (d % 4 == 3 && !any_above(best[0], a) && !any_above(best[1], b)) break;  // they only grow
+        const size_t first = found / kPoints;
+        for (size_t i = 0; i <= batches; ++i) {
+            const size_t batch = i ? i - 1 : first;
+            if (i && batch == first) continue;
+            const float* place = places.data() + batch * kPoints * size_t(dimensions);
+            Floats squares[kPoints] = {};
+            bool near = true;
+            for (int64_t d = 0; near && d < dimensions;) {
+                for (const int64_t last = std::min<int64_t>(d + 4, dimensions); d < last; ++d, place += kPoints)
+                    for (int j = 0; j < kPoints; ++j) squares[j] += (at.get()[d] - place[j]) * (at.get()[d] - place[j]);
+                Floats least = squares[0];
+                for (int j = 1; j < kPoints; ++j) least = smaller(least, squares[j]);
+                near = any_above(limit, least);  // distances only grow
             }
-            if (d < dimensions) continue;
-            if (best[0][0] > a[0]) found = point;
-            best[0] = smaller(best[0], a), best[1] = smaller(best[1], b);
+            if (!near) continue;
+            for (int j = 0; j < kPoints; ++j) {
+                const Ints closer = squares[j] < best;
+                second = closer ? best : smaller(second, squares[j]);
+                which = closer ? int32_t(batch * kPoints + size_t(j)) + Ints{} : which;
+                best = smaller(best, squares[j]);
+            }
+            limit = best + of_square * best + margin;
         }
-        for (int lane = 0; lane < 2 * kLanes && cell + lane < cells; ++lane) out[cell + lane] = best[lane / kLanes][lane % kLanes];
+        found = size_t(which[0]);
+        for (int lane = 0; lane < kWide && cell + lane < cells; ++lane) {
+            double& nearest = out[cell + lane] = apart(exact.get() + lane, kWide, points[size_t(which[lane])], dimensions);
+            if (second[lane] > limit[lane]) continue;
+            for (const double* point : points) nearest = std::min(nearest, apart(exact.get() + lane, kWide, point, dimensions));
+        }
     }
 }
 

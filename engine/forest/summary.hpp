@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -22,12 +23,22 @@ struct FixedPoint {
 
 // Sites in descending order of their residual: which replicates vote on a new observation, and how far they may be off.
 struct Votes {
-    std::vector<double> residual, share;
+    std::vector<float> residual, share;
     std::vector<uint8_t> codes;  // sites x chunks: which of four replicates vote
     int64_t kth;                 // the interval ends at the kth largest and smallest; 0: unbounded
     double least;                // no observation is below, and no end of an interval
-    std::vector<double> reach;   // how far a vote may be from the mean of all replicates, in standard deviations
-    double furthest = 0;         // the largest of these
+    std::vector<float> reach;    // how far a vote may be from the mean of all replicates, in standard deviations
+    float furthest = 0;          // the largest of these
+    float rounding = 0;          // what sums in float32 may add to that
+
+    // The mean of m of n numbers is within sqrt((n - m) / m) standard deviations of the mean of all.
+    void prepare(int64_t replicates) {
+        for (const float of_one : share) {
+            reach.push_back(std::sqrt(std::max(0.0f, float(replicates) * of_one - 1)));
+            furthest = std::max(furthest, reach.back());
+        }
+        rounding = float(replicates + 40) * (1 + furthest) * 0x1p-24f;
+    }
 };
 
 struct Statistics {
@@ -49,6 +60,16 @@ struct Statistics {
 struct Points {
     std::vector<int64_t> columns;
     std::vector<double> scale, places;  // places: sites x columns
+
+    // Where they are, each place once.
+    std::vector<const double*> distinct() const {
+        const size_t n = columns.size();
+        std::vector<const double*> all;
+        for (size_t at = 0; at < places.size(); at += n) all.push_back(places.data() + at);
+        std::sort(all.begin(), all.end(), [n](auto a, auto b) { return std::lexicographical_compare(a, a + n, b, b + n); });
+        all.erase(std::unique(all.begin(), all.end(), [n](auto a, auto b) { return std::equal(a, a + n, b); }), all.end());
+        return all;
+    }
 };
 
 // Where sums over zones go, as fixed-point integers; see `engine/zonal.py`.

@@ -14,7 +14,11 @@ from sklearn.tree import DecisionTreeRegressor
 from engine.errors import InputError
 
 _IDENTITY = {"reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"}
-"""Objectives whose prediction is the sum of the leaves."""
+"""Objectives of XGBoost whose prediction is the sum of the leaves."""
+_IDENTITY_OF_LIGHTGBM = {"regression", "regression_l1", "huber", "fair", "quantile", "mape"}
+"""Those of LightGBM, without `sqrt`."""
+_CATEGORICAL, _DEFAULT_LEFT, _ZERO_MISSING, _NAN_MISSING = 1, 2, 4, 8
+"""Bits of a `decision_type` of LightGBM."""
 
 
 class Unsupported(InputError):
@@ -209,15 +213,101 @@ def _start_of(model: GradientBoostingRegressor) -> float:
 
 def _sklearn_tree(tree: Any, rate: float = 1.0) -> Tree:
     leaf = tree.children_left < 0
-    # Left is `value <= threshold`, of a float32 and a float64: right is not below the next float32.
-    threshold = tree.threshold.astype("float32")
-    threshold = np.where(threshold > tree.threshold, threshold, np.nextafter(threshold, np.float32(np.inf)))
     return Tree(
         left=tree.children_left.astype("int32"),
         right=tree.children_right.astype("int32"),
         feature=np.where(leaf, 0, tree.feature).astype("int32"),
-        threshold=np.where(leaf, np.float32(0), threshold),
+        threshold=np.where(leaf, np.float32(0), _next_above(tree.threshold)),
         missing_left=np.asarray(tree.missing_go_to_left, "uint8"),
         value=rate * tree.value[:, 0, 0],
         categories={},
     )
+
+
+def _next_above(threshold: np.ndarray) -> np.ndarray:
+    """The least float32 that is larger: where left is `value <= threshold`, right is not below it."""
+    with np.errstate(over="ignore"):  # beyond float32 is infinite
+        rounded = threshold.astype("float32")
+    return np.where(rounded > threshold, rounded, np.nextafter(rounded, np.float32(np.inf)))
+
+
+def lightgbm_replicate(model: Any) -> Replicate:
+    """The trees of a LightGBM regressor, a `Booster` or an `LGBMRegressor`, as many as it predicts with.
+
+    Raises
+    ------
+    Unsupported
+        If the model has several outputs, another link, linear leaves, or takes zeros for missing values.
+    Damaged
+        If a tree's numbers are not what they stand for.
+    """
+    text = getattr(model, "booster_", model).model_to_string()
+    head, *trees = text.partition("\nend of trees")[0].split("\nTree=")
+    facts = _facts(head)
+    objective, *options = facts.get("objective", "none").split()
+    if facts.get("num_tree_per_iteration") != "1" or objective not in _IDENTITY_OF_LIGHTGBM or "sqrt" in options:
+        raise Unsupported(
+            f"a LightGBM model of `{' '.join([objective, *options])}` is not compiled; one output of "
+            f"{_IDENTITY_OF_LIGHTGBM} is"
+        )
+    try:
+        found = [_lightgbm_tree(_facts(tree)) for tree in trees]
+        columns = int(facts["max_feature_idx"]) + 1
+    except (KeyError, ValueError, IndexError) as error:
+        raise Damaged(f"the model is damaged: {error}") from error
+    return Replicate(found, 0.0, len(found) if "average_output" in head.splitlines() else 1.0, columns)
+
+
+def _facts(lines: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in lines.splitlines() if "=" in line)
+
+
+def _lightgbm_tree(facts: Mapping[str, str]) -> Tree:
+    if facts["is_linear"] != "0":
+        raise Unsupported("a LightGBM model with linear leaves is not compiled")
+    inner = int(facts["num_leaves"]) - 1
+
+    def of_nodes(name: str, kind: str, count: int = inner) -> np.ndarray:
+        values = np.array(facts[name].split() if count else [], kind)
+        if len(values) != count:
+            raise ValueError(f"{name}: {len(values)} values, expected {count}")
+        return values
+
+    decision, threshold = of_nodes("decision_type", "int64"), of_nodes("threshold", "float64")
+    categorical = decision & _CATEGORICAL > 0
+    if (decision[~categorical] & _ZERO_MISSING).any():
+        raise Unsupported("a LightGBM model with `zero_as_missing` is not compiled")
+    # Leaf i is called -1 - i. What is in a categorical node's set goes left there, and all else right, missing values
+    # too: here it is the other way round.
+    left, right = (
+        np.where(c < 0, inner - 1 - c, c) for c in (of_nodes(f"{s}_child", "int64") for s in ("left", "right"))
+    )
+    left, right = np.where(categorical, right, left), np.where(categorical, left, right)
+    # Without missing values in training, one counts as 0.
+    of_missing = np.where(decision & _NAN_MISSING, decision & _DEFAULT_LEFT > 0, threshold >= 0)
+    leaf, none = np.full(inner + 1, -1, "int32"), np.zeros(inner + 1, "float32")
+    return Tree(
+        left=np.concatenate([left.astype("int32"), leaf]),
+        right=np.concatenate([right.astype("int32"), leaf]),
+        feature=np.concatenate([of_nodes("split_feature", "int32"), none.astype("int32")]),
+        threshold=np.concatenate([np.where(categorical, np.float32(0), _next_above(threshold)), none]),
+        missing_left=np.concatenate([categorical | of_missing, none]).astype("uint8"),
+        value=np.concatenate([np.zeros(inner), of_nodes("leaf_value", "float64", inner + 1)]),
+        categories=_lightgbm_sets(facts, np.flatnonzero(categorical), threshold),
+    )
+
+
+def _lightgbm_sets(facts: Mapping[str, str], nodes: np.ndarray, threshold: np.ndarray) -> dict[int, list[int]]:
+    """Node → its categories; sets are kept as bits, one after another, and a node's threshold is the set's number."""
+    if not nodes.size:
+        return {}
+    ends = [int(end) for end in facts["cat_boundaries"].split()]
+    words = np.array(facts["cat_threshold"].split(), "<u4")
+    sets = {}
+    for node in nodes:
+        number = int(threshold[node])
+        bits = np.unpackbits(words[ends[number] : ends[number + 1]].view("uint8"), bitorder="little")
+        sets[int(node)] = np.flatnonzero(bits).tolist()
+    if not all(sets.values()):
+        raise ValueError("a categorical node has no categories")
+    return sets

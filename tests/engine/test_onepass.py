@@ -11,6 +11,7 @@ from engine.errors import RunError
 from engine.estimators import REGISTRY
 from engine.features import Features
 from engine.forest import INSTRUCTION_SETS, is_built
+from engine.forest.native import module
 from engine.models import Member
 from engine.onepass import STATISTICS, OnePass
 from engine.sources.spec import SourceSpec
@@ -114,3 +115,16 @@ def test_nearest_point_equals_the_plain_search(cells, points, columns):
     assert np.array_equal(_nearest(x, used, scale, places, compiled=True), plain)
     direct = ((x[:, None, used].astype("float64") * scale - places) ** 2).sum(axis=2).min(axis=1)
     np.testing.assert_allclose(plain, direct, rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e30])
+@pytest.mark.parametrize("instruction_set", INSTRUCTION_SETS)
+def test_points_that_are_nearly_as_near_are_told_apart(instruction_set, scale):
+    """Where float32 cannot say which is nearest, or overflows: cells on points, between two, points at one place."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(-3, 4, (997, 5)).astype("float32")
+    points = np.concatenate([x[:20], x[:20] + 1e-9 * rng.normal(size=(20, 5)), x[:7], rng.normal(size=(60, 5))]) * scale
+    columns, scales = np.arange(5), np.full(5, scale)
+    found = module().nearest(x, columns, scales, points, instruction_set)
+    assert np.array_equal(found, _nearest(x, columns, scales, points, compiled=False))
+    assert (found[:20] == 0).all()

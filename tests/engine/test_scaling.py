@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from engine.scaling import CHUNKS, MAP, WORKERS, Cost, best_chunk
+from engine.scaling import CHUNKS, MAP, WORKERS, Cost, OneMachine, best_chunk
 
 
 def test_seconds_by_hand():
@@ -33,3 +33,11 @@ def test_larger_grids_and_dearer_blocks_ask_for_larger_blocks():
     assert best_chunk((300, 200)) < best_chunk((7600, 7600))
     dear = Cost(MAP.start, MAP.task, 100 * MAP.block, MAP.cell)
     assert best_chunk((3000, 3000), dear) > best_chunk((3000, 3000))
+
+
+def test_processes_on_one_machine_share_its_cores():
+    cost, shared = Cost(start=3, task=0.01, block=2, cell=0.01), OneMachine(cores=2, speed=0.75, client=0.6)
+    # Ten blocks of 3 s and 0.6 s of the client: 36 s of a core, of which there are one and a half.
+    assert cost.seconds(10, 1000, 2, shared) == pytest.approx(3 + 36 / 1.5 + 0.5 * 3)
+    assert cost.seconds(10, 1000, 1, shared) == cost.seconds(10, 1000, 1)  # two cores are enough for one worker
+    assert cost.seconds(10, 1000, 8, shared) > cost.seconds(10, 1000, 2, shared) > cost.seconds(10, 1000, 2)

@@ -76,8 +76,8 @@ Statistics statistics_of(Input& in) {
     in >> s.replicates >> s.outputs >> s.intercept >> s.slope >> s.z >> s.area >> s.predicted >> s.mean >> s.square;
     s.votes.resize(size_t(s.outputs));
     for (Votes& votes : s.votes) {
-        in >> votes.residual >> votes.share >> votes.codes >> votes.kth >> votes.least >> votes.reach;
-        votes.furthest = *std::max_element(votes.reach.begin(), votes.reach.end());
+        in >> votes.residual >> votes.share >> votes.codes >> votes.kth >> votes.least;
+        votes.prepare(s.replicates);
     }
     return s;
 }

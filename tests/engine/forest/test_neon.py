@@ -97,10 +97,10 @@ def program(tmp_path_factory) -> Path:
 
 def votes(rng: np.random.Generator, kth: int, least: float) -> dict[str, Any]:
     codes = rng.integers([1, 0], [16, 2], (SITES, 2)).astype("uint8")  # of five replicates, one is in the second chunk
-    residual = -np.sort(-rng.exponential(1, SITES))
+    residual = -np.sort(-rng.exponential(1, SITES)).astype("float32")
     return {
         "residual": residual,
-        "share": 1 / np.bitwise_count(codes).sum(axis=1),
+        "share": (1 / np.bitwise_count(codes).sum(axis=1)).astype("float32"),
         "codes": codes,
         "kth": np.int64(kth),
         "least": np.float64(least),
@@ -159,8 +159,7 @@ def serialised(tables: dict[str, Any], double: bool, given: Inputs) -> bytes:
     values += [np.int64(taken[name]) for name in ("replicates", "outputs")]
     values += [taken["intercept"], taken["slope"], *map(np.float64, (taken["z"], *taken["formats"]))]
     for each in taken["votes"]:
-        reach = np.sqrt(np.maximum(0.0, REPLICATES * each["share"] - 1))
-        values += [*(each[name] for name in ("residual", "share", "codes", "kth", "least")), reach]
+        values += [each[name] for name in ("residual", "share", "codes", "kth", "least")]
     values += [given.area, given.zone, np.int64(ZONES), given.columns, given.scale, given.places]
     return b"".join(np.int64(v.size).tobytes() * (v.ndim > 0) + v.tobytes() for v in values)
 
