@@ -89,7 +89,7 @@ def local_client(workers: int | None = None, threads: int = 1, memory: str | Non
     memory : str, optional
         Limit of each worker, e.g. "2GB"; by default an equal share of 80 % of the machine's memory.
     """
-    workers = workers or max(1, (os.cpu_count() or 1) // threads)
+    workers = workers or local_workers(threads)
     with (
         dask.config.set(_settings()),
         LocalCluster(n_workers=workers, **_local_options(workers, threads, memory)) as cluster,
@@ -98,11 +98,20 @@ def local_client(workers: int | None = None, threads: int = 1, memory: str | Non
         yield client
 
 
+def local_workers(threads: int) -> int:
+    """How many workers this machine has cores for."""
+    return max(1, (os.cpu_count() or 1) // threads)
+
+
+def local_memory(workers: int) -> int:
+    """Bytes of each of so many local workers, unless told otherwise."""
+    return int(psutil.virtual_memory().total * MEMORY_SHARE / workers)
+
+
 def _local_options(workers: int, threads: int, memory: str | None) -> dict[str, Any]:
-    limit = dask.utils.parse_bytes(memory) if memory else int(psutil.virtual_memory().total * MEMORY_SHARE / workers)
     return {
         "threads_per_worker": threads,
-        "memory_limit": limit,
+        "memory_limit": dask.utils.parse_bytes(memory) if memory else local_memory(workers),
         "host": "127.0.0.1",
         "dashboard_address": LOOPBACK,
         "silence_logs": 50,

@@ -184,6 +184,7 @@ def check(
     from pipelines.check import show
     from pipelines.deep import check_results
     from pipelines.inspection import Inspection, draw_maps
+    from pipelines.memory import require_promised_memory
     from pipelines.prepare import survey
 
     with _reported():
@@ -191,6 +192,7 @@ def check(
         found = survey(run_file, tuple(settings or ()), _place(out), refresh=refresh, inspect=inspection)
         show(found, inspection, console)
         prepared = found.prepared()
+        require_promised_memory(prepared)
         if deep:
             check_results(prepared, console)
         if maps:

@@ -3,6 +3,9 @@
 import math
 from dataclasses import dataclass
 
+from dask.utils import parse_bytes
+
+from engine.cluster import local_memory, local_workers
 from engine.errors import InputError
 from engine.features import Features
 from engine.onepass import SLAB, STATISTICS
@@ -98,6 +101,16 @@ def require_memory(prepared: Prepared, limit: float, threads: int) -> Projection
         f"threads to do a block of {projection.cells:,} cells in the stage `{stage}`), but has {_gb(limit)}. "
         f"{_advice(prepared, projection, limit, threads)}"
     )
+
+
+def require_promised_memory(prepared: Prepared) -> None:
+    """As `require_memory`, as far as the run file tells what workers will have."""
+    spec = prepared.config.cluster
+    if spec.memory and spec.kind in ("local", "ssh"):
+        require_memory(prepared, parse_bytes(spec.memory), spec.threads)
+    elif spec.kind == "local":
+        most = spec.adaptive.maximum if spec.adaptive else spec.workers or local_workers(spec.threads)
+        require_memory(prepared, local_memory(most), spec.threads)
 
 
 def _advice(prepared: Prepared, projection: Projection, limit: float, threads: int) -> str:

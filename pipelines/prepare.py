@@ -247,6 +247,11 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
             problems.found[before:] = [text.replace(f"covariates.{ZONES}", "zones") for text in problems.found[before:]]
         if source is not None:
             found.sources[name] = source
+    for name, spec in _specs(run).items():
+        if spec.about:
+            problems.attempt(read_about, base / spec.about, f"{name if name == ZONES else f'covariates.{name}'}.about")
+    if isinstance(run, RunFile) and run.truth and not (base / run.truth).is_dir():
+        problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
     if run.observations and run.depths:
         found.profiles = problems.attempt(_profiles, run, data, outline)
     if run.depths and found.profiles:
@@ -299,9 +304,9 @@ def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
     if described is None or not ("no such file" in problem or "no file matches" in problem):
         return problem
     try:
-        return f"{problem}. {read_about(base / described, f'covariates.{name}.about').how_to_get}"
-    except InputError as error:
-        return f"{problem}. {error}"
+        return f"{problem}. {read_about(base / described, 'about').how_to_get}"
+    except InputError:  # a problem of its own
+        return problem
 
 
 def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:

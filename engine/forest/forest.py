@@ -24,8 +24,8 @@ class Forest:
 
     Every distinct comparison of the whole forest is made once per cell, and kept as a bit; a tree is then a few bitwise
     operations on some hundred cells at a time. Leaves are added up in the order and precision of the library that
-    fitted the trees (float32 for XGBoost, float64 for scikit-learn and
-    LightGBM), so that predictions are its own, to the bit.
+    fitted the trees (float32 for XGBoost, float64 for scikit-learn and LightGBM), so that predictions are its own, to
+    the bit.
 
     Parameters
     ----------

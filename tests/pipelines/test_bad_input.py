@@ -442,3 +442,10 @@ def test_earlier_results_stay_as_they_were(run, finished, gelisol):
     run.edit_text("zones: vegetation", "zones: tn")
     assert gelisol("run", run.path, "--out", finished).exit_code == 1
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_a_description_or_a_truth_that_is_not_there(run, rejected):
+    settings = ("--set", "covariates.mat.about=none.json", "--set", "synthetic=true", "--set", "truth=none.zarr")
+    about, truth = problems(rejected(*settings))
+    assert about == f"covariates.mat.about: no such file: {run.path.parent / 'none.json'}"
+    assert truth == f"truth: no such Zarr store: {run.path.parent / 'none.zarr'}"

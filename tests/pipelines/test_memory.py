@@ -50,6 +50,8 @@ def test_the_run_is_refused_before_it_computes(run, gelisol):
     assert result.exit_code == 1, result.output
     assert "a worker needs about" in result.stderr and "has 0.6 GB" in result.stderr
     assert not list(run.out.glob("*.zarr")) and not (run.out / "ledger.json").exists()
+    checked = gelisol("check", run.path, *(part for s in settings for part in ("--set", s)))
+    assert checked.exit_code == 1 and "a worker needs about" in checked.stderr and "has 0.6 GB" in checked.stderr
 
 
 def test_it_is_measured(finished: Path):
