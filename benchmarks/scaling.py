@@ -13,10 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 from distributed import Client
-from machine import describe, publish, table
-from made_up import FEATURES, a_grid, a_plan, make_cube, train
+from machine import cpu_seconds, describe, publish, table
+from made_up import a_grid, a_plan, make_cube, train
 
 from engine.applicability import Applicability
 from engine.blockwise import MapPlan, map_region
@@ -28,7 +27,7 @@ from engine.scaling import CHUNKS, WORKERS, Cost, OneMachine
 from engine.tasks import run_each
 from pipelines.progress import Display
 
-TASKS, TRIES = 2000, 3
+TASKS = 2000
 SMALL, LARGE = 128, 512
 """Block sides whose times tell the cost of a block from that of a cell."""
 CIRCUMPOLAR = 36e6
@@ -49,31 +48,28 @@ def main() -> None:
         for name in ("ensemble", "applicability.npz"):
             (options.out / f"{SMALL}" / name).symlink_to((options.out / f"{LARGE}" / name).resolve())
     seconds: dict[tuple[int, int], float] = {}
-    of_client: dict[tuple[int, int], float] = {}
+    used: dict[tuple[int, int], float] = {}
     for workers in (1, 2):
         with local_client(workers) as client:
             per_task = time_of_tasks(client)
-            plan, *_ = a_plan(grids[LARGE], options.out / f"{LARGE}", ensemble)
-            start = time_of_start(client, plan)
+            start = time_of_start(client, a_plan(grids[LARGE], options.out / f"{LARGE}", ensemble)[0])
             for chunk, grid in grids.items():
-                before = time.process_time()
+                before = cpu_seconds()
                 seconds[workers, chunk], cells = time_of_map(client, grid, options.out / f"{chunk}", ensemble, display)
-                of_client[workers, chunk] = time.process_time() - before
-            if workers > 1:
-                speed = speed_of_cores(client, plan)
+                used[workers, chunk] = cpu_seconds() - before
     cost = fit(start, per_task, cells, grids, seconds)
-    shared = OneMachine(os.cpu_count() or 1, speed, of_client[1, SMALL] / grids[SMALL].n_blocks)
+    beside = (used[1, SMALL] - seconds[1, SMALL]) / grids[SMALL].n_blocks
+    shared = OneMachine(os.cpu_count() or 1, beside)
     text = "\n\n".join(
         [
             f"Measured on: {describe()}.",
             f"{cells / 1e6:.1f} million cells, 100 replicates of 300 trees. A worker starts in {cost.start:.1f} s; a "
             f"task costs client and scheduler {cost.task * 1e3:.1f} ms, a block {cost.block * 1e3:.0f} ms and a cell "
             f"{cost.cell * 1e6:.2f} µs of a worker.",
-            f"On this machine, {shared.cores} cores that work at once do {shared.speed:.0%} each of what one does "
-            f"alone, and client and scheduler take {shared.client * 1e3:.0f} ms of a core a block.",
+            f"Beside the worker's time, a block takes {shared.beside * 1e3:.0f} ms of a core: client, scheduler, and "
+            f"the threads in which a worker compresses and writes. On one machine, {shared.cores} cores do all this.",
             check(cost, shared, cells, grids, seconds),
-            "One worker's times, the speed of cores that work at once and the client's share are what the costs come "
-            "from; the times of two workers are the check.",
+            "One worker's times are what the costs come from; those of two are the check.",
             predict(cost, cells, grids[LARGE], options.out, ensemble),
         ]
     )
@@ -119,24 +115,6 @@ def fit(start: float, task: float, cells: int, grids: dict[int, Grid], seconds: 
     small, large = grids[SMALL].n_blocks, grids[LARGE].n_blocks
     block = (seconds[1, SMALL] - seconds[1, LARGE]) / (small - large)
     return Cost(start, task, block, (seconds[1, LARGE] - large * block) / cells)
-
-
-def speed_of_cores(client: Client, plan: MapPlan) -> float:
-    """What a worker does while the others work, too, as a share of what it does alone; by the trees of a map."""
-    address = next(iter(client.nthreads()))
-    alone = min(client.submit(time_of_trees, plan, workers=[address], pure=False).result() for _ in range(TRIES))
-    together = [client.run(time_of_trees, plan).values() for _ in range(TRIES)]
-    return alone / min(sum(times) / len(times) for times in together)
-
-
-def time_of_trees(plan: MapPlan) -> float:
-    """Seconds in which all replicates predict some cells."""
-    forest = load_ensemble(plan.ensemble, plan.digest).forest
-    assert forest
-    x = np.random.default_rng(0).normal(size=(2**18, len(FEATURES.columns))).astype("float32")
-    started = time.monotonic()
-    forest.predict(x)
-    return time.monotonic() - started
 
 
 def check(

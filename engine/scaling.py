@@ -16,15 +16,13 @@ class OneMachine:
     Attributes
     ----------
     cores : int
-    speed : float
-        Of a core while all others work, too, as a share of what it does alone: they share caches, memory and clock.
-    client : float
-        Processor seconds of client and scheduler, for each block.
+    beside : float
+        Processor seconds of a block beside the time of its worker: of client and scheduler, and of the threads with
+        which a worker compresses and writes; less those in which it waits.
     """
 
     cores: int
-    speed: float
-    client: float
+    beside: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Cost:
         busy = min(workers, blocks)
         share = blocks * of_block / busy
         if shared:
-            share = max(share, blocks * (of_block + shared.client) / (shared.cores * shared.speed))
+            share = max(share, blocks * (of_block + shared.beside) / shared.cores)
         return self.start + max(share + (1 - 1 / busy) * of_block, blocks * self.task)
 
 

@@ -4,7 +4,6 @@
 
 constexpr int kLanes = kBytes / 8;
 typedef double Doubles __attribute__((vector_size(kBytes)));  // half as many cells as Floats
-typedef int64_t Longs __attribute__((vector_size(kBytes)));
 typedef int32_t Ints __attribute__((vector_size(kBytes)));
 typedef float Singles __attribute__((vector_size(kBytes / 2)));
 
@@ -21,8 +20,6 @@ inline Floats larger(Floats a, Floats b) { return Floats(_mm512_max_ps(__m512(a)
 inline Floats smaller(Floats a, Floats b) { return Floats(_mm512_min_ps(__m512(a), __m512(b))); }
 inline bool any_above(Floats a, Floats b) { return _mm512_cmp_ps_mask(__m512(a), __m512(b), _CMP_GT_OQ) != 0; }
 inline Doubles larger(Doubles a, Doubles b) { return Doubles(_mm512_max_pd(__m512d(a), __m512d(b))); }
-inline Doubles smaller(Doubles a, Doubles b) { return Doubles(_mm512_min_pd(__m512d(a), __m512d(b))); }
-inline bool any_above(Doubles a, Doubles b) { return _mm512_cmp_pd_mask(__m512d(a), __m512d(b), _CMP_GT_OQ) != 0; }
 inline Doubles root(Doubles a) { return Doubles(_mm512_sqrt_pd(__m512d(a))); }
 inline Floats joined(Singles a, Singles b) { return Floats(_mm512_insertf32x8(_mm512_castps256_ps512(__m256(a)), __m256(b), 1)); }
 #elif defined(GELISOL_AVX2)
@@ -30,20 +27,16 @@ inline Floats larger(Floats a, Floats b) { return Floats(_mm256_max_ps(__m256(a)
 inline Floats smaller(Floats a, Floats b) { return Floats(_mm256_min_ps(__m256(a), __m256(b))); }
 inline bool any_above(Floats a, Floats b) { return _mm256_movemask_ps(_mm256_cmp_ps(__m256(a), __m256(b), _CMP_GT_OQ)) != 0; }
 inline Doubles larger(Doubles a, Doubles b) { return Doubles(_mm256_max_pd(__m256d(a), __m256d(b))); }
-inline Doubles smaller(Doubles a, Doubles b) { return Doubles(_mm256_min_pd(__m256d(a), __m256d(b))); }
-inline bool any_above(Doubles a, Doubles b) { return _mm256_movemask_pd(_mm256_cmp_pd(__m256d(a), __m256d(b), _CMP_GT_OQ)) != 0; }
 inline Doubles root(Doubles a) { return Doubles(_mm256_sqrt_pd(__m256d(a))); }
 inline Floats joined(Singles a, Singles b) { return Floats(_mm256_insertf128_ps(_mm256_castps128_ps256(__m128(a)), __m128(b), 1)); }
 #else
 template <class T>
 inline T larger(T a, T b) { return a > b ? a : b; }
-template <class T>
-inline T smaller(T a, T b) { return a < b ? a : b; }
-template <class T>
-inline bool any_above(T a, T b) {
-    const auto above = a > b;
-    int64_t found = 0;
-    for (size_t lane = 0; lane < sizeof(T) / sizeof(a[0]); ++lane) found |= above[lane];
+inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+inline bool any_above(Floats a, Floats b) {
+    const Ints above = a > b;
+    int32_t found = 0;
+    for (int lane = 0; lane < kWide; ++lane) found |= above[lane];
     return found != 0;
 }
 inline Doubles root(Doubles a) {

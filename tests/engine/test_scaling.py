@@ -36,8 +36,8 @@ def test_larger_grids_and_dearer_blocks_ask_for_larger_blocks():
 
 
 def test_processes_on_one_machine_share_its_cores():
-    cost, shared = Cost(start=3, task=0.01, block=2, cell=0.01), OneMachine(cores=2, speed=0.75, client=0.6)
-    # Ten blocks of 3 s and 0.6 s of the client: 36 s of a core, of which there are one and a half.
-    assert cost.seconds(10, 1000, 2, shared) == pytest.approx(3 + 36 / 1.5 + 0.5 * 3)
+    cost, shared = Cost(start=3, task=0.01, block=2, cell=0.01), OneMachine(cores=2, beside=0.6)
+    # Ten blocks of 3 s and 0.6 s of the client: 36 s of a core, of which there are two.
+    assert cost.seconds(10, 1000, 2, shared) == pytest.approx(3 + 36 / 2 + 0.5 * 3)
     assert cost.seconds(10, 1000, 1, shared) == cost.seconds(10, 1000, 1)  # two cores are enough for one worker
     assert cost.seconds(10, 1000, 8, shared) > cost.seconds(10, 1000, 2, shared) > cost.seconds(10, 1000, 2)
