@@ -37,7 +37,7 @@ VALUES = np.random.default_rng(0).integers(0, 1000, NATIVE.shape).astype("int16"
 def impatient(monkeypatch):
     for module in ("patience", "files"):
         monkeypatch.setattr(f"engine.remote.{module}.FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr("engine.remote.files.READ_S", 1.0)
+    monkeypatch.setattr("engine.remote.files.READ_S", 3.0)
     forget()
 
 

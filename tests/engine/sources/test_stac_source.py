@@ -53,7 +53,7 @@ def catalog(served, monkeypatch):
     for module in ("remote.patience", "remote.files", "sources.stac.search"):
         monkeypatch.setattr(f"engine.{module}.FIRST_WAIT_S", 0.05)
     for module in ("remote.files", "remote.signing", "sources.stac.search"):
-        monkeypatch.setattr(f"engine.{module}.READ_S", 1.0)
+        monkeypatch.setattr(f"engine.{module}.READ_S", 3.0)
     monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/http://127.0.0.1")
     served.api.forget()
     served.files.forget()
