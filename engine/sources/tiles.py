@@ -1,11 +1,12 @@
 """Raster files as GDAL opens them: their headers, their place in a mosaic, and reading a part of one."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import rasterio
@@ -31,6 +32,7 @@ from engine.sources.tiff_end import end_of_last_tile
 _AT_ONCE = 16
 """Headers that are read at a time over a network."""
 Entry = tuple[Place, Step, Declared, Access]
+T = TypeVar("T")
 _HDF4 = b"\x0e\x03\x13\x01"
 """How an HDF4 file begins."""
 
@@ -110,12 +112,30 @@ def read_headers(
 def read_header(name: str, spec: SourceSpec, place: Place, access: Access) -> tuple[GeoBox, Declared]:
     """Grid and encoding of a file."""
     where = f"covariates.{name}: {shown(place)}"
+
+    def header() -> tuple[GeoBox, Declared]:
+        try:
+            with opened(place, spec, access, where) as file:
+                _require_whole(file, place, access, where)
+                return _grid(file, spec, name, where), _declared(file, spec)
+        except RasterioIOError as error:
+            if isinstance(place, Remote) and _may_pass(error):
+                raise
+            raise InputError(f"{where}: {_cannot_open(place, error)}") from error
+
+    if not isinstance(place, Remote):
+        return header()
     try:
-        with opened(place, spec, access, where) as file:
-            _require_whole(file, place, access, where)
-            return _grid(file, spec, name, where), _declared(file, spec)
-    except (RasterioIOError, RemoteError) as error:
+        return persistently(lambda: _afresh(place, access, header), "")
+    except RemoteError as error:
         raise InputError(f"{where}: {_cannot_open(place, error)}") from error
+
+
+def _may_pass(error: RasterioIOError) -> bool:
+    """Whether it was the connection that failed, or what came was not the whole: GDAL itself asks again for neither."""
+    text = str(error)
+    found = "CURL error" in text or "not recognized" in text
+    return found and not any(final in text for final in ("resolve host", "Failed to connect"))
 
 
 def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> tuple[np.ndarray, Declared]:
@@ -130,8 +150,8 @@ def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> t
     """
     where = f"covariates.{name}: {shown(file.place)}"
     try:
-        if isinstance(file.place, Remote):
-            return persistently(lambda: _read_afresh(file, part, spec, where), "")
+        if isinstance(place := file.place, Remote):
+            return persistently(lambda: _afresh(place, file.access, lambda: _read(file, part, spec, where)), "")
         return _read(file, part, spec, where)
     except (RemoteError, FileNotFoundError) as error:
         assert isinstance(file.place, Remote)
@@ -141,13 +161,12 @@ def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> t
         raise InputError(f"{where}: cannot be read ({reason(error)}). Is the file whole? Fetch it again.") from error
 
 
-def _read_afresh(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> tuple[np.ndarray, Declared]:
+def _afresh(place: Remote, access: Access, action: Callable[[], T]) -> T:
     """Read; after a failure make GDAL forget what it has of the file, half answers too, so that the next try asks."""
     try:
-        return _read(file, part, spec, where)
+        return action()
     except RasterioIOError:
-        assert isinstance(file.place, Remote)
-        path = gdal_path(file.access.signed(file.place.url))
+        path = gdal_path(access.signed(place.url))
         with suppress(RasterioIOError), gdal(CPL_VSIL_CURL_NON_CACHED=path), rasterio.open(path):
             pass
         raise

@@ -123,6 +123,17 @@ def test_a_fault_that_passes_is_not_noticed(web, tmp_path, fault):
     assert same(source.on_grid(TARGET, "bilinear"), local.on_grid(TARGET, "bilinear"))
 
 
+@pytest.mark.parametrize("passing", [1, 2])
+@pytest.mark.parametrize("fault", [503, "hang", "cut"])
+def test_a_header_that_does_not_come_is_asked_for_again(web, tmp_path, fault, passing):
+    """After the look whether the file is there; GDAL itself asks again for what a busy server refuses only."""
+    write_tif(tmp_path / "a.tif", VALUES, NATIVE, tiled=True, blockxsize=16, blockysize=16)
+    web.fail("a.tif", *[None] * passing, fault)
+    source, local = opened(f"{web.url}/a.tif"), opened(str(tmp_path / "a.tif"))
+    assert not web.faults["a.tif"]
+    assert same(source.on_grid(TARGET, "bilinear"), local.on_grid(TARGET, "bilinear"))
+
+
 def test_a_fault_that_stays_names_the_file(web, tmp_path, monkeypatch):
     monkeypatch.setattr("engine.remote.patience.TRIES", 2)
     monkeypatch.setattr("engine.remote.files.TRIES", 2)
