@@ -24,6 +24,7 @@ from engine.remote.files import exists, on_disk, place_of
 from engine.remote.patience import RemoteError
 from engine.sources.about import read_about
 from engine.sources.base import Context, Source, SourceSummary
+from engine.sources.composite import terms_of
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.sources.vector import read_polygons
@@ -234,22 +235,18 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
         if items is None:
             found.directory = None
     context = Context(bbox, items, refresh, run.covariates)
-    for name, spec in _specs(run).items():
+    for name, spec in _openable(run).items():
         before = len(problems.found)
         source = problems.attempt(open_source, name, spec, data, context)
         problems.found[before:] = [
-            _with_recipe(text, name, spec, base)
+            _with_recipe(text, name, spec, base).replace(f"covariates.{name}", _key(name))
             for text in problems.found[before:]
-            # What the run file itself tells of a formula has been said, with its line.
-            if not any(told.replace("`", "").endswith(text.replace("`", "")) for told in problems.found[:before])
         ]
-        if name == ZONES:
-            problems.found[before:] = [text.replace(f"covariates.{ZONES}", "zones") for text in problems.found[before:]]
         if source is not None:
             found.sources[name] = source
     for name, spec in _specs(run).items():
         if spec.about:
-            problems.attempt(read_about, base / spec.about, f"{name if name == ZONES else f'covariates.{name}'}.about")
+            problems.attempt(read_about, base / spec.about, f"{_key(name)}.about")
     if isinstance(run, RunFile) and run.truth and not (base / run.truth).is_dir():
         problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
     if run.observations and run.depths:
@@ -294,6 +291,23 @@ def domain_outline(domain: Domain, base: Path) -> Geometry:
 
 def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
     return dict(run.covariates) | ({ZONES: run.zones} if isinstance(run.zones, SourceSpec) else {})
+
+
+def _openable(run: RunFile | Draft) -> dict[str, SourceSpec]:
+    """All but formulas that name what is not there or not sound, of which reading the run file has told."""
+
+    def resolves(name: str, spec: SourceSpec) -> bool:
+        try:
+            return spec.expression is None or bool(terms_of(name, spec, run.covariates))
+        except InputError:
+            return False
+
+    return {name: spec for name, spec in _specs(run).items() if resolves(name, spec)}
+
+
+def _key(name: str) -> str:
+    """Where the run file describes a source."""
+    return "zones" if name == ZONES else f"covariates.{name}"
 
 
 def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:

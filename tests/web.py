@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -103,6 +104,17 @@ def serving(**settings) -> Iterator[Web]:
         web.stop.set()
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def token_service(folder: Path, collection: str, token: str) -> Iterator[Web]:
+    """A service that gives out tokens, as the Planetary Computer's does."""
+    expiry = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    file = folder / "sas" / "token" / collection
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"token": token, "msft:expiry": expiry}))
+    with serving(folder=folder) as web:
+        yield web
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -65,9 +65,14 @@ def reason(error: BaseException) -> str:
             texts.append(text)
         cause = cause.__cause__
     text = "; ".join(texts)
-    if _NO_NAME.search(text):
+    if is_unknown_name(text):
         return "no address is found for its name (is it spelt right, is this machine online?)"
     return _scrubbed(text)
+
+
+def is_unknown_name(text: str) -> bool:
+    """Whether an error tells that a server's name has no address."""
+    return _NO_NAME.search(text) is not None
 
 
 def _scrubbed(text: str) -> str:

@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterWindow
 from engine.errors import InputError, RunError
 from engine.grid import parse_crs
 from engine.remote.files import Place, Remote, gdal, gdal_path, open_remote
-from engine.remote.patience import RemoteError, persistently, reason, unsigned
+from engine.remote.patience import RemoteError, is_unknown_name, persistently, reason, unsigned
 from engine.remote.signing import Access
 from engine.sources.align import Window
 from engine.sources.decode import Declared
@@ -135,7 +135,7 @@ def _may_pass(error: RasterioIOError) -> bool:
     """Whether it was the connection that failed, or what came was not the whole: GDAL itself asks again for neither."""
     text = str(error)
     found = "CURL error" in text or "not recognized" in text
-    return found and not any(final in text for final in ("resolve host", "Failed to connect"))
+    return found and not is_unknown_name(text) and "Failed to connect" not in text
 
 
 def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> tuple[np.ndarray, Declared]:

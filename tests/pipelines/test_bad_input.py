@@ -444,8 +444,15 @@ def test_earlier_results_stay_as_they_were(run, finished, gelisol):
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
 
 
+def test_a_formula_of_what_is_not_sound_is_not_told_of(run, rejected):
+    problem = only(rejected("--set", "covariates.ai.scale=0", "--set", "covariates.sum={expression: mat + ai}"))
+    assert "`covariates.ai.scale`" in problem
+
+
 def test_a_description_or_a_truth_that_is_not_there(run, rejected):
     settings = ("--set", "covariates.mat.about=none.json", "--set", "synthetic=true", "--set", "truth=none.zarr")
+    zones = "zones={href: vegetation.gpkg, attribute: code, classes: {a: [1]}, about: none.json}"
+    assert any(text.startswith("zones.about: no such file: ") for text in problems(rejected("--set", zones)))
     about, truth = problems(rejected(*settings))
     assert about == f"covariates.mat.about: no such file: {run.path.parent / 'none.json'}"
     assert truth == f"truth: no such Zarr store: {run.path.parent / 'none.zarr'}"

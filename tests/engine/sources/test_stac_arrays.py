@@ -1,9 +1,8 @@
 """STAC items whose assets are NetCDF files or Zarr stores: read as series, or refused with what can be done."""
 
-import json
 import pickle
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pystac
 import pytest
 import xarray as xr
 from rasters import LAEA, north_up, same
-from web import Web, serving
+from web import Web, serving, token_service
 
 from engine.errors import InputError, RunError
 from engine.grid import Grid
@@ -50,11 +49,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def tokens(tmp_path, monkeypatch) -> Iterator[Web]:
-    """A service that gives out tokens, as the Planetary Computer's does."""
-    expiry = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
-    (tmp_path / "sas" / "token").mkdir(parents=True)
-    (tmp_path / "sas" / "token" / "tas").write_text(json.dumps({"token": "sig=S3C%2BRET&se=1", "msft:expiry": expiry}))
-    with serving(folder=tmp_path) as service:
+    with token_service(tmp_path, "tas", "sig=S3C%2BRET&se=1") as service:
         monkeypatch.setenv("PC_SDK_SAS_URL", f"{service.url}/sas")
         yield service
 

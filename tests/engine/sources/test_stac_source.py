@@ -3,7 +3,6 @@
 import json
 import pickle
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import pystac
 import pytest
 import stac_region as region
 from rasters import centres, rois, same
-from web import Web, serving, stac_api
+from web import Web, serving, stac_api, token_service
 
 from engine.errors import InputError, RunError
 from engine.remote.files import forget
@@ -232,11 +231,7 @@ def test_an_asset_that_is_not_what_its_item_says(catalog):
 
 @pytest.fixture
 def tokens(tmp_path):
-    """A service that gives out tokens, as the Planetary Computer's does."""
-    expiry = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
-    (tmp_path / "sas" / "token").mkdir(parents=True)
-    (tmp_path / "sas" / "token" / "plane").write_text(json.dumps({"token": "sig=S3CRET", "msft:expiry": expiry}))
-    with serving(folder=tmp_path) as web:
+    with token_service(tmp_path, "plane", "sig=S3CRET") as web:
         yield web
 
 
