@@ -12,8 +12,9 @@ from engine.errors import InputError
 from engine.outputs.place import OutPath
 from engine.sources.spec import SourceSpec, StacSpec
 from pipelines.model_spec import FamilySpec, Selection, Validation
+from pipelines.nearest import nearest
+from pipelines.observations_spec import PROFILE_COLUMNS, Observations
 from pipelines.schema import (
-    PROFILE_COLUMNS,
     TLS,
     Adaptive,
     Cluster,
@@ -21,11 +22,9 @@ from pipelines.schema import (
     Draft,
     Mask,
     Model,
-    Observations,
     Output,
     RunFile,
     dangling_references,
-    nearest,
 )
 
 __all__ = [

@@ -1,8 +1,7 @@
 """The types of the run file: its sections, keys and what they refer to."""
 
-import difflib
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from dask.utils import parse_bytes
 from pydantic import (
@@ -21,23 +20,9 @@ from engine.sources.composite import terms_of
 from engine.sources.formula import names_in, units_of
 from engine.sources.spec import SourceSpec
 from pipelines.model_spec import Model, Section, Selection
+from pipelines.nearest import nearest
+from pipelines.observations_spec import Observations
 
-PROFILE_COLUMNS = (
-    "site",
-    "lon",
-    "lat",
-    "top",
-    "bottom",
-    "soc",
-    "som",
-    "bulk_density",
-    "coarse_fragments",
-    "vegetation",
-    "soil_type",
-    "tn",
-    "source",
-)
-"""Default column names of a layer table; densities come as `socd_TOP-BOTTOM` instead."""
 TOTAL = "total"
 """What tables by zone call the whole region."""
 
@@ -81,31 +66,6 @@ class Domain(Section):
                     "within ±180 and south < north within ±90"
                 )
         return self
-
-
-class Observations(Section):
-    """The profile table."""
-
-    table: str = Field(description="csv, parquet, GeoPackage or GeoJSON file, see below")
-    columns: dict[str, str] = Field({}, description="default column name → the name in the table")
-    decimal: Literal[".", ","] = Field(".", description="decimal mark of the numbers in a csv table")
-    at_site: dict[str, str] = Field(
-        {},
-        description="covariate → column of measured values, or of classes by name or code, that replace the map's",
-    )
-    harmonise: Literal["spline", "layers", "exact"] = Field(
-        "spline",
-        description="how a layer across a target depth is used: divided by a mass-preserving spline, in proportion to "
-        "thickness (layers), or not at all (exact, as in the study)",
-    )
-
-    @field_validator("columns")
-    @classmethod
-    def _known(cls, columns: dict[str, str]) -> dict[str, str]:
-        for name in columns:
-            if name not in PROFILE_COLUMNS and not name.startswith("socd_"):
-                raise ValueError(f"{name!r} is no default column name{nearest(name, PROFILE_COLUMNS)}")
-        return columns
 
 
 class TLS(Section):
@@ -403,10 +363,3 @@ def with_units(covariates: dict[str, SourceSpec]) -> dict[str, SourceSpec]:
             continue  # told by `dangling_terms`
         found[name] = spec.model_copy(update={"units": units}) if units else spec
     return found
-
-
-def nearest(name: str, valid: Any) -> str:
-    """`; did you mean …?`, or the list of what is valid."""
-    options = [str(v) for v in valid]
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
-    return f"; did you mean `{close[0]}`?" if close else f"; valid here: {', '.join(options)}"

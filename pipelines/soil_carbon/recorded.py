@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from engine.sources.spec import SourceSpec
-from pipelines.schema import nearest
+from pipelines.nearest import nearest
 from pipelines.soil_carbon.checks import Problems
 
 

@@ -10,7 +10,7 @@ from scipy.stats import kruskal, spearmanr
 from engine.cube import is_known
 from engine.errors import InputError
 from engine.sources.spec import SourceSpec
-from pipelines.schema import nearest
+from pipelines.nearest import nearest
 from pipelines.soil_carbon.collinearity import Collinearity
 from pipelines.soil_carbon.wording import p_value, signed
 
