@@ -124,7 +124,9 @@ class Model(Section):
     replicates: int = Field(100, ge=2, description="bootstrap replicates")
     interval: Annotated[float, AfterValidator(_level)] = Field(0.95, description="level of the prediction interval")
     residual_error: bool = Field(
-        False, description="also the totals' uncertainty from spatially correlated residuals (stock_uncertainty.csv)"
+        True,
+        description="the totals' range holds the spatially correlated residual error, too; false: only the replicates' "
+        "spread, as in the study",
     )
     seed: int = Field(20250731, ge=0, description="seed of all randomness")
 

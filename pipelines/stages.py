@@ -135,16 +135,16 @@ def _map(context: Context) -> dict[str, Any]:
             context.cluster, plan, context.path("maps.zarr"), coords, map_attrs(config) | {"": store_attrs}, progress,
             key=context.key,
         )  # fmt: skip
+    with context.display.stage("zones", "tests"):
+        notes, residual = write_zone_tables(prepared, ensemble, everywhere, applicable)
     tables = {
         "replicate_totals.csv": replicate_table(everywhere, zones, labels),
-        "stocks.csv": stock_table(everywhere, zones, labels),
-        "stocks_applicable.csv": stock_table(applicable, zones, labels),
+        "stocks.csv": stock_table(everywhere, zones, labels, residual.everywhere if residual else None),
+        "stocks_applicable.csv": stock_table(applicable, zones, labels, residual.applicable if residual else None),
     }
     for name, table in tables.items():
         with staged(context.path(name)) as stage:
             table.to_csv(stage, index=False)
-    with context.display.stage("zones", "tests"):
-        notes = write_zone_tables(prepared, ensemble, everywhere)
     for note in notes:
         if note.startswith("warning:"):
             context.display.say(f"map: {note}")

@@ -13,7 +13,7 @@ NUMBERS = tuple(column for column in COLUMNS if column not in TEXT)
 AS_PRINTED = "_as_printed"
 """Suffix of the columns that hold a number with the digits that its source gives."""
 THIS_RUN = "this run"
-OWN_INTERVAL = "95 % range of the replicates’ totals"
+OWN_INTERVAL = "95 % range of the total"
 
 
 def published_regions() -> pd.DataFrame:

@@ -132,7 +132,8 @@ def residual_stock_sd(
     Returns
     -------
     ndarray, shape (depths, zones + 1)
-        Pg C; 0 without spatial correlation, NaN for a zone of which fewer than two of several cells were drawn.
+        Pg C; 0 without spatial correlation. A zone of which fewer than two of several cells were drawn counts as wholly
+        correlated, the most that there can be.
     """
     points = to_sphere(cells.lon, cells.lat)
     result = np.zeros((len(variograms), len(area)))
@@ -143,10 +144,8 @@ def residual_stock_sd(
         rows = np.flatnonzero(cells.zone == z + 1) if z < len(area) - 1 else np.arange(len(points))
         if n == 0:
             continue
-        if len(rows) < 2 <= n:
-            result[structured, z] = np.nan
-            continue
-        distance = _distances(points[rows], cells.area_km2[rows], pairs, rng)
+        few = len(rows) < 2 <= n
+        distance = np.zeros(1) if few else _distances(points[rows], cells.area_km2[rows], pairs, rng)
         for d in structured:
             itself = float(variograms[d].structured(0.0))
             others = variograms[d].structured(distance).mean() if n > 1 else 0.0

@@ -1,11 +1,15 @@
 """Tables that need the finished map: differences between zones, and where the totals' uncertainty comes from."""
 
-import numpy as np
+from dataclasses import dataclass
 
-from engine.blockwise import MapTotals
-from engine.cell_sample import draw_cells
+import numpy as np
+import pandas as pd
+
+from engine.blockwise import APPLICABLE, MapTotals
+from engine.cell_sample import CellSample, draw_cells
 from engine.ensemble import Ensemble
 from engine.outputs.store import staged
+from engine.sampling import sample
 from engine.seeds import Use, streams
 from pipelines.prepare import Prepared
 from pipelines.soil_carbon.impossible import impossible_densities
@@ -19,8 +23,24 @@ from pipelines.soil_carbon.training import TrainingTable
 from pipelines.soil_carbon.zone_tests import CELLS, zone_differences
 
 
-def write_zone_tables(prepared: Prepared, ensemble: Ensemble, totals: MapTotals) -> tuple[str, ...]:
-    """`zone_differences.csv` and `stock_uncertainty.csv`; returns notes for the user."""
+@dataclass(frozen=True)
+class ResidualError:
+    """SD of the totals from spatially correlated residual error, Pg C, shape (depths, zones + 1).
+
+    Attributes
+    ----------
+    everywhere, applicable : ndarray
+        Over the whole map, and over the area of applicability.
+    """
+
+    everywhere: np.ndarray
+    applicable: np.ndarray
+
+
+def write_zone_tables(
+    prepared: Prepared, ensemble: Ensemble, totals: MapTotals, applicable: MapTotals
+) -> tuple[tuple[str, ...], ResidualError | None]:
+    """`zone_differences.csv` and `stock_uncertainty.csv`; returns notes for the user, and the residual error."""
     config, directory = prepared.config, prepared.directory
     labels = config.depth_labels
     variable, zones = prepared.zones
@@ -36,12 +56,22 @@ def write_zone_tables(prepared: Prepared, ensemble: Ensemble, totals: MapTotals)
         lon, lat = TrainingTable.places(directory)
         residuals = out_of_bag_residuals(ensemble.observed, ensemble.out_of_bag, ensemble.coefficients)
         variograms = residual_variograms(lon, lat, residuals, rng)
-        residual = residual_stock_sd(variograms, cells, totals.area, totals.cells, rng)
+        whole = residual_stock_sd(variograms, cells, totals.area, totals.cells, rng)
+        here = _within(cells, sample(directory / "maps.zarr", cells.lon, cells.lat, [APPLICABLE])[APPLICABLE] == 1)
+        residual = ResidualError(whole, residual_stock_sd(variograms, here, applicable.area, applicable.cells, rng))
         notes += [f"{label} cm, residuals out of bag: {v}." for label, v in zip(labels, variograms, strict=True)]
-        if np.isnan(residual).any():
-            notes.append("Zones with too few cells drawn have no residual error in stock_uncertainty.csv.")
-    uncertainty = stock_uncertainty(totals.area, totals.predicted, ensemble.coefficients, zones, labels, residual)
+    uncertainty = stock_uncertainty(
+        totals.area, totals.predicted, ensemble.coefficients, zones, labels, residual.everywhere if residual else None
+    )
     for name, table in (("zone_differences", tests.table), ("stock_uncertainty", uncertainty)):
         with staged(directory / f"{name}.csv") as stage:
             table.to_csv(stage, index=False)
-    return tuple(notes)
+    return tuple(notes), residual
+
+
+def _within(cells: CellSample, kept: "pd.Series[bool]") -> CellSample:
+    """Some cells of a sample."""
+    rows = np.flatnonzero(kept)
+    return CellSample(
+        cells.lon[rows], cells.lat[rows], cells.area_km2[rows], cells.zone[rows], cells.values[:, rows], cells.mapped
+    )

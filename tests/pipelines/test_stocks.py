@@ -7,10 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_run
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from engine.blockwise import MapTotals
 from engine.outputs.store import open_dataset
-from pipelines.soil_carbon.stocks import replicate_table, stock_table
+from pipelines.soil_carbon.stocks import joint_range, replicate_table, stock_table
 
 CELL_KM2 = 25.0
 
@@ -109,10 +112,28 @@ def test_range_of_the_total_holds_the_stock(stocks: pd.DataFrame):
 def test_spread_of_stocks_is_that_of_the_replicates(finished: Path, stocks: pd.DataFrame):
     replicates = pd.read_csv(finished / "replicate_totals.csv")
     assert replicates["replicate"].nunique() == 8
-    spread = replicates.groupby(["zone", "depth"])["stock_pg"].std()
-    pd.testing.assert_series_equal(
-        spread.sort_index(), stocks["stock_sd_pg"].sort_index(), check_names=False, rtol=1e-9
-    )
+    spread = replicates.groupby(["zone", "depth"])["stock_pg"].std().sort_index()
+    parts = pd.read_csv(finished / "stock_uncertainty.csv").pivot(index=["zone", "depth"], columns="source")["sd_pg"]
+    pd.testing.assert_series_equal(spread, parts["replicates"].sort_index(), check_names=False, rtol=1e-9)
+    whole = np.hypot(parts["replicates"], parts["residual"]).sort_index()
+    pd.testing.assert_series_equal(whole, stocks["stock_sd_pg"].sort_index(), check_names=False, rtol=1e-9)
+
+
+@given(
+    stocks=arrays(float, 20, elements=st.floats(1, 9)),
+    residual=st.lists(st.floats(0, 5), min_size=2, max_size=2),
+)
+def test_residual_error_only_widens_the_range(stocks: np.ndarray, residual: list[float]):
+    less, more = sorted(residual)
+    narrow, wide = joint_range(stocks, less), joint_range(stocks, more)
+    assert 0 <= wide[0] <= narrow[0] + 1e-9 and narrow[1] - 1e-9 <= wide[1]
+    assert joint_range(stocks, 0.0) == tuple(np.percentile(stocks, [2.5, 97.5]))
+
+
+def test_normal_errors_add_in_squares():
+    replicates = np.random.default_rng(0).normal(100, 3, 200_000)
+    lower, upper = joint_range(replicates, 4.0)
+    assert (lower, upper) == pytest.approx((100 - 1.96 * 5, 100 + 1.96 * 5), abs=0.1)
 
 
 def test_map_is_missing_outside_and_where_a_covariate_is(finished: Path):

@@ -75,7 +75,7 @@ def test_prediction_intervals_hold_the_truth_and_no_negative_carbon(maps):
 
 def test_pieces_of_the_uncertainty_make_up_the_whole(results, stocks):
     table = pd.read_csv(results / "stock_uncertainty.csv").pivot(index=["zone", "depth"], columns="source")["sd_pg"]
-    np.testing.assert_allclose(table["replicates"], stocks["stock_sd_pg"].reindex(table.index), rtol=1e-6)
+    np.testing.assert_allclose(table["all"], stocks["stock_sd_pg"].reindex(table.index), rtol=1e-6)
     np.testing.assert_allclose(table["all"], np.hypot(table["replicates"], table["residual"]), rtol=1e-9)
     both = np.hypot(table["model"], table["depth_regression"])
     np.testing.assert_allclose(table["replicates"], both, rtol=0.35)  # correlated by their common bootstrap sample
