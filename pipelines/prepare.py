@@ -32,7 +32,8 @@ from engine.trial import try_family
 from pipelines.config import Domain, Draft, Model, RunFile, read
 from pipelines.progress import EVENTS
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
-from pipelines.soil_carbon.profiles import Profiles, read_profiles
+from pipelines.soil_carbon.profiles import Profiles, profiles_of
+from pipelines.soil_carbon.table import read_observations
 from pipelines.soil_carbon.tabulated import depth_label
 
 ZONES = "zone"
@@ -329,13 +330,11 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
     bounds = None if outline is None else _degrees(outline)
     # Of covariates whose entry is wrong nobody knows whether their column holds numbers or classes.
     at_site = {covariate: column for covariate, column in observations.at_site.items() if covariate in run.covariates}
+    keys = observations.model_copy(update={"at_site": at_site})
     categories = {name: spec for name, spec in run.covariates.items() if spec.is_categorical}
 
     def read_table(path: Path) -> Profiles:
-        return read_profiles(
-            path, depths, observations.columns, at_site, bounds, observations.harmonise, categories,
-            observations.decimal,
-        )  # fmt: skip
+        return profiles_of(read_observations(path, keys), keys, depths, bounds, categories)
 
     place = place_of(observations.table, data)
     if isinstance(place, Path):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from engine.errors import InputError
 from engine.sources.spec import SourceSpec
+from pipelines.observations_spec import Observations
 from pipelines.soil_carbon.checks import (
     Problems,
     check_carbon,
@@ -25,7 +26,7 @@ from pipelines.soil_carbon.layers import check_layers
 from pipelines.soil_carbon.places import Bounds, check_places
 from pipelines.soil_carbon.recorded import check_classes
 from pipelines.soil_carbon.sites import disagreements, site_attributes
-from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable, misspelt, read_table
+from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable, misspelt, read_observations
 from pipelines.soil_carbon.tabulated import Depths, check_densities, dense, depth_label, given_densities
 
 TEXT = pd.StringDtype(na_value=np.nan)
@@ -81,30 +82,16 @@ def read_profiles(
     categories: Mapping[str, SourceSpec] | None = None,
     decimal: str = ".",
 ) -> Profiles:
-    """Read, check and fill the observation table, and sum its carbon over the target depths.
-
-    The table holds layers (`site, lon, lat, top, bottom, soc` or `som`, …) or densities (`socd_0-30`, …, one row per
-    site). The order of its rows does not matter.
+    """Read a table with the few keys that most tables need; parameters as in `observations` of the run file.
 
     Parameters
     ----------
     path : Path
-        csv, parquet, GeoPackage or GeoJSON.
-    depths : tuple of (top, bottom)
-        Target depths, cm.
-    columns : dict
-        Default column name → name in the table.
-    at_site : dict
-        Covariate → column of measured values, by its default name or the table's own.
-    bounds : tuple of float, optional
-        West, south, east, north of the domain in degrees, to recognise swapped or misplaced sites.
-    harmonise : {"spline", "layers", "exact"}
-        What becomes of layers that cross a boundary of a target depth: divided by an equal-area spline, divided in
-        proportion to thickness, or their site left out, as in the study. A table of densities knows no layers.
-    categories : mapping, optional
-        Categorical covariate → its source: where `at_site` names one, its column holds classes, not numbers.
-    decimal : {".", ","}
-        Decimal mark of a csv table.
+        The table.
+    depths, bounds, categories
+        As for `profiles_of`.
+    columns, at_site, harmonise, decimal
+        Keys of `Observations`.
 
     Returns
     -------
@@ -115,7 +102,47 @@ def read_profiles(
     InputError
         With everything that is wrong with the table, or if no site has a density for the first depth.
     """
-    table = read_table(path, columns, decimal)
+    keys = Observations(table=str(path), columns=columns, at_site=at_site, harmonise=harmonise, decimal=decimal)
+    return profiles_of(read_observations(path, keys), keys, depths, bounds, categories)
+
+
+def profiles_of(
+    table: ObservationTable,
+    observations: Observations,
+    depths: Depths,
+    bounds: Bounds | None = None,
+    categories: Mapping[str, SourceSpec] | None = None,
+) -> Profiles:
+    """Check and fill the observation table, and sum its carbon over the target depths.
+
+    The table holds layers (`site, lon, lat, top, bottom, soc` or `som`, …) or densities (`socd_0-30`, …, one row per
+    site). The order of its rows does not matter.
+
+    Parameters
+    ----------
+    table : ObservationTable
+        As `read_observations` gives it.
+    observations : Observations
+        The run file's section: `at_site` (covariate → column of measured values, by its default name or the table's
+        own) and `harmonise` (what becomes of layers that cross a boundary of a target depth: divided by an equal-area
+        spline, divided in proportion to thickness, or their site left out, as in the study).
+    depths : tuple of (top, bottom)
+        Target depths, cm.
+    bounds : tuple of float, optional
+        West, south, east, north of the domain in degrees, to recognise swapped or misplaced sites.
+    categories : mapping, optional
+        Categorical covariate → its source: where `at_site` names one, its column holds classes, not numbers.
+
+    Returns
+    -------
+    Profiles
+
+    Raises
+    ------
+    InputError
+        With everything that is wrong with the table, or if no site has a density for the first depth.
+    """
+    at_site, harmonise = observations.at_site, observations.harmonise
     in_layers = _holds_layers(table)
     categories = categories or {}
     records, notes = _checked(table, depths, at_site, bounds, in_layers, categories)
@@ -129,7 +156,7 @@ def read_profiles(
         densities = [_given(records, depth) for depth in depths]
     summaries = [_summary(depth, result, harmonise) for depth, result in zip(depths, densities, strict=True)]
     if densities[0]["socd"].isna().all():
-        raise InputError(f"{path}: no profile gives a density for the first depth. {summaries[0]}")
+        raise InputError(f"{table.path}: no profile gives a density for the first depth. {summaries[0]}")
     recorded = {column for covariate, column in at_site.items() if covariate in categories}
     sites = site_attributes(records, at_site.values(), depths[0], recorded)
     count = f"{len(sites)} sites, " + (f"{len(records)} layers." if in_layers else "densities given.")

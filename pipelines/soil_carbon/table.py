@@ -13,7 +13,7 @@ import pyarrow
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from engine.errors import InputError
-from pipelines.config import PROFILE_COLUMNS
+from pipelines.observations_spec import PROFILE_COLUMNS, Observations
 
 TEXT_COLUMNS = ("site", "vegetation", "soil_type", "source")
 """Columns that hold names; every other column the pipeline reads holds numbers."""
@@ -47,6 +47,28 @@ class ObservationTable:
     def column(self, name: str) -> str:
         """How messages call a column: by the default name, and the table's own where it differs."""
         return f"`{name}` (column `{self.names[name]}`)" if name in self.names else f"`{name}`"
+
+
+def read_observations(path: Path, observations: Observations) -> ObservationTable:
+    """Read the table as the run file's section `observations` describes it.
+
+    Parameters
+    ----------
+    path : Path
+        The file, on this machine's disks.
+    observations : Observations
+        The section.
+
+    Returns
+    -------
+    ObservationTable
+
+    Raises
+    ------
+    InputError
+        As `read_table`.
+    """
+    return read_table(path, observations.columns, observations.decimal)
 
 
 def read_table(path: Path, columns: dict[str, str], decimal: str = ".") -> ObservationTable:
