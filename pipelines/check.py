@@ -11,6 +11,7 @@ from engine.forest import INSTRUCTION_SETS
 from engine.grid import Grid
 from engine.outputs.place import OutPath
 from engine.sources.base import Source, SourceSummary
+from engine.words import counted
 from pipelines.inspection import Inspection, projected_download
 from pipelines.keys import stage_states, states_as_left
 from pipelines.memory import project
@@ -126,13 +127,13 @@ def _grid(survey: Survey, grid: Grid) -> Table:
     table.add_row(
         "CRS", f"{grid.geobox.crs}" + ("" if grid.is_equal_area else " (not equal-area: true cell areas count)")
     )
-    table.add_row("cells", f"{height} × {width} of {grid.geobox.resolution.x:g} m in {grid.n_blocks} blocks")
+    table.add_row("cells", f"{height} × {width} of {grid.geobox.resolution.x:g} m in {counted(grid.n_blocks, 'block')}")
     table.add_row("kernel", f"compiled ({INSTRUCTION_SETS[0]})" if INSTRUCTION_SETS else SLOW)
     if not survey.problems.found:
         prepared = survey.prepared()
         threads = prepared.config.cluster.threads
         memory, disk = project(prepared).worker(threads), _disk(prepared)
-        table.add_row("memory", f"about {memory / 1e9:.2g} GB for each worker of {threads} thread(s)")
+        table.add_row("memory", f"about {memory / 1e9:.2g} GB for each worker of {counted(threads, 'thread')}")
         table.add_row("disk", f"at most {disk / 1e9:.2g} GB in {prepared.directory}")
     return table
 

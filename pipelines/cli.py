@@ -17,6 +17,7 @@ from rich.console import Console
 
 import engine
 from engine.errors import GelisolError, InputError
+from engine.words import counted
 from pipelines import Stage
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def check(
             check_results(prepared, console)
         if maps:
             drawn = draw_maps(prepared.grid, dict(prepared.plan.sources), maps)
-            typer.echo(f"{len(drawn)} maps in {maps}")
+            typer.echo(f"{counted(len(drawn), 'map')} in {maps}")
 
 
 @app.command(epilog="Example: `gelisol sources run.yaml`")

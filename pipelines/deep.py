@@ -7,6 +7,7 @@ from engine.errors import InputError
 from engine.ledger import Ledger, Records, digest_of
 from engine.lock import locked
 from engine.resume import damaged_blocks
+from engine.words import counted
 from pipelines import STAGES
 from pipelines.keys import ALSO_WRITES, STORES, stage_keys
 from pipelines.prepare import Prepared
@@ -50,7 +51,7 @@ def _blocks(prepared: Prepared, stage: str, key: str) -> tuple[str, list[str]]:
     damaged = damaged_blocks(path, key)
     for name in damaged:
         records.forget(name)
-    return (f"{n} blocks" if n else ""), [f"{file}: is not what was written" for file in damaged.values()]
+    return (counted(n, "block") if n else ""), [f"{file}: is not what was written" for file in damaged.values()]
 
 
 def _files(prepared: Prepared, stage: str, ledger: Ledger) -> tuple[str, list[str]]:
@@ -64,5 +65,5 @@ def _files(prepared: Prepared, stage: str, ledger: Ledger) -> tuple[str, list[st
     damaged = [name for name, digest in digests.items() if digest_of(prepared.directory / name) != digest]
     if "cog" in damaged:
         Records.of(prepared.directory / "cog", entry.key).clear()
-    words = f"{len(digests)} files and folders" if digests else ""
+    words = counted(len(digests), "file or folder", "files and folders") if digests else ""
     return words, [f"{prepared.directory / name}: is not what was written" for name in damaged]

@@ -7,6 +7,7 @@ from engine.errors import InputError
 from engine.ledger import RECORDS, Ledger, Records, Scratch, key_of
 from engine.outputs.place import OutPath
 from engine.remote.files import Place, place_of, read_bytes
+from engine.words import counted, verb
 from pipelines import STAGES
 from pipelines.prepare import Prepared
 
@@ -136,7 +137,11 @@ def _progress(prepared: Prepared, stage: str, key: str) -> str:
     """How far an unfinished stage had come."""
     if stage in STORES:
         done = len(Records.of(prepared.directory / STORES[stage], key).names())
-        return f"interrupted: {done} of {prepared.grid.n_blocks} blocks are kept" if done else "to do"
+        return (
+            f"interrupted: {done} of {counted(prepared.grid.n_blocks, 'block')} {verb(done, 'is', 'are')} kept"
+            if done
+            else "to do"
+        )
     if stage == "train" and (done := validation_scratch(prepared).count()):
-        return f"interrupted: {done} repeats of the validation are kept"
+        return f"interrupted: {counted(done, 'repeat')} of the validation {verb(done, 'is', 'are')} kept"
     return "to do"

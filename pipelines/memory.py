@@ -13,6 +13,7 @@ from engine.sources.align import MOST_POINTS, STRIPS_KEPT
 from engine.sources.base import SourceSummary
 from engine.sources.composite import Composite
 from engine.sources.shared import Readings
+from engine.words import counted
 from pipelines.prepare import Prepared
 
 _LIBRARIES = 450e6 + 4 * STRIPS_KEPT * MOST_POINTS
@@ -97,8 +98,9 @@ def require_memory(prepared: Prepared, limit: float, threads: int) -> Projection
     stage = max(projection.of_block, key=projection.of_block.__getitem__)
     raise InputError(
         f"cluster: a worker needs about {_gb(need)} ({_gb(projection.shared)} for libraries and "
-        f"{prepared.config.model.replicates} replicates, {_gb(projection.of_block[stage])} for each of {threads} "
-        f"threads to do a block of {projection.cells:,} cells in the stage `{stage}`), but has {_gb(limit)}. "
+        f"{counted(prepared.config.model.replicates, 'replicate')}, {_gb(projection.of_block[stage])} for each of "
+        f"{counted(threads, 'thread')} to do a block of {counted(projection.cells, 'cell')} in the stage `{stage}`), "
+        f"but has {_gb(limit)}. "
         f"{_advice(prepared, projection, limit, threads)}"
     )
 
@@ -120,7 +122,7 @@ def _advice(prepared: Prepared, projection: Projection, limit: float, threads: i
         options.append("start fewer workers (`cluster.workers`), so that each has more")
     fewer = next((n for n in range(threads - 1, 0, -1) if projection.worker(n) <= limit), None)
     if fewer:
-        options.append(f"{fewer} threads (`cluster.threads`)")
+        options.append(f"{counted(fewer, 'thread')} (`cluster.threads`)")
     smaller = next((c for c in (4096, 2048, 1024, 512, 256, 128, 64)
                     if c < prepared.grid.chunk and project(prepared, c).worker(threads) <= limit), None)  # fmt: skip
     if smaller:

@@ -26,6 +26,7 @@ from rich.text import Text
 
 from engine.outputs.journal import appended
 from engine.outputs.place import OutPath
+from engine.words import counted, duration, pace, plural, verb
 from pipelines.redact import redacted_text
 
 if TYPE_CHECKING:
@@ -39,11 +40,15 @@ logger = logging.getLogger("gelisol")
 
 
 class _Rate(ProgressColumn):
-    """Finished tasks per second."""
+    """How fast the work goes."""
+
+    def __init__(self, noun: str):
+        super().__init__()
+        self._noun = noun
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.3g}/s" if speed else "–/s", style="progress.data.speed")
+        return Text(pace(speed, self._noun) if speed else "–", style="progress.data.speed")
 
 
 class Display:
@@ -121,17 +126,17 @@ class Display:
             print(line, flush=True)
 
     @contextmanager
-    def stage(self, name: str, unit: str) -> "Iterator[Callback]":
-        """Show a piece of work; yields the callback that moves its bar. `unit` is what is counted, e.g. blocks."""
-        step = _Step(self, name, unit)
+    def stage(self, name: str, noun: str) -> "Iterator[Callback]":
+        """Show a piece of work; yields the callback that moves its bar. `noun` is one of the pieces, e.g. block."""
+        step = _Step(self, name, plural(noun))
         if self.style == "bars":
             with Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description:<10}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn(unit),
-                _Rate(),
+                TextColumn(plural(noun)),
+                _Rate(noun),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
@@ -140,10 +145,12 @@ class Display:
                 task = bars.add_task(name, total=None)
                 yield step.then(lambda done, total: bars.update(task, completed=done, total=total))
         else:
-            yield step.then(_Lines(self, name, unit))
+            yield step.then(_Lines(self, name, noun))
         seconds = step.end()
         if step.total and step.before:
-            self.say(f"{name}: {step.before} of {step.total} {unit} were done before")
+            self.say(
+                f"{name}: {step.before:,} of {counted(step.total, noun)} {verb(step.before, 'was', 'were')} done before"
+            )
         self.say(f"{name}: done in {seconds:.1f} s")
 
     def forget_steps(self) -> dict[str, dict[str, Any]]:
@@ -206,8 +213,8 @@ class _Step:
 class _Lines:
     """A line every ten seconds, for logs and batch jobs."""
 
-    def __init__(self, display: Display, name: str, unit: str):
-        self._display, self._name, self._unit = display, name, unit
+    def __init__(self, display: Display, name: str, noun: str):
+        self._display, self._name, self._noun = display, name, noun
         self._started = self._last = time.monotonic()
         self._before: int | None = None
 
@@ -220,4 +227,6 @@ class _Lines:
         self._last = now
         rate = (done - self._before) / (now - self._started)
         left = (total - done) / rate
-        self._display.say(f"{self._name}: {done}/{total} {self._unit}, {rate:.3g}/s, {left:.0f} s left")
+        self._display.say(
+            f"{self._name}: {done:,} of {counted(total, self._noun)}, {pace(rate, self._noun)}, {duration(left)} left"
+        )

@@ -18,6 +18,7 @@ from engine.lock import locked
 from engine.outputs.place import OutPath, said_by_store
 from engine.outputs.store import all_unfinished, remove
 from engine.tasks import TOPIC
+from engine.words import counted
 from engine.workers import check_workers
 from pipelines import STAGES
 from pipelines.config import Cluster
@@ -208,9 +209,9 @@ def _require_fit_workers(client: Client, prepared: Prepared, display: Display) -
     if fatal := [m for m in mismatches if m.fatal]:
         what = ", ".join(dict.fromkeys(m.what for m in fatal))
         raise InputError(
-            f"cluster: {len({m.worker for m in fatal})} of {len(client.nthreads())} workers are not fit for this run "
-            f"({what}; see the table, e.g. {fatal[0].what}: here {fatal[0].here}, there {fatal[0].there}). Install the "
-            "same versions there, and let the workers see the same files."
+            f"cluster: {len({m.worker for m in fatal})} of {counted(len(client.nthreads()), 'worker')} cannot do this "
+            f"run ({what}; see the table, e.g. {fatal[0].what}: here {fatal[0].here}, there {fatal[0].there}). Install "
+            "the same versions there, and let the workers see the same files."
         )
     display.say("warning: set OMP_NUM_THREADS=1 and its like for the workers; threads within threads slow them down")
 
@@ -219,7 +220,8 @@ def _describe_cluster(client: Client, workers: Any) -> str:
     threads = sum(worker["nthreads"] for worker in workers)
     memory = sum(worker["memory_limit"] for worker in workers)
     link = client.dashboard_link
-    return f"cluster: {len(workers)} workers, {threads} threads, {memory / 2**30:.1f} GiB, dashboard {link}"
+    power = f"{counted(len(workers), 'worker')}, {counted(threads, 'thread')}, {memory / 2**30:.1f} GiB"
+    return f"cluster: {power}, dashboard {link}"
 
 
 def _describe(prepared: Prepared, provenance: Provenance) -> None:

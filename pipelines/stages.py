@@ -15,6 +15,7 @@ from engine.ensemble import Ensemble
 from engine.ledger import Records
 from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import staged
+from engine.words import counted
 from pipelines.config import RunFile
 from pipelines.keys import validation_scratch
 from pipelines.prepare import Prepared
@@ -77,11 +78,13 @@ def _profiles(context: Context) -> dict[str, Any]:
 def _cube(context: Context) -> dict[str, Any]:
     config = context.config
     attrs = {"title": f"{config.title or config.name}: covariates"} | _made_up(config)
-    with context.display.stage("cube", "blocks") as progress:
+    with context.display.stage("cube", "block") as progress:
         counts = build_cube(
             context.cluster, context.prepared.plan, context.path("cube.zarr"), attrs, progress, key=context.key
         )
-    context.display.say(f"cube: {counts.complete:,} of {counts.inside:,} cells of the domain have every covariate")
+    context.display.say(
+        f"cube: {counts.complete:,} of {counted(counts.inside, 'cell')} of the domain have every covariate"
+    )
     facts = {
         "cells_inside": counts.inside,
         "cells_complete": counts.complete,
@@ -103,7 +106,7 @@ def _select(context: Context) -> dict[str, Any]:
     with staged(context.path("selection.csv")) as stage:
         table.to_csv(stage, index=False)
     kept = table.loc[table["kept"], "covariate"].tolist()
-    context.display.say(f"select: {len(kept)} of {len(table)} covariates kept: {', '.join(kept)}")
+    context.display.say(f"select: {len(kept)} of {counted(len(table), 'covariate')} kept: {', '.join(kept)}")
     return {"kept": kept}
 
 
@@ -130,12 +133,12 @@ def _map(context: Context) -> dict[str, Any]:
     )  # fmt: skip
     coords = {"depth": ("depth", np.array(labels), {"long_name": "depth interval", "units": "cm"})}
     store_attrs = {"title": f"{config.title or config.name}: soil organic carbon density"} | _made_up(config)
-    with context.display.stage("map", "blocks") as progress:
+    with context.display.stage("map", "block") as progress:
         everywhere, applicable = map_region(
             context.cluster, plan, context.path("maps.zarr"), coords, map_attrs(config) | {"": store_attrs}, progress,
             key=context.key,
         )  # fmt: skip
-    with context.display.stage("zones", "tests"):
+    with context.display.stage("zones", "test"):
         notes, residual = write_zone_tables(prepared, ensemble, everywhere, applicable)
     tables = {
         "replicate_totals.csv": replicate_table(everywhere, zones, labels),
@@ -148,7 +151,7 @@ def _map(context: Context) -> dict[str, Any]:
     for note in notes:
         if note.startswith("warning:"):
             context.display.say(f"map: {note}")
-    with context.display.stage("cog", "files") as progress:
+    with context.display.stage("cog", "file") as progress:
         write_cogs(context.cluster, config, prepared.directory, Records.of(context.path("cog"), context.key), progress)
     # More than have every covariate, where the screening left some out.
     context.provenance.record["grid"] |= {
@@ -170,7 +173,7 @@ def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:
     """Draw figures and page, and the catalogue of all results, from what is in the results folder."""
     from pipelines.soil_carbon.report import write_report  # with Matplotlib, which only this stage needs
 
-    with display.stage("report", "pages"):
+    with display.stage("report", "page"):
         page = write_report(directory)
         write_catalog(config, directory)
     display.say(f"report: {page}")

@@ -13,6 +13,7 @@ from engine.errors import InputError
 from engine.ledger import Ledger
 from engine.lock import Holding, held
 from engine.outputs.place import OutPath, read_tail, require_access
+from engine.words import counted, duration, singular
 from pipelines import STAGES
 from pipelines.progress import EVENTS, LOG
 
@@ -64,8 +65,8 @@ class Status:
         lines = [f"{self.state}{f': {self.owner}' if self.owner else ''}"]
         if self.step:
             done, total = self.step.get("done"), self.step.get("total")
-            counted = f", {done} of {total} {self.step['unit']}" if total else ""
-            lines.append(f"{'now' if self.state == 'running' else 'was'} at {self.step['step']}{counted}")
+            how_far = f", {done:,} of {counted(total, singular(self.step['unit']))}" if total else ""
+            lines.append(f"{'now' if self.state == 'running' else 'was'} at {self.step['step']}{how_far}")
         if self.last:
             lines.append(f"last sign of life {_ago(self.last)} ago; log: {self.directory}/{LOG}")
         for line in (*lines, self.text):
@@ -142,11 +143,4 @@ def _events(file: OutPath) -> Iterator[dict[str, Any]]:
 
 
 def _ago(moment: str) -> str:
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    return duration((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())

@@ -95,7 +95,7 @@ class Modelling:
             # Those without a grid have nothing to search.
             return [Candidate(f, None if f.grid else {}) for f in families], pd.DataFrame()
         candidates, tables = [], []
-        with self.display.stage("tune", "families") as progress:
+        with self.display.stage("tune", "family") as progress:
             for done, (family, stream) in enumerate(
                 zip(families, streams(self.model.seed, Use.TUNING, len(families)), strict=True)
             ):
@@ -124,7 +124,7 @@ class Modelling:
         rng = np.random.default_rng(stream)
         cells = random_cells(self.path("cube.zarr"), DOMAIN, DOMAIN_POINTS, rng)
         places = Places(lon, lat, *cells, self._block_km(lon, lat, rng))
-        with self.display.stage("folds", "repeats") as progress:
+        with self.display.stage("folds", "repeat") as progress:
             folds = repeated_folds(
                 self.client, validation.schemes, places, folds=validation.folds, repeats=validation.repeats, seed=seed,
                 scratch=self.scratch.inner("folds"), progress=progress,
@@ -218,7 +218,7 @@ class Modelling:
     def train(self, members: list[Member], coefficients: np.ndarray) -> Ensemble:
         """The replicates."""
         training, config, seed = self.training, self.prepared.config, self.model.seed
-        with self.display.stage("train", "replicates") as progress:
+        with self.display.stage("train", "replicate") as progress:
             return train_ensemble(
                 self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
                 members, outputs=config.depth_labels, units=UNITS, seed=seed, version=engine.__version__,
@@ -228,7 +228,7 @@ class Modelling:
     def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
         """`coverage.csv`: what share of held-out observations the prediction intervals hold."""
         repeats = self.model.validation.coverage
-        with self.display.stage("coverage", "folds") as progress:
+        with self.display.stage("coverage", "fold") as progress:
             table = measure_coverage(
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
                 {scheme: rows[:repeats] for scheme, rows in folds.items()},
@@ -240,7 +240,7 @@ class Modelling:
 
     def drivers(self, ensemble: Ensemble) -> pd.DataFrame:
         """`importance.csv` and `partial_dependence.csv`; returns the importance of the covariates."""
-        with self.display.stage("drivers", "replicates") as progress:
+        with self.display.stage("drivers", "replicate") as progress:
             drivers = find_drivers(self.client, ensemble, self.training.table, progress)
         for note in drivers.notes:
             self.display.say(f"drivers: {note}")

@@ -87,16 +87,6 @@ def with_unit(label: str, units: str) -> str:
     return f"{label}, {unit(units)}" if unit(units) else label
 
 
-def duration(seconds: float) -> str:
-    """Seconds as people say them."""
-    if seconds < 1:
-        return "under 1 s"
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def size(n_bytes: float) -> str:
     """Bytes as people say them."""
     for unit in ("B", "kB", "MB"):

@@ -141,6 +141,11 @@ def test_no_results_folder(gelisol, tmp_path: Path):
     assert result.exit_code == 1 and "no run has worked here" in result.stderr
 
 
+def test_one_block_is_said_as_one(out: Path, gelisol):
+    add(out, {"event": "run_started"}, {"event": "progress", "step": "map", "unit": "blocks", "done": 0, "total": 1})
+    assert "was at map, 0 of 1 block\n" in gelisol("status", out).stdout
+
+
 def test_events_for_machines(capsys, tmp_path: Path):
     display = Display(style="json")
     with display.recorded(tmp_path), display.stage("map", "blocks") as progress:

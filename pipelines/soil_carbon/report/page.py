@@ -13,6 +13,7 @@ from PIL import Image
 
 from engine.outputs.place import OutPath
 from engine.outputs.store import staged
+from engine.words import counted, duration
 from pipelines.soil_carbon import wording
 from pipelines.soil_carbon.figures import draw_figures
 from pipelines.soil_carbon.figures.canvas import DPI
@@ -180,8 +181,8 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "number": wording.number, "fixed": wording.fixed, "span": wording.span, "plus_minus": wording.plus_minus,
-        "depth": wording.depth_text, "duration": wording.duration, "size": wording.size, "p_value": wording.p_value,
-        "p_text": wording.p_text, "listed": wording.listed, "plain": "{:g}".format,
+        "depth": wording.depth_text, "duration": duration, "size": wording.size, "p_value": wording.p_value,
+        "p_text": wording.p_text, "counted": counted, "listed": wording.listed, "plain": "{:g}".format,
         "named": wording.named, "typeset": wording.typeset, "breakable": _breakable, "grouped": tables.grouped,
     }  # fmt: skip
     return environment
