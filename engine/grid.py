@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox, GeoboxTiles
 from rasterio.features import rasterize
 
 from engine.errors import InputError
+from engine.polygons.repair import polygonal, valid
 from engine.scaling import best_chunk
 
 EQUAL_AREA_TOLERANCE = 1e-5
@@ -20,6 +21,8 @@ EQUAL_AREA_TOLERANCE = 1e-5
 _FINEST = 2.0**-16
 """Resolutions are multiples of this, m, so that the coordinates of every cell are exact binary numbers, the same
 whether they are counted from the corner of the grid or of a block."""
+_SEAM = 1e-3
+"""Distance, m, within which corners of two parts of an outline are the same."""
 _MOST_CELLS = 1e12
 """Cells of a grid beyond which its resolution is taken for a mistake; the Earth at 30 m has half as many."""
 _STEP = 1000.0
@@ -102,8 +105,7 @@ class Grid:
         projected = outline.segmented(step).to_crs(target)
         if projected.is_empty or not np.isfinite(projected.boundingbox.bbox).all():
             raise InputError(f"domain: the outline cannot be projected into {crs!r}; is it in that CRS's area of use?")
-        if not projected.is_valid:
-            projected = projected.buffer(0)
+        projected = _valid(projected)
         exact = max(1, round(resolution / _FINEST)) * _FINEST
         geobox = GeoBox.from_bbox(projected.boundingbox, crs=target, resolution=exact, anchor="edge")
         return cls(geobox, chunk or best_chunk(geobox.shape.yx), projected)
@@ -173,6 +175,15 @@ class Grid:
             return np.full(block.geobox.shape.yx, self.nominal_cell_area)
         ys, xs = (block.geobox.coordinates[d].values for d in block.geobox.dimensions)
         return self.nominal_cell_area / _areal_scale(crs_of(self.geobox), *np.meshgrid(xs, ys))
+
+
+def _valid(outline: Geometry) -> Geometry:
+    """The same places without rings that cross or touch themselves; parts that meet, as at ±180°, become one."""
+    if outline.is_valid:
+        return outline
+    parts = [valid(polygon) for polygon in shapely.get_parts(outline.geom)]
+    whole = parts[0] if len(parts) == 1 else polygonal(shapely.union_all(parts, grid_size=_SEAM))
+    return Geometry(whole, outline.crs)
 
 
 def _require_cells(outline: Geometry, resolution: float) -> None:

@@ -103,7 +103,8 @@ def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -
 
 
 def _notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
-    notes = [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
+    notes = [*survey.notes]
+    notes += [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
     for name, codes in inspection.unlisted.items():
         if codes:
             more = f" and {len(codes) - _CODES} more" if len(codes) > _CODES else ""

@@ -12,7 +12,6 @@ import pandas as pd
 import shapely
 from distributed.comm import get_address_host_port
 from odc.geo import Geometry
-from odc.geo.geom import box
 from pyproj import Transformer
 
 from engine.cluster import cluster_class
@@ -20,16 +19,16 @@ from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath, out_path, require_access
-from engine.remote.files import exists, on_disk, place_of
+from engine.remote.files import on_disk, place_of
 from engine.remote.patience import RemoteError
 from engine.sources.about import read_about
 from engine.sources.base import Context, Source, SourceSummary
 from engine.sources.composite import terms_of
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
-from engine.sources.vector import read_polygons
 from engine.trial import try_family
-from pipelines.config import Domain, Draft, Model, RunFile, read
+from pipelines.config import Draft, Model, RunFile, read
+from pipelines.outline import bounds_in_degrees, box_in_degrees, read_outline
 from pipelines.progress import EVENTS
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.profiles import Profiles, profiles_of
@@ -190,6 +189,8 @@ class Survey:
     ----------
     directory : OutPath or None
         Where the results go, if that is known.
+    notes : tuple of (str, str)
+        Key of the run file, and what is odd there, but no error.
     """
 
     run: RunFile | Draft
@@ -199,6 +200,7 @@ class Survey:
     sources: dict[str, Source] = field(default_factory=dict)
     profiles: Profiles | None = None
     coverage: dict[str, Coverage] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()
     problems: _Problems = field(default_factory=_Problems)
 
     def prepared(self) -> Prepared:
@@ -220,13 +222,15 @@ class Survey:
 
 def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
     """Open what is named in the sound parts of a run file."""
-    run, base, problems, outline = found.run, found.base, found.problems, None
+    run, base, problems = found.run, found.base, found.problems
+    outline: Geometry | None = None
     data = base / run.data
     if domain := run.domain:
-        outline = problems.attempt(domain_outline, domain, base)
-        if outline is not None:
+        drawn = problems.attempt(read_outline, domain, base)
+        if drawn is not None:
+            outline, found.notes = drawn.geometry, tuple(("domain.boundary", note) for note in drawn.notes)
             found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
-    bbox = None if outline is None else _degrees(outline)
+    bbox = None if outline is None else box_in_degrees(outline)
     # A draft may yet get another outline: what is found for it is not kept.
     items = None
     if found.directory is not None and isinstance(run, RunFile):
@@ -271,25 +275,6 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
             problems.found += inspect(found.grid, found.sources)
 
 
-def domain_outline(domain: Domain, base: Path) -> Geometry:
-    """The domain's outline in the CRS it is given in."""
-    if domain.bounds:
-        return box(*domain.bounds, "EPSG:4326")
-    assert domain.boundary is not None
-    path = place_of(domain.boundary, base)
-    try:
-        if not exists(path):
-            raise InputError(f"domain.boundary: no such file: {path}")
-    except RemoteError as error:
-        raise InputError(f"domain.boundary: cannot be reached: {error}") from error
-    polygons = read_polygons(path, None, None, None, "domain.boundary")
-    if not polygons.geom_type.isin(["Polygon", "MultiPolygon"]).all():
-        raise InputError(
-            f"domain.boundary: {path} holds {', '.join(sorted(set(polygons.geom_type)))}; expected polygons"
-        )
-    return Geometry(polygons.make_valid().union_all(), polygons.crs.to_wkt())
-
-
 def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
     return dict(run.covariates) | ({ZONES: run.zones} if isinstance(run.zones, SourceSpec) else {})
 
@@ -327,7 +312,7 @@ def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
 def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
     observations, depths = run.observations, run.depths
     assert observations and depths
-    bounds = None if outline is None else _degrees(outline)
+    bounds = None if outline is None else bounds_in_degrees(outline)
     # Of covariates whose entry is wrong nobody knows whether their column holds numbers or classes.
     at_site = {covariate: column for covariate, column in observations.at_site.items() if covariate in run.covariates}
     keys = observations.model_copy(update={"at_site": at_site})
@@ -359,11 +344,6 @@ def _require_scheduler(address: str) -> None:
             f"cluster.address: nobody answers at {address} ({error}). Start a scheduler there with `dask scheduler`, "
             "or use `cluster: {kind: local}`."
         ) from None
-
-
-def _degrees(outline: Geometry) -> tuple[float, float, float, float]:
-    bounds = outline.to_crs("EPSG:4326").boundingbox
-    return bounds.left, bounds.bottom, bounds.right, bounds.top
 
 
 def _mask(config: RunFile) -> DomainMask | None:

@@ -13,21 +13,25 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 from pandas.api.types import is_float_dtype
-from pyogrio.errors import DataLayerError, DataSourceError
 from rasterio.features import rasterize
 
 from engine.errors import InputError
-from engine.grid import Grid, crs_of, parse_crs
-from engine.remote.files import Place, Remote, on_disk
-from engine.remote.patience import RemoteError, reason
+from engine.grid import Grid, crs_of
+from engine.remote.files import Place, Remote
 from engine.sources.align import source_window
 from engine.sources.base import SourceSummary
 from engine.sources.files import find
+from engine.sources.polygons import Polygons, read_polygons, spacing
 from engine.sources.spec import SourceSpec
-from engine.sources.tiles import shown
 
+_Question = tuple[Place, str | None, str | None, str | None]
+"""File, layer, attribute and CRS that are asked for."""
 SUBCELLS = 5
 """A cell's classes are counted on so many points a side; odd, so that no point lies on a cell's edge."""
+
+
+_MOST_POINTS = 512
+"""Points a side, at most, on which overlaps are counted."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,7 @@ class VectorSource:
         if len(paths) != 1:
             raise InputError(f"covariates.{name}: {len(paths)} vector files match {spec.href}; merge them into one")
         source = cls(name, spec, paths[0])
-        polygons = source._polygons()
-        if not polygons.geom_type.isin(["Polygon", "MultiPolygon"]).all():
-            kinds = ", ".join(sorted(set(polygons.geom_type)))
-            raise InputError(f"covariates.{name}: {source.path} holds {kinds}; expected polygons")
+        polygons = source._polygons().frame
         if not (source._classes(polygons) > 0).any():
             codes = ", ".join(map(str, sorted(set(polygons[spec.attribute]), key=str)[:10]))
             raise InputError(
@@ -80,11 +81,33 @@ class VectorSource:
         polygons = _near(self._dense(), grid.geobox)
         return set(self._classes(polygons[polygons.intersects(grid.outline.geom)]).tolist()) - {0}
 
-    def _polygons(self) -> gpd.GeoDataFrame:
-        return read_polygons(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, f"covariates.{self.name}")
+    def overlap(self, grid: Grid) -> tuple[float, float]:
+        """Area that polygons of more than one class cover, and that any covers, in the domain; km².
+
+        Counted on points, at most 512 a side. Polygons of which no class lists the code are one class more.
+        """
+        height, width = (_MOST_POINTS if n > _MOST_POINTS else n * SUBCELLS for n in grid.shape)
+        geobox = grid.geobox.zoom_to((height, width))
+        polygons = _near(self._dense(), geobox)
+        if len(polygons) == 0:
+            return 0.0, 0.0
+        numbers = self._classes(polygons)
+        place = {"out_shape": geobox.shape.yx, "transform": geobox.affine, "dtype": "uint8"}
+        layers = np.zeros(geobox.shape.yx, "uint8")
+        for number in np.unique(numbers):
+            layers += rasterize(polygons.geometry[numbers == number], **place)
+        layers[rasterize([grid.outline.geom], **place) == 0] = 0
+        point = abs(geobox.affine.determinant) / 1e6
+        return float((layers > 1).sum() * point), float((layers > 0).sum() * point)
+
+    def _polygons(self) -> Polygons:
+        return _read(self._question(), f"covariates.{self.name}", _stamp(self.path))
 
     def _dense(self) -> gpd.GeoDataFrame:
-        return _dense(self.path, self.spec.layer, self.spec.attribute, self.spec.crs, _stamp(self.path))
+        return _dense(self._question(), _stamp(self.path))
+
+    def _question(self) -> "_Question":
+        return self.path, self.spec.layer, self.spec.attribute, self.spec.crs
 
     def _classes(self, polygons: gpd.GeoDataFrame) -> np.ndarray:
         """Class number of every polygon, 0 where its code is not listed; codes compare as text, so that 1 is "1"."""
@@ -99,9 +122,9 @@ class VectorSource:
     def summary(self) -> SourceSummary:
         """Describe the source."""
         polygons = self._polygons()
-        crs = CRS(polygons.crs.to_wkt())
-        west, south, east, north = map(float, polygons.total_bounds)
-        return SourceSummary((self.path,), crs, footprint=box(west, south, east, north, crs))
+        crs = CRS(polygons.frame.crs.to_wkt())
+        west, south, east, north = map(float, polygons.frame.total_bounds)
+        return SourceSummary((self.path,), crs, footprint=box(west, south, east, north, crs), notes=polygons.notes)
 
     def choose_resampling(self, geobox: GeoBox) -> str:
         """Always the class with the largest share of the cell."""
@@ -130,39 +153,6 @@ class VectorSource:
         return winner.astype("uint8")
 
 
-def read_polygons(path: Place, layer: str | None, attribute: str | None, crs: str | None, key: str) -> gpd.GeoDataFrame:
-    """Read a vector file with a CRS; `key` names it in errors."""
-    try:
-        with on_disk(path) as file:
-            polygons = _read(file, layer, f"{key}: {shown(path)}")
-    except (RemoteError, FileNotFoundError) as error:
-        raise InputError(f"{key}: {shown(path)}: cannot be fetched ({reason(error)})") from error
-    if "geometry" not in polygons or polygons.empty:
-        raise InputError(f"{key}: {path}: holds no geometries")
-    if attribute is not None and attribute not in polygons:
-        columns = ", ".join(polygons.columns.drop("geometry"))
-        raise InputError(f"{key}.attribute: {path.name} has no column {attribute!r}; it has {columns}")
-    if crs is not None:
-        polygons = polygons.set_crs(parse_crs(crs, f"{key}.crs").proj, allow_override=True)
-    if polygons.crs is None:
-        raise InputError(f"{key}: {path}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
-    return polygons[polygons.geometry.notna() & ~polygons.geometry.is_empty]
-
-
-def _read(file: Path, layer: str | None, where: str) -> gpd.GeoDataFrame:
-    options = {"layer": layer} if layer else {}
-    try:
-        return gpd.read_parquet(file) if file.suffix == ".parquet" else gpd.read_file(file, **options)
-    except (DataSourceError, DataLayerError, OSError, ValueError) as error:
-        text = str(error).replace(str(file), file.name)  # which may be a copy
-        raise InputError(f"{where}: cannot be read as polygons ({text}). Is the file whole?") from error
-
-
-def _spacing(crs: CRS) -> float:
-    """Distance of points on an edge, so short that the edge stays in place when only its ends are projected."""
-    return 0.1 if crs.geographic else 10_000.0
-
-
 def _stamp(path: Place) -> tuple[int | str, ...]:
     if isinstance(path, Remote):
         return (path.stamp(),)
@@ -170,26 +160,29 @@ def _stamp(path: Place) -> tuple[int | str, ...]:
     return stat.st_mtime_ns, stat.st_size
 
 
+@lru_cache(maxsize=2)
+def _read(question: _Question, key: str, stamp: tuple[int | str, ...]) -> Polygons:
+    """The polygons as they are kept, for as long as a source is opened and described."""
+    del stamp
+    return read_polygons(*question, key)
+
+
 @lru_cache(maxsize=4)
-def _dense(
-    path: Place, layer: str | None, attribute: str | None, crs: str | None, stamp: tuple[int | str, ...]
-) -> gpd.GeoDataFrame:
+def _dense(question: _Question, stamp: tuple[int | str, ...]) -> gpd.GeoDataFrame:
     """The polygons with points along their edges, read once per worker and state (`stamp`) of the file."""
-    polygons = read_polygons(path, layer, attribute, crs, str(path))
-    return polygons.set_geometry(polygons.segmentize(_spacing(CRS(polygons.crs.to_wkt()))))
+    polygons = read_polygons(*question, str(question[0])).frame
+    return polygons.set_geometry(polygons.segmentize(spacing(CRS(polygons.crs.to_wkt()))))
 
 
 def _near(polygons: gpd.GeoDataFrame, geobox: GeoBox) -> gpd.GeoDataFrame:
     """The parts of polygons around a part of the grid, in its CRS; what is far away need not have a place in it."""
     crs = CRS(polygons.crs.to_wkt())
     west, south, east, north = map(float, polygons.total_bounds)
-    frame = GeoBox.from_bbox((west, south, east, north), crs=crs, resolution=_spacing(crs))
+    frame = GeoBox.from_bbox((west, south, east, north), crs=crs, resolution=spacing(crs))
     window = source_window(frame, geobox)
     if window is None:
         return polygons.iloc[:0]
     box = frame[window].boundingbox
-    past_180 = crs.geographic and (west < -180 or east > 180)
-    clip = (west, box.bottom, east, box.top) if past_180 else box.bbox
-    near = polygons.iloc[np.sort(polygons.sindex.query(shapely.box(*clip)))]
-    near = near.set_geometry(near.clip_by_rect(*clip).segmentize(_spacing(crs)))
+    near = polygons.iloc[np.sort(polygons.sindex.query(shapely.box(*box.bbox)))]
+    near = near.set_geometry(near.clip_by_rect(*box.bbox).segmentize(spacing(crs)))
     return near[~near.geometry.is_empty].to_crs(crs_of(geobox).to_wkt())

@@ -6,9 +6,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from odc.geo import Geometry
 from rasters import LAEA, centres, north_up, rois, same
 
 from engine.errors import InputError
+from engine.grid import Grid
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.sources.vector import VectorSource
@@ -214,3 +216,52 @@ def test_bad_input(tmp_path, patches, codes):
     broken.write_bytes(path.read_bytes()[:2000])
     (problem,) = problems(broken)
     assert problem.startswith(f"covariates.v: {broken}: cannot be read as polygons")
+
+
+GEO = north_up(-4e5, 4e5, 20_000, 40, 40, "+proj=laea +lat_0=65 +lon_0=180 +datum=WGS84")
+
+
+def test_both_lobes_of_a_bow_tie_are_filled(tmp_path):
+    bow = shapely.Polygon([(121, 50), (123, 52), (123, 50), (121, 52), (121, 50)])
+    source = opened(write(tmp_path / "a.gpkg", [bow], [1], "EPSG:4326"))
+    target = north_up(-1e5, 2e5, 5000, 40, 60, "+proj=laea +lat_0=51 +lon_0=122 +datum=WGS84")
+    lon, lat = centres(target)
+    out = source.on_grid(target, "mode")
+    lobes = shapely.make_valid(bow)
+    clear = shapely.distance(shapely.points(lon, lat), lobes.boundary) > 0.06
+    assert np.array_equal(out[clear] == 1, shapely.contains_xy(lobes, lon, lat)[clear])
+    assert (out[:, :20] == 1).sum() == pytest.approx((out[:, 20:] == 1).sum(), abs=3) and (out == 1).sum() > 300
+    assert "1 polygon of 1 was not valid" in source.summary().notes[0]
+
+
+@pytest.mark.parametrize(
+    "write_as",
+    [
+        lambda p: shapely.affinity.translate(p, -360),
+        lambda p: shapely.transform(p, lambda xy: np.column_stack([(xy[:, 0] + 180) % 360 - 180, xy[:, 1]])),
+        lambda p: shapely.union_all([p & shapely.box(170, 0, 180, 90),
+                                     shapely.affinity.translate(p & shapely.box(180, 0, 195, 90), -360)]),
+    ],
+    ids=["turned", "jumping", "cut"],
+)  # fmt: skip
+def test_polygons_across_the_180_line_are_the_same_however_they_are_written(tmp_path, write_as):
+    rng = np.random.default_rng(4)
+    angles = np.linspace(0, 2 * np.pi, 14)[:-1]
+    blobs = [
+        shapely.Polygon(np.column_stack([x + 4 * r * np.cos(angles), y + 2 * r * np.sin(angles)]))
+        for x, y, r in zip([176.2, 181, 184.3], [63.1, 65.3, 66.7], rng.uniform(0.4, 1, (3, 13)), strict=True)
+    ]
+    expected = opened(write(tmp_path / "a.gpkg", blobs, [1, 3, 4], "EPSG:4326")).on_grid(GEO, "mode")
+    assert set(np.unique(expected)) == {0, 1, 2, 3}
+    out = opened(write(tmp_path / "b.gpkg", map(write_as, blobs), [1, 3, 4], "EPSG:4326")).on_grid(GEO, "mode")
+    assert same(out, expected)
+
+
+def test_overlaps_of_classes_are_measured(tmp_path):
+    squares = [shapely.box(-100e3, -100e3, 20e3, 100e3), shapely.box(-20e3, -100e3, 100e3, 100e3)]
+    grid = Grid.from_outline(Geometry(shapely.box(-100e3, -100e3, 100e3, 100e3), LAEA), LAEA, 5000)
+    both, any_class = opened(write(tmp_path / "a.gpkg", squares, [1, 3])).overlap(grid)
+    assert both == pytest.approx(8000, rel=0.02) and any_class == pytest.approx(40_000, rel=1e-6)
+    assert opened(write(tmp_path / "b.gpkg", squares, [1, 2])).overlap(grid)[0] == 0  # of one class
+    half = Grid.from_outline(Geometry(shapely.box(50e3, -100e3, 100e3, 100e3), LAEA), LAEA, 5000)
+    assert opened(tmp_path / "a.gpkg").overlap(half) == (0, pytest.approx(10_000))

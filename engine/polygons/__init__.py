@@ -1,0 +1,1 @@
+"""Polygons as people keep them, made sound before anything else: valid, closed, flat, and within ±180°."""
