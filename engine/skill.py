@@ -43,9 +43,10 @@ class Skill:
         """Skill of predictions, averaged over repeats.
 
         Errors of sites near one another go together, so that the bounds count groups rather than sites: the variance of
-        the ratio of sums over independent groups of unequal size (linearised), with Student's t of as many degrees of
+        the ratio SSE/SST over independent groups of unequal size (linearised), with Student's t of as many degrees of
         freedom as the effective number of groups allows (Carter, Schnepel & Steigerwald 2017), plus the variance of
-        the mean over the repeats.
+        the mean over the repeats. They are symmetric in the logarithm of the ratio: sums of squares are skewed, and
+        bounds that are symmetric in the ratio itself promise too much.
 
         Parameters
         ----------
@@ -68,15 +69,17 @@ class Skill:
         rmse, rmse_of_mean = float(np.sqrt(error.mean())), float(np.sqrt(total.mean()))
         if not total.sum():
             return cls(np.nan, -np.inf, np.inf, n, effective, rmse, rmse_of_mean)
-        value = 1 - error.sum() / total.sum()
+        ratio = error.sum() / total.sum()
         if effective <= 1:
-            return cls(float(value), -np.inf, np.inf, n, effective, rmse, rmse_of_mean)
-        sums = np.bincount(np.unique(groups[known], return_inverse=True)[1].ravel(), (1 - value) * total - error)
-        variance = effective / (effective - 1) * (sums**2).sum() / total.sum() ** 2
+            return cls(float(1 - ratio), -np.inf, np.inf, n, effective, rmse, rmse_of_mean)
+        sums = np.bincount(np.unique(groups[known], return_inverse=True)[1].ravel(), error - ratio * total)
+        variance = effective / (effective - 1) * ((sums / total.sum()) ** 2).sum()
         if (repeats := len(errors)) > 1:
-            variance += (1 - errors.sum(axis=1) / of_mean.sum(axis=1)).var(ddof=1) / repeats
-        reach = float(t.ppf(CONFIDENCE, effective - 1) * np.sqrt(variance))
-        return cls(float(value), float(value - reach), float(value + reach), n, effective, rmse, rmse_of_mean)
+            variance += (errors.sum(axis=1) / of_mean.sum(axis=1)).var(ddof=1) / repeats
+        reach = t.ppf(CONFIDENCE, effective - 1) * np.sqrt(variance) / ratio if ratio else 0.0
+        with np.errstate(over="ignore"):
+            lower, upper = (float(1 - ratio * np.exp(end)) for end in (reach, -reach))
+        return cls(float(1 - ratio), lower, upper, n, effective, rmse, rmse_of_mean)
 
 
 def training_means(observed: np.ndarray, folds: np.ndarray) -> np.ndarray:

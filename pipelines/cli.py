@@ -339,7 +339,7 @@ def report(
     from engine.outputs.place import out_path, require_access
     from pipelines.config import load
     from pipelines.progress import Display
-    from pipelines.run import amend_report
+    from pipelines.run import amend_report, say_headline
     from pipelines.stages import redo_report
 
     with _reported(directory):
@@ -349,8 +349,10 @@ def report(
             raise InputError(f"{directory}: holds no run.yaml, so it is no results folder of `gelisol run`")
         config, _ = load(place / "run.yaml")
         with locked(place):
-            redo_report(config, place, Display())
+            display = Display()
+            redo_report(config, place, display)
             amend_report(place)
+            say_headline(display, place)
 
 
 def main() -> None:

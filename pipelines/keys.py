@@ -18,7 +18,7 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
     "profiles": ("profiles.parquet", "depth_regression.csv"),
     "cube": ("cube.zarr",),
     "select": ("selection.csv",),
-    "train": ("ensemble", "applicability.npz", "validation.csv", "importance.csv"),
+    "train": ("ensemble", "applicability.npz", "validation.csv", "skill.csv", "importance.csv"),
     "map": (
         "maps.zarr",
         "stocks.csv",
@@ -28,7 +28,7 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
         "stock_uncertainty.csv",
         "cog",
     ),
-    "report": ("report.html", "stac"),
+    "report": ("report.html", "summary.json", "stac"),
 }
 """What is there once a stage is done."""
 ALSO_WRITES = {"select": ("profiles.parquet",), "train": ("profiles.parquet",)}

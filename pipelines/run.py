@@ -22,6 +22,7 @@ from engine.words import counted
 from engine.workers import check_workers
 from pipelines import STAGES
 from pipelines.config import Cluster
+from pipelines.headline import read_headline
 from pipelines.keys import ALSO_WRITES, ARTEFACTS, STORES, stage_keys, stage_parts
 from pipelines.memory import Projection, require_memory
 from pipelines.prepare import Prepared
@@ -83,7 +84,16 @@ def execute(
         with _cluster(prepared, todo, display, provenance, performance) as client:
             for stage in todo:
                 _do(stage, Context(prepared, client, display, provenance, keys[stage]), ledger)
+        if until == STAGES[-1]:
+            say_headline(display, directory)
     return directory
+
+
+def say_headline(display: Display, directory: OutPath) -> None:
+    """End with what a run comes to, and what its validation says of that."""
+    if headline := read_headline(directory):
+        for line in headline.lines():
+            display.say(line)
 
 
 def _todo(ledger: Ledger, keys: dict[str, str], wanted: tuple[str, ...], directory: OutPath) -> list[str]:

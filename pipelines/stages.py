@@ -17,6 +17,7 @@ from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import staged
 from engine.words import counted
 from pipelines.config import RunFile
+from pipelines.headline import SUMMARY, read_headline
 from pipelines.keys import validation_scratch
 from pipelines.prepare import Prepared
 from pipelines.progress import Display
@@ -124,6 +125,7 @@ def _train(context: Context) -> dict[str, Any]:
 
 def _map(context: Context) -> dict[str, Any]:
     config, prepared = context.config, context.prepared
+    context.path(SUMMARY).unlink(missing_ok=True)  # a headline of the map before this one
     labels = config.depth_labels
     variable, zones = prepared.zones
     ensemble = Ensemble(context.path("ensemble"))
@@ -175,7 +177,8 @@ def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:
 
     with display.stage("report", "page"):
         page = write_report(directory)
-        write_catalog(config, directory)
+        headline = read_headline(directory)
+        write_catalog(config, directory, headline.statement if headline else "")
     display.say(f"report: {page}")
 
 

@@ -15,6 +15,7 @@ from engine.lock import Holding, held
 from engine.outputs.place import OutPath, read_tail, require_access
 from engine.words import counted, duration, singular
 from pipelines import STAGES
+from pipelines.headline import Headline, read_headline
 from pipelines.progress import EVENTS, LOG
 
 _TAIL = 1_000_000
@@ -41,6 +42,8 @@ class Status:
         Time of the last event.
     text : str
         Why it failed.
+    headline : Headline or None
+        Totals and verdict of a run whose report is written.
     """
 
     directory: str
@@ -50,6 +53,7 @@ class Status:
     step: dict[str, Any] = field(default_factory=dict)
     last: str = ""
     text: str = ""
+    headline: Headline | None = None
 
     def as_json(self) -> str:
         """For machines."""
@@ -69,7 +73,7 @@ class Status:
             lines.append(f"{'now' if self.state == 'running' else 'was'} at {self.step['step']}{how_far}")
         if self.last:
             lines.append(f"last sign of life {_ago(self.last)} ago; log: {self.directory}/{LOG}")
-        for line in (*lines, self.text):
+        for line in (*lines, self.text, *(self.headline.lines() if self.headline else ())):
             if line:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -114,7 +118,8 @@ def read_status(directory: OutPath) -> Status:
     stages = {s: "done" if ledger.entry(s) else "to do" for s in STAGES}
     if stage and state != "done":
         stages[stage] = "running" if running else state
-    return Status(str(directory), state, owner, stages, step, last, text)
+    headline = read_headline(directory) if stages["report"] == "done" else None
+    return Status(str(directory), state, owner, stages, step, last, text, headline)
 
 
 def _seen(directory: OutPath) -> tuple[Holding | None, Ledger, list[dict[str, Any]]]:

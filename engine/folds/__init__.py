@@ -2,7 +2,7 @@
 
 from engine.folds.knndm import KnndmFolds, knndm_folds
 from engine.folds.repeats import Places, repeated_folds
-from engine.folds.schemes import block_folds, default_block_size_km, random_folds
+from engine.folds.schemes import block_folds, default_block_size_km, random_folds, squares
 from engine.folds.sphere import to_sphere
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "knndm_folds",
     "random_folds",
     "repeated_folds",
+    "squares",
     "to_sphere",
 ]

@@ -80,6 +80,18 @@ def block_folds(lon: np.ndarray, lat: np.ndarray, k: int, rng: np.random.Generat
     )
 
 
+def squares(lon: np.ndarray, lat: np.ndarray, size_km: float) -> np.ndarray:
+    """The square of the plane that each site lies in, on a grid about the sites' centre: the same for the same sites.
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+        0 … occupied squares - 1.
+    """
+    plane = _local_plane(to_sphere(lon, lat), lon, lat)
+    return np.unique(np.floor(plane / size_km + 0.5), axis=0, return_inverse=True)[1].ravel()
+
+
 def default_block_size_km(area_km2: float, k: int) -> float:
     """Side of a block where the range of spatial correlation is not known: ten blocks per fold fill the domain.
 

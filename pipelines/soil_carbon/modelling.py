@@ -13,7 +13,7 @@ from engine.cube import DOMAIN
 from engine.ensemble import Ensemble, bootstrap_indices, train_ensemble
 from engine.errors import FitError
 from engine.estimators import Family
-from engine.folds import Places, default_block_size_km, repeated_folds
+from engine.folds import Places, default_block_size_km, repeated_folds, squares
 from engine.ledger import Scratch
 from engine.models import Member
 from engine.outputs.place import OutPath
@@ -29,6 +29,7 @@ from pipelines.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.soil_carbon.depth_regression import bootstrap_coefficients
 from pipelines.soil_carbon.drivers import find_drivers
+from pipelines.soil_carbon.skill import skill_table
 from pipelines.soil_carbon.training import TrainingTable
 
 UNITS = "kg m-2"
@@ -69,6 +70,7 @@ class Modelling:
         held_out = self.validate(candidates, folds)
         members = self.choose([c for c in candidates if c.family.name not in self.failed], held_out)
         self.write_scores(held_out, tuning)
+        self.write_skill(held_out, places.block_km)
         ensemble = self.train(members, coefficients)
         if self.model.validation.coverage:
             self.coverage(members, folds)
@@ -214,6 +216,13 @@ class Modelling:
         )  # fmt: skip
         with staged(self.path("validation_predictions.parquet")) as stage:
             predictions.to_parquet(stage, index=False)
+
+    def write_skill(self, held_out: HeldOut, block_km: float) -> None:
+        """`skill.csv`: what sites within one block, whose errors may go together, say counts once."""
+        groups = squares(self.training.column("lon"), self.training.column("lat"), block_km)
+        table = skill_table(held_out, self.training.observed, self.prepared.config.depth_labels, groups)
+        with staged(self.path("skill.csv")) as stage:
+            table.to_csv(stage, index=False)
 
     def train(self, members: list[Member], coefficients: np.ndarray) -> Ensemble:
         """The replicates."""

@@ -101,14 +101,20 @@ def write_cogs(
             remove(other)
 
 
-def write_catalog(config: RunFile, directory: OutPath) -> None:
-    """Write the STAC collection of all results."""
+def write_catalog(config: RunFile, directory: OutPath, verdict: str) -> None:
+    """Write the STAC collection of all results.
+
+    Parameters
+    ----------
+    verdict : str
+        What the validation says of the maps, in sentences.
+    """
     name = config.title or config.name
     write_collection(
         directory,
         collection_id=config.name,
         title=name,
-        description=f"Soil organic carbon density and stocks of {name}, mapped by Gelisol{_made_up(config)}.",
+        description=f"Soil organic carbon density and stocks of {name}, mapped by Gelisol{_made_up(config)}; {verdict}",
         items=[
             Layers(
                 id=f"{config.name}-{'socd-' if depth in config.depth_labels else ''}{depth}",
@@ -144,6 +150,9 @@ def _assets() -> dict[str, pystac.Asset]:
         "maps": pystac.Asset("maps.zarr", "Maps of all depths", media_type="application/vnd+zarr", roles=["data"]),
         "cube": pystac.Asset("cube.zarr", "Covariates", media_type="application/vnd+zarr", roles=["data"]),
         "stocks": pystac.Asset("stocks.csv", "Stocks by zone and depth", media_type="text/csv", roles=["data"]),
+        "summary": pystac.Asset(
+            "summary.json", "Headline and verdict", media_type="application/json", roles=["metadata"]
+        ),
         "report": pystac.Asset("report.html", "Report", media_type="text/html", roles=["overview"]),
         "provenance": pystac.Asset(
             "provenance.json", "Versions, sources, timings", media_type="application/json", roles=["metadata"]

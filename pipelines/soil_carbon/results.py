@@ -35,6 +35,7 @@ MADE_BY = {
     "selection.csv": "select",
     "tuning.csv": "train",
     "validation.csv": "train",
+    "skill.csv": "train",
     "validation_zones.csv": "train",
     "validation_predictions.parquet": "train",
     "coverage.csv": "train",
@@ -82,12 +83,14 @@ class Results:
         Of the run.
     manifest : Manifest
         Of the ensemble.
-    profiles, selection, tuning, validation, zone_scores, predictions, importance, partial_dependence : DataFrame
+    profiles, selection, tuning, validation, skill, zone_scores, predictions, importance, partial_dependence : DataFrame
         As the contract of artefacts describes them, and so are the following.
     depth_regression, training, stocks, stocks_applicable, stock_uncertainty, zone_differences : DataFrame
         As above.
     coverage : DataFrame or None
         None if the run did not measure it.
+    independent : DataFrame or None
+        None if the run file names no independent sites.
     coefficients : ndarray of float64, shape (replicates, depths, 2)
         Intercept (kg C/m²) and slope of the depth regressions.
     threshold : float
@@ -106,9 +109,11 @@ class Results:
     selection: pd.DataFrame
     tuning: pd.DataFrame
     validation: pd.DataFrame
+    skill: pd.DataFrame
     zone_scores: pd.DataFrame
     predictions: pd.DataFrame
     coverage: pd.DataFrame | None
+    independent: pd.DataFrame | None
     importance: pd.DataFrame
     partial_dependence: pd.DataFrame
     depth_regression: pd.DataFrame
@@ -224,9 +229,11 @@ def read_results(directory: OutPath) -> Results:
         selection=_table(directory, "selection"),
         tuning=_table(directory, "tuning"),
         validation=_table(directory, "validation"),
+        skill=_table(directory, "skill"),
         zone_scores=_table(directory, "validation_zones"),
         predictions=_parquet(directory / "validation_predictions.parquet"),
         coverage=_table(directory, "coverage") if run.model.validation.coverage else None,
+        independent=_table(directory, "independent") if (directory / "independent.csv").exists() else None,
         importance=_table(directory, "importance"),
         partial_dependence=_table(directory, "partial_dependence"),
         depth_regression=_table(directory, "depth_regression"),

@@ -9,9 +9,7 @@ from engine.skill import Skill, training_means
 from engine.validation import HeldOut
 
 
-def skill_table(
-    held_out: HeldOut, observed: np.ndarray, depths: tuple[str, ...], groups: np.ndarray
-) -> pd.DataFrame:
+def skill_table(held_out: HeldOut, observed: np.ndarray, depths: tuple[str, ...], groups: np.ndarray) -> pd.DataFrame:
     """Skill over the mean of the training folds.
 
     A deeper depth is predicted as the map predicts it: by a line on the first, fitted to the training folds.

@@ -1,7 +1,7 @@
 """The page: what its templates are given, and how it reaches the disk."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +15,7 @@ from engine.outputs.place import OutPath
 from engine.outputs.store import staged
 from engine.words import counted, duration
 from pipelines.soil_carbon import wording
+from pipelines.soil_carbon.evidence import gather
 from pipelines.soil_carbon.figures import draw_figures
 from pipelines.soil_carbon.figures.canvas import DPI
 from pipelines.soil_carbon.figures.drivers import LEADING
@@ -23,7 +24,9 @@ from pipelines.soil_carbon.regions import compare_regions
 from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.report.downloads import csv_links
 from pipelines.soil_carbon.results import Results, read_results
+from pipelines.soil_carbon.summary import sites_means, write_summary
 from pipelines.soil_carbon.truth import Agreement, compare_with_truth
+from pipelines.soil_carbon.verdict import judge
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
@@ -33,6 +36,7 @@ CSS_PIXELS_PER_INCH = 130
 """How large a figure is shown where the page is wide enough."""
 
 LINKS = {
+    "summary.json": "the headline and its verdict, for machines",
     "maps.zarr": "all maps",
     "cog": "the maps as GeoTIFFs",
     "stac/collection.json": "STAC collection of the maps",
@@ -45,6 +49,7 @@ LINKS = {
     "selection.csv": "screening of the covariates",
     "tuning.csv": "every combination of hyperparameters that was tried",
     "validation.csv": "cross-validation scores, every repeat",
+    "skill.csv": "skill over the sites’ mean at every depth",
     "validation_zones.csv": "cross-validation scores by zone",
     "validation_predictions.parquet": "held-out predictions of every site",
     "coverage.csv": "coverage of the prediction intervals",
@@ -74,7 +79,7 @@ class Numbers:
 
 
 def write_report(directory: OutPath) -> OutPath:
-    """Draw the figures of a run and write its page, `report.html`.
+    """Judge a run (`summary.json`), draw its figures and write its page, `report.html`.
 
     Parameters
     ----------
@@ -92,13 +97,29 @@ def write_report(directory: OutPath) -> OutPath:
         Names every artefact that is missing, or of an earlier version, and the stage that makes it.
     """
     results = read_results(directory)
+    write_summary(results)
     agreements = compare_with_truth(results) if results.truth is not None else []
     figures = {name: _embedded(path) for name, path in draw_figures(results, agreements).items()}
-    page = _environment().get_template("page.html.j2").render(_content(results, agreements), figures=figures)
     path = directory / "report.html"
     with staged(path) as stage:
-        stage.write_text(page, encoding="utf-8")
+        stage.write_text(render(results, agreements, figures), encoding="utf-8")
     return path
+
+
+def render(results: Results, agreements: Sequence[Agreement], figures: Mapping[str, Mapping[str, Any]]) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    agreements : sequence of Agreement
+        With the truth, if there is one.
+    figures : mapping
+        Name → `uri` (its content)`, width` (CSS pixels)`, png, pdf` (the files beside the page).
+    """
+    content = _content(results, agreements) | {
+        "verdict": judge(gather(results)), "sites_means": sites_means(results), "figures": figures,
+    }  # fmt: skip
+    return _environment().get_template("page.html.j2").render(content)
 
 
 def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any]:

@@ -66,6 +66,14 @@ def write_validation(
                 zones.append(names | {"zone": zone, "n": len(at)} | vars(Scores.of(observed[at], mean[at])))
     pd.DataFrame(scores).to_csv(directory / "validation.csv", index=False)
     pd.DataFrame(zones).to_csv(directory / "validation_zones.csv", index=False)
+    skill = [
+        {"family": family, "scheme": scheme, "depth": label, "skill": 0.36, "lower": 0.2, "upper": 0.5, "n": 100,
+         "groups": 30.0, "rmse": 0.8, "rmse_of_mean": 1.0}
+        for family in families
+        for scheme in schemes
+        for label in labels
+    ]  # fmt: skip
+    pd.DataFrame(skill).to_csv(directory / "skill.csv", index=False)
     pd.concat(predictions).to_parquet(directory / "validation_predictions.parquet")
     if coverage:
         table = [
