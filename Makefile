@@ -56,6 +56,7 @@ bench: .venv/ready  ## Measure what the READMEs state (some 45 minutes)
 	$(BIN)/python benchmarks/forest.py
 	$(BIN)/python benchmarks/cube.py
 	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/joining.py
 	$(BIN)/python benchmarks/circumpolar.py --growth
 
 sanitize: .venv/developer  ## Test the kernel under AddressSanitizer and UBSan (needs g++), then build it as it was

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dask
 import psutil
@@ -27,6 +28,15 @@ ALLOWED_FAILURES = 10
 """Workers that may die under one task before the run gives up; nodes that are taken back are no fault of the task."""
 _NOT_CLUSTERS = ("dask_gateway.GatewayCluster",)
 """Cluster classes that are not Dask's own by descent."""
+
+
+_MOST: WeakKeyDictionary[Client, int] = WeakKeyDictionary()
+"""Clients of clusters that grow by themselves → the most workers there may be."""
+
+
+def most_workers(client: Client) -> int | None:
+    """The most workers of a cluster that grows and shrinks with its work; None of one that does not."""
+    return _MOST.get(client)
 
 
 @contextmanager
@@ -54,7 +64,8 @@ def connect(
     hosts : sequence of str
         For ssh: where the scheduler runs, then where workers run.
     workers, adaptive
-        A fixed number of workers, or the least and the most of them.
+        A fixed number of workers, or the least and the most of them. A scheduler that runs already scales its workers
+        itself: of it, `adaptive` says how many it may start, so that there is work for as many.
     threads, memory
         Of each worker, for `local` and `ssh`.
     options : mapping
@@ -75,6 +86,8 @@ def connect(
     else:
         client = _started(kind, hosts, workers, adaptive, threads, memory, dict(options or {}), timeout)
     with client as connected:
+        if adaptive:
+            _MOST[connected] = adaptive[1]
         yield connected
 
 

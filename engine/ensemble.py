@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from distributed import Client
 from pydantic import BaseModel, ConfigDict
 
@@ -147,33 +148,61 @@ class Ensemble:
         except Unsupported:
             return None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An ensemble travels by path and hash: it is read where it arrives."""
+        return load_ensemble, (self.path, self.hash)
+
     @property
     def forest(self) -> Forest | None:
         """The whole ensemble, compiled, where it is a single family of trees."""
         return self.forests[0] if len(self.forests) == 1 else None
 
-    def predict_all(self, x: np.ndarray) -> np.ndarray:
+    def predict_all(self, x: np.ndarray | pd.DataFrame) -> np.ndarray:
         """Predictions of every replicate, float32, shape (replicates, n); parameters as for `predict`."""
-        members = self.manifest.members
+        x, members = self._columns_of(x), self.manifest.members
         predictions = [
             forest.predict(x).T if forest else np.stack([models[place].predict(x) for models in self.models])
             for place, forest in enumerate(self.forests)
         ]
         return combine(members, predictions)
 
-    def predict(self, replicate: int, x: np.ndarray) -> np.ndarray:
+    def predict(self, replicate: int, x: np.ndarray | pd.DataFrame) -> np.ndarray:
         """Predictions of one replicate of the modelled output.
 
         Parameters
         ----------
-        x : ndarray of float32, shape (n, columns)
-            Without missing values: a row of NaN would get a finite prediction.
+        x : ndarray of float32, shape (n, columns), or DataFrame
+            Without missing values: a row of NaN would get a finite prediction. Columns of an array stand in the order
+            of `features`; those of a DataFrame are found by name, and others that it has are left out.
 
         Returns
         -------
         ndarray of float32, shape (n,)
+
+        Raises
+        ------
+        InputError
+            If `x` has other columns than the ensemble.
         """
+        x = self._columns_of(x)
         return combine(self.manifest.members, [model.predict(x) for model in self.models[replicate]])
+
+    def _columns_of(self, x: np.ndarray | pd.DataFrame) -> np.ndarray:
+        """The design matrix in the order of the features."""
+        names = self.features.names
+        if isinstance(x, pd.DataFrame):
+            given = [str(name) for name in x.columns]
+            if missing := [name for name in names if given.count(name) != 1]:
+                raise InputError(
+                    f"x: the ensemble needs each of the columns {', '.join(names)} once; missing or repeated: "
+                    f"{', '.join(missing)}; the table has {', '.join(given)}"
+                )
+            return x.set_axis(given, axis="columns")[names].to_numpy("float32")
+        if x.ndim != 2 or x.shape[1] != len(names):
+            raise InputError(
+                f"x: has shape {x.shape}; expected {len(names)} columns, in this order: {', '.join(names)}"
+            )
+        return np.asarray(x, "float32")
 
 
 def combine(members: Sequence[Member], predictions: Sequence[np.ndarray]) -> np.ndarray:

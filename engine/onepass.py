@@ -52,6 +52,10 @@ class OnePass:
         self._compiled = native.is_built() if compiled is None else compiled
         self._instruction_set = instruction_set
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is compiled, which is made again where it arrives."""
+        return {name: value for name, value in vars(self).items() if name != "_summary"}
+
     def run(self, x: np.ndarray, area: np.ndarray, zone: np.ndarray, zones: int) -> tuple[np.ndarray, ZoneSums]:
         """Take cells, in one go.
 
@@ -59,9 +63,9 @@ class OnePass:
         ----------
         x : ndarray of float32, shape (cells, columns)
             Without missing values.
-        area : ndarray, shape (cells,)
+        area : ndarray of float64, shape (cells,)
             km².
-        zone : ndarray of int, shape (cells,)
+        zone : ndarray of int64, shape (cells,)
             0 … zones − 1; in ascending order.
 
         Returns

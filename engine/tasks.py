@@ -1,11 +1,12 @@
 """Many tasks, few in flight: the scheduler never holds more than it needs, and each result is used as it comes."""
 
 import errno
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
@@ -14,12 +15,18 @@ from distributed.client import CancelledError
 from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
+from engine.cluster import most_workers
 from engine.errors import GelisolError, RunError
 from engine.outputs.place import is_of_store, said_by_store
 
 Item = TypeVar("Item")
 IN_FLIGHT_PER_THREAD = 2
 """Tasks handed out per worker thread: one to run and one to be ready when it ends."""
+AHEAD_S = 10.0
+"""Seconds of work handed out to a cluster that grows with its work: Dask adds a worker for every five (its
+`target_duration`), so that what it sees must be work for the largest number of workers."""
+MOST_AHEAD = 4096
+"""Tasks that are handed out at most for that; a scheduler's load is bounded by the workers otherwise."""
 WAITS = (1.0, 5.0, 20.0)
 """Seconds between the tries of a task that reads files of others."""
 TOPIC = "gelisol"
@@ -27,6 +34,8 @@ TOPIC = "gelisol"
 NO_WORKERS_S = 300.0
 """How long there may be no worker that works, s; nodes that were taken back need time to be replaced."""
 _LOOK_EVERY_S = 5.0
+_COUNT_EVERY_S = 0.25
+"""How often the workers' threads are counted, s: so long may a new worker wait for its first task."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATIENCE = 10.0
 """Seconds that running tasks get to end after an error."""
@@ -83,26 +92,33 @@ def run_each(
     """
     remaining, numbers, run = iter(items), count(), uuid4().hex[:8]
     waiting: dict[Any, Item] = {}
+    room, watch = _Room(client), _Watch(client, name)
+    completed = as_completed([], with_results=True)
 
-    def submit(item: Item) -> Any:
-        future = client.submit(
-            _run, function, item, waits, *shared, pure=False, key=f"{name}-{run}-{next(numbers)}", retries=0
-        )
-        waiting[future] = item
-        return future
+    def hand_out() -> None:
+        """Submit as many tasks as the workers that are there now can use."""
+        for item in islice(remaining, max(0, room.tasks - len(waiting))):
+            future = client.submit(
+                _run, function, item, waits, *shared, pure=False, key=f"{name}-{run}-{next(numbers)}", retries=0
+            )
+            waiting[future] = item
+            completed.add(future)
 
-    threads = sum(client.nthreads().values())
-    if not threads:
-        raise RunError("the cluster has no workers; start some, or wait until they have joined, and run again")
-    completed = as_completed([submit(item) for item in islice(remaining, threads * IN_FLIGHT_PER_THREAD)])
+    def look() -> None:
+        watch.look()
+        if room.count():
+            hand_out()
+
     done = before
     progress(done, total)
+    hand_out()
     try:
-        for future, result in _as_ready(completed, _Watch(client, name)):
+        for future, (result, seconds) in _as_ready(completed, look):
             item = waiting.pop(future)
             future.release()
-            for following in islice(remaining, 1):
-                completed.add(submit(following))
+            room.learn(seconds)
+            look()
+            hand_out()
             done += 1
             progress(done, total)
             yield item, result
@@ -118,9 +134,54 @@ def run_each(
     finally:
         # After an error: what runs already may still write, so let it end before the caller tidies up.
         if waiting and client.status == "running":
-            with suppress(TimeoutError, CancelledError):
-                wait(list(waiting), timeout=_PATIENCE)
+            with suppress(TimeoutError, CancelledError, CommClosedError):
+                with_workers = set(chain.from_iterable(client.processing().values()))
+                client.cancel([future for future in waiting if future.key not in with_workers])
+                wait([future for future in waiting if future.key in with_workers], timeout=_PATIENCE)
             client.cancel(list(waiting))
+
+
+class _Room:
+    """How many tasks to have in flight: by the threads of the workers that are there now.
+
+    Attributes
+    ----------
+    threads : int
+        Threads of the workers, as they were last counted.
+    """
+
+    def __init__(self, client: Client):
+        self._client, self._most = client, most_workers(client)
+        self._counted, self._seconds, self._tasks = time.monotonic(), 0.0, 0
+        self.threads, self._workers = 0, 0
+        self._take()
+
+    def _take(self) -> None:
+        threads = self._client.nthreads()
+        self.threads, self._workers = sum(threads.values()), len(threads)
+
+    def count(self) -> bool:
+        """Count threads anew, now and then; whether there are others than before."""
+        if (now := time.monotonic()) - self._counted < _COUNT_EVERY_S:
+            return False
+        self._counted, before = now, self.threads
+        self._take()
+        return self.threads != before
+
+    def learn(self, seconds: float) -> None:
+        """Take note of how long a task took."""
+        self._seconds, self._tasks = self._seconds + seconds, self._tasks + 1
+
+    @property
+    def tasks(self) -> int:
+        """Tasks to have in flight. Of a cluster that grows by itself, as many as its largest size could use."""
+        present = max(self.threads, 1) * IN_FLIGHT_PER_THREAD  # where there is no worker yet, the first finds work
+        if self._most is None:
+            return present
+        threads = self._most * max(math.ceil(self.threads / max(self._workers, 1)), 1)
+        seconds = max(self._seconds / self._tasks, 1e-3) if self._tasks else AHEAD_S
+        wanted = threads * max(IN_FLIGHT_PER_THREAD, math.ceil(AHEAD_S / seconds))
+        return max(present, min(wanted, max(MOST_AHEAD, threads * IN_FLIGHT_PER_THREAD)))
 
 
 class _Watch:
@@ -143,23 +204,20 @@ class _Watch:
             raise RunError(f"{self._name}: the workers {state}, for {NO_WORKERS_S:g} s now")
 
 
-def _as_ready(completed: as_completed, watch: _Watch) -> Iterator[tuple[Any, Any]]:
-    """Futures as they are ready, with their results."""
+def _as_ready(completed: as_completed, look: Callable[[], None]) -> Iterator[tuple[Any, tuple[Any, float]]]:
+    """Futures as they are ready, with their results and how long these took; `look` is called meanwhile.
+
+    Results are fetched in the background: one that is lost with its worker, and computed again, keeps no other waiting.
+    """
     while completed.count():
         if not completed.has_ready():
             with completed.thread_condition:
                 completed.thread_condition.wait(timeout=0.1)
-            watch.look()
+            look()
             continue
-        future = next(completed)
-        while True:  # a result may be lost with its worker before it is here; it is then computed again
-            try:
-                result = future.result(timeout=_LOOK_EVERY_S)
-                break
-            except TimeoutError:
-                if future.status == "error":
-                    raise  # the task's own
-                watch.look()
+        future, result = next(completed)
+        if isinstance(result, CancelledError):
+            raise result
         if isinstance(result, _Refused):
             raise result.error
         yield future, result
@@ -174,9 +232,10 @@ class _Refused:
 
 def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *shared: Any) -> Any:
     """One task. An error for people travels alone: GDAL's, behind it, cannot be pickled and would take it along."""
+    started = time.monotonic()
     for seconds in (*waits, None):
         try:
-            return function(item, *shared)
+            return function(item, *shared), time.monotonic() - started
         except GelisolError as error:
             if seconds is None or not isinstance(error.__cause__, OSError):
                 error.__cause__ = error.__context__ = error.__traceback__ = None

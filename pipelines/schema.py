@@ -77,7 +77,11 @@ class TLS(Section):
 
 
 class Adaptive(Section):
-    """Between how many workers a cluster grows and shrinks with the work."""
+    """Between how many workers a cluster grows and shrinks with the work.
+
+    A scheduler that runs already (`kind: address`) scales its workers itself; `maximum` then says how many it may
+    start, so that it sees work for as many.
+    """
 
     minimum: int = Field(1, ge=0, description="workers that are always there")
     maximum: int = Field(ge=1, description="most workers")
@@ -132,8 +136,8 @@ class Cluster(Section):
             raise ValueError("`kind: ssh` and `hosts` go together, e.g. {kind: ssh, hosts: [node1, node1, node2]}")
         if self.kind == "ssh" and len(self.hosts) < 2:
             raise ValueError("`hosts` needs two or more: where the scheduler runs, then where workers run (may repeat)")
-        if self.adaptive and self.kind in ("address", "ssh"):
-            raise ValueError(f"`adaptive` does not go with `kind: {self.kind}`: its workers are given")
+        if self.adaptive and self.kind == "ssh":
+            raise ValueError("`adaptive` does not go with `kind: ssh`: its workers are given")
         if self.workers and self.adaptive:
             raise ValueError("give `workers` (a fixed number) or `adaptive`, not both")
         if self.options and self.kind in ("local", "address"):

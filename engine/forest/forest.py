@@ -104,14 +104,33 @@ class Forest:
     ) -> tuple[float, float] | None:
         """All replicates, statistics and zone sums of cells in one pass; see `engine.onepass`.
 
+        Parameters
+        ----------
+        x : ndarray of float32, shape (cells, columns), any strides
+            Without missing values.
+        area : ndarray of float64, shape (cells,)
+        zone : ndarray of int64, shape (cells,)
+        statistics : ndarray of float32, shape (outputs, statistics, cells), C order
+            Written into.
+        totals : mapping
+            Name → int64 array in C order, added to.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array is not of its type, shape or order; nothing is converted, since results would go into the copy.
+
         Returns
         -------
         (float, float) or None
             A value that was beyond its bound, and the bound.
         """
-        if np.isnan(x).any():
+        if getattr(x, "dtype", None) == np.float32 and np.isnan(x).any():  # the kernel refuses other types
             raise ValueError("cells with a missing value are not mapped: leave them out")
         return self._native.summarise(x, summary, area, zone, statistics, dict(totals), instruction_set)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a compiled forest is not pickled: send the path of its ensemble, and compile it there")
 
     def describe(self) -> dict[str, Any]:
         """How the forest is laid out: layout, depth, largest tree, distinct comparisons."""

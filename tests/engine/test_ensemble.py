@@ -1,6 +1,8 @@
 """The trained ensemble against a plain loop over replicates, and its artefact."""
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pandas as pd
@@ -14,8 +16,10 @@ from engine.features import Features
 from engine.forest import is_built
 from engine.ledger import digest_of
 from engine.models import Member
+from engine.onepass import OnePass
 from engine.seeds import Use, integer, streams
 from engine.sources.spec import SourceSpec
+from engine.zonal import Precision
 
 REPLICATES, SITES, SEED = 6, 50, 11
 FEATURES = Features.of({name: SourceSpec(href="x.tif") for name in ("mat", "ai", "tn")})
@@ -143,3 +147,34 @@ def test_a_failed_fit_leaves_what_was_there(client, tmp_path):
         trained(client, tmp_path / "ensemble", [hopeless])
     assert Ensemble(tmp_path / "ensemble").hash == before
     assert [p.name for p in tmp_path.iterdir() if not p.name.startswith(".")] == ["ensemble"]
+
+
+def test_columns_of_a_table_are_found_by_name(client, tmp_path):
+    """In any order, beside others; an array, which has no names, stands in the order of the features."""
+    ensemble, (x, _) = trained(client, tmp_path / "ensemble"), training()
+    table = pd.DataFrame(x, columns=["mat", "ai", "tn"])
+    expected = ensemble.predict_all(x)
+    others = table.assign(site="A")[["tn", "site", "mat", "ai"]]
+    np.testing.assert_array_equal(ensemble.predict_all(table[["tn", "ai", "mat"]]), expected)
+    np.testing.assert_array_equal(ensemble.predict_all(others), expected)
+    np.testing.assert_array_equal(ensemble.predict(2, others), expected[2])
+    with pytest.raises(InputError, match=r"missing or repeated: ai; the table has mat, tn"):
+        ensemble.predict_all(table[["mat", "tn"]])
+    with pytest.raises(InputError, match=r"missing or repeated: tn; the table has mat, ai, tn, tn"):
+        ensemble.predict_all(pd.concat([table, table["tn"]], axis=1))
+    with pytest.raises(InputError, match=r"x: has shape \(50, 2\); expected 3 columns, in this order: mat, ai, tn"):
+        ensemble.predict_all(x[:, :2])
+
+
+def test_an_ensemble_is_pickled_before_and_after_its_use(client, tmp_path):
+    ensemble, (x, _) = trained(client, tmp_path / "ensemble"), training()
+    before = pickle.dumps(ensemble)
+    expected = ensemble.predict_all(x)
+    assert ensemble.jackknives and ensemble.models
+    for travelled in (pickle.loads(before), pickle.loads(pickle.dumps(ensemble)), copy.deepcopy(ensemble)):
+        np.testing.assert_array_equal(travelled.predict_all(x), expected)
+    one_pass = OnePass(ensemble, 0.9, Precision.for_map(500, 2000, 1.0, 10**6))
+    cells = (x, np.ones(SITES), np.zeros(SITES, "int64"), 1)
+    statistics, _ = one_pass.run(*cells)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(one_pass)).run(*cells)[0], statistics)
+    assert len(before) < 2000  # by path, not by value
