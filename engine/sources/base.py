@@ -25,7 +25,8 @@ class Context:
     Attributes
     ----------
     bbox : (float, float, float, float) or None
-        West, south, east, north of the domain, degrees; None looks everywhere.
+        West, south, east, north of the domain, degrees, west > east where it crosses the 180° line; None looks
+        everywhere.
     items : OutPath or None
         Folder in which the items found in STAC catalogs are kept, so that a run can be repeated without a network.
     refresh : bool

@@ -128,6 +128,7 @@ def encoding(asset: dict[str, Any], band: int = 1) -> tuple[Declared, str | None
 
 def _step(item: Item) -> Step:
     first, last = span(item)
+    first, last = first or last, last or first
     if first is None or last is None or (last - first).days > _LONG_DAYS:
         return Step()
     return Step(first.year, first.month, first.day)

@@ -25,6 +25,7 @@ from engine.remote.patience import (
     unsigned,
 )
 from engine.sources.spec import StacSpec
+from engine.sources.stac.boxes import Bbox, Item, questions, touches
 from engine.sources.stac.query import matches
 
 PAGE = 200
@@ -60,8 +61,6 @@ class _Patient(StacApiIO):
         return answer
 
 
-Bbox = tuple[float, float, float, float]
-Item = dict[str, Any]
 Years = tuple[int, int]
 
 
@@ -73,7 +72,7 @@ def find_items(spec: StacSpec, base: Path, bbox: Bbox | None, years: Years | Non
     base : Path
         Folder that a relative path of a static catalog starts from.
     bbox : (float, float, float, float), optional
-        West, south, east, north, degrees.
+        West, south, east, north, degrees; west > east where it crosses the 180° line.
     years : (int, int), optional
         First and last.
 
@@ -88,7 +87,7 @@ def find_items(spec: StacSpec, base: Path, bbox: Bbox | None, years: Years | Non
     root = open_catalog(address)
     try:
         collection = _collection(root, spec.collection)
-        items = _search(root, spec, bbox, years) if _is_api(root) else _walk(collection)
+        items = _search_each(root, spec, bbox, years) if _is_api(root) else _walk(collection)
         found = [item for item in items if _wanted(item, spec, bbox, years)]
     except LookupError as error:
         if isinstance(error, KeyError):
@@ -163,6 +162,12 @@ def _collection(root: pystac.Catalog, wanted: str) -> pystac.Collection:
     raise LookupError(f"has no collection {wanted!r}; it has {', '.join(sorted(known)[:50]) or 'none'}")
 
 
+def _search_each(root: pystac.Catalog, spec: StacSpec, bbox: Bbox | None, years: Years | None) -> Iterable[Item]:
+    """On both sides of the 180° line, if need be; what is found twice counts once."""
+    found = (item for part in questions(bbox) for item in _search(root, spec, part, years))
+    return {item["id"]: item for item in found}.values()
+
+
 def _search(root: pystac.Catalog, spec: StacSpec, bbox: Bbox | None, years: Years | None) -> list[Item]:
     assert isinstance(root, Client)
     when = f"{years[0]}-01-01T00:00:00Z/{years[1]}-12-31T23:59:59Z" if years else None
@@ -190,36 +195,27 @@ def _walk(collection: pystac.Collection) -> Iterator[Item]:
     """Items of a static collection, with absolute addresses of their assets."""
     for item in collection.get_items(recursive=True):
         item.make_asset_hrefs_absolute()
-        yield item.to_dict(include_self_link=False, transform_hrefs=False)
+        document = item.to_dict(include_self_link=False, transform_hrefs=False)
+        yield document if item.bbox is None else {**document, "bbox": item.bbox}  # which pystac ties to a geometry
 
 
 def _wanted(item: Item, spec: StacSpec, bbox: Bbox | None, years: Years | None) -> bool:
-    return _touches(item, bbox) and _overlaps(item, years) and matches(item.get("properties", {}), spec.query)
-
-
-def _touches(item: Item, bbox: Bbox | None) -> bool:
-    box = item.get("bbox")
-    if bbox is None or not box:
-        return True
-    west, south, east, north = box if len(box) == 4 else (box[0], box[1], box[3], box[4])
-    # A box whose west is east of its east crosses the antimeridian.
-    beside = (west <= bbox[2] and east >= bbox[0]) if west <= east else (west <= bbox[2] or east >= bbox[0])
-    return beside and south <= bbox[3] and north >= bbox[1]
+    return touches(item, bbox) and _overlaps(item, years) and matches(item.get("properties", {}), spec.query)
 
 
 def _overlaps(item: Item, years: Years | None) -> bool:
     first, last = span(item)
-    if years is None or first is None or last is None:
+    if years is None:
         return True
-    return first.year <= years[1] and last.year >= years[0]
+    return (first is None or first.year <= years[1]) and (last is None or last.year >= years[0])
 
 
 def span(item: Item) -> tuple[datetime | None, datetime | None]:
     """First and last moment of an item; None where it does not say."""
     properties = item.get("properties", {})
     start, end = properties.get("start_datetime"), properties.get("end_datetime")
-    if not (start and end):
-        start = end = properties.get("datetime") or start or end
+    if not (start and end) and properties.get("datetime"):
+        start = end = properties["datetime"]
     return _moment(start), _moment(end)
 
 
