@@ -6,6 +6,7 @@ environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AWS_NO_SIGN_REQUEST`, …
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,13 +19,19 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from engine.remote.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, persistently, unsigned
+from engine.remote.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, RemoteError, persistently, unsigned
 from engine.remote.signing import BY_HOST, Access
 
 SCHEMES = ("http", "https", "s3")
 ZARR_SUFFIX = ".zarr"
-_METADATA = ("zarr.json", ".zmetadata", ".zgroup")
+_METADATA = ("zarr.json", ".zmetadata", ".zgroup", ".zarray")
 """What a Zarr store has one of at its root."""
+_FILE = re.compile(
+    r"\.(nc[34]?|cdf|netcdf|h5|hdf5?|he5|tiff?|vrt|jp2|img|grib2?|grb2?|(geo)?json|gpkg|parq(uet)?|shp|fgb|csv|txt|xlsx?|"
+    r"zip|gz|tar|ya?ml)",
+    re.IGNORECASE,
+)
+"""Endings of names that are not those of folders."""
 
 
 @dataclass(frozen=True, order=True)
@@ -108,8 +115,45 @@ def _anonymous() -> bool:
 
 @lru_cache(maxsize=4096)
 def _info(url: str, access: Access) -> dict[str, Any]:
-    if Remote(url).suffix == ZARR_SUFFIX:
+    if holds_store(Remote(url), access):
         return _info_of_store(url.rstrip("/"), access)
+    return _plain_info(url, access)
+
+
+def holds_store(place: Place, access: Access = BY_HOST) -> bool:
+    """Whether a place is a Zarr store: by its name, or, where that has no ending, by the metadata in it."""
+    if place.suffix.lower() == ZARR_SUFFIX:
+        return True
+    if isinstance(place, Path):
+        return place.is_dir() and any((place / name).is_file() for name in _METADATA)
+    return not _FILE.fullmatch(place.suffix) and _is_unnamed_store(place.url, access)
+
+
+@lru_cache(maxsize=4096)
+def _is_unnamed_store(url: str, access: Access) -> bool:
+    """Whether an address is a folder, or what a web server shows for one, that holds a store's metadata."""
+    try:
+        found = _plain_info(url, access)
+    except FileNotFoundError:
+        return _has_metadata(url, access)
+    except RemoteError as error:
+        return "403" in str(error) and _has_metadata(url, access)
+    is_folder = found.get("type") == "directory" or found.get("mimetype") == "text/html"
+    return is_folder and _has_metadata(url, access)
+
+
+def _has_metadata(url: str, access: Access) -> bool:
+    bare, question, query = url.partition("?")
+    for name in _METADATA:
+        try:
+            _plain_info(f"{bare.rstrip('/')}/{name}{question}{query}", access)
+        except (FileNotFoundError, RemoteError):
+            continue
+        return True
+    return False
+
+
+def _plain_info(url: str, access: Access) -> dict[str, Any]:
     return persistently(lambda: dict(filesystem(url).info(url, **access.fsspec_options(url))), unsigned(url))
 
 
@@ -137,6 +181,7 @@ def _first_info(urls: list[str], access: Access) -> dict[str, Any]:
 def forget() -> None:
     """Ask servers anew: what they said of files is kept for as long as the process lives."""
     _info.cache_clear()
+    _is_unnamed_store.cache_clear()
 
 
 def find_remote(pattern: str) -> list[str]:

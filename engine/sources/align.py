@@ -175,7 +175,7 @@ def source_window(source: GeoBox, target: GeoBox) -> Window | None:
     c0, c1, r0, r1 = cols[known].min(), cols[known].max(), rows[known].min(), rows[known].max()
     if crs_of(source).geographic:
         for pole in (90.0, -90.0):
-            if _holds_pole(target, pole):
+            if _holds_pole(target, pole, crs_of(source)):
                 row = (~source.affine @ (0.0, pole))[1]
                 r0, r1, c0, c1 = min(r0, row), max(r1, row), 0, width
     first = max(0, math.floor(r0 - pad_r)), max(0, math.floor(c0 - pad_c))
@@ -217,7 +217,8 @@ def _largest_step(values: np.ndarray) -> float:
     return max((float(s.max()) for s in known if s.size), default=0.0)
 
 
-def _holds_pole(target: GeoBox, latitude: float) -> bool:
-    x, y = _transformer(CRS("EPSG:4326"), crs_of(target)).transform(0.0, latitude)
+def _holds_pole(target: GeoBox, latitude: float, source: CRS) -> bool:
+    """Whether all longitudes of the source, which may be those of a rotated pole, meet in the target."""
+    x, y = _transformer(source, crs_of(target)).transform(0.0, latitude)
     box = target.boundingbox
     return bool(box.left <= x <= box.right and box.bottom <= y <= box.top)

@@ -7,13 +7,16 @@ from engine.errors import InputError
 from engine.remote.files import place_of
 from engine.sources.base import Context, Source
 from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
-from engine.sources.netcdf import NETCDF_SUFFIXES, NetcdfSource
+from engine.sources.files import find
+from engine.sources.netcdf import NETCDF_SUFFIXES, NetcdfSource, holds_arrays, refuse_references
 from engine.sources.raster import open_rasters
 from engine.sources.spec import SourceSpec
 from engine.sources.stac import open_stac
 from engine.sources.vector import VectorSource
 
-VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet")
+VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".parq")
+_RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
+"""What is never NetCDF, and not looked at."""
 
 
 def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None = None) -> Source:
@@ -50,7 +53,10 @@ def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None
     if suffix in NETCDF_SUFFIXES:
         return NetcdfSource.open(name, spec, base)
     if suffix in VECTOR_SUFFIXES or spec.attribute:
+        refuse_references(f"covariates.{name}.href", place_of(spec.hrefs[0], base))
         return VectorSource.open(name, spec, base)
+    if suffix not in _RASTER_SUFFIXES and holds_arrays(next(iter(find(name, spec, base))), spec.variable):
+        return NetcdfSource.open(name, spec, base)
     return open_rasters(name, spec, base)
 
 

@@ -27,6 +27,8 @@ from engine.sources.tiles import RasterFile, Tile, read, read_headers, shown
 DEGREES = CRS("EPSG:4326")
 _ALIGNMENT = 0.01
 """Share of a pixel that tiles of one mosaic may be off a common grid: rounding in their headers."""
+_SHOWN = 3
+"""Pairs of files that messages name."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,15 @@ class RasterSource(GriddedSource):
         """Describe the source without reading its values."""
         steps = sorted(self.steps())
         places = tuple(tile.file.place for tile in self.tiles)
-        return replace(self.describe(places, steps, *self._gaps(steps)), listed=self.listed)
+        return replace(self.describe(places, steps, *self._gaps(steps), *self._twice()), listed=self.listed)
+
+    def _twice(self) -> list[str]:
+        """Items of one date and place, as of two orbits: a mosaic, but perhaps two versions of the same."""
+        groups = _same_place(self)
+        if not groups:
+            return []
+        names = " and ".join(file.place.name for file in groups[0][:2])
+        return [f"{len(groups)} dates have several files on the same pixels ({names}); the last is on top"]
 
     def _gaps(self, steps: list[Step]) -> list[str]:
         """Steps that lack a tile which others have: a download that did not finish looks like this."""
@@ -194,6 +204,8 @@ def assemble(name: str, spec: SourceSpec, files: list[RasterFile], *, many: bool
         for group in groups:
             check_steps(name, spec, sorted({file.step for file in group}))
     parts = tuple(_mosaic(name, spec, group, listed) for group in groups)
+    if listed is None and (problems := [text for part in parts for text in _hidden(name, part)]):
+        raise InputError(problems)
     return parts[0] if len(parts) == 1 else Patchwork(name, spec, parts)
 
 
@@ -214,6 +226,29 @@ def _mosaic(name: str, spec: SourceSpec, files: list[RasterFile], listed: str | 
     whole = GeoBox((bottom - top, right - left), first.affine @ Affine.translation(left, top), first.crs)
     tiles = tuple(Tile(file, row - top, col - left) for file, (col, row) in zip(files, corners, strict=True))
     return RasterSource(name, spec, whole, tiles, listed)
+
+
+def _same_place(source: RasterSource) -> list[list[RasterFile]]:
+    """Files of one step that lie on the same pixels, so that the last hides the others."""
+    files: dict[tuple[Step, int, int, tuple[int, int]], list[RasterFile]] = {}
+    for tile in source.tiles:
+        files.setdefault((tile.step, tile.row, tile.col, tile.file.geobox.shape.yx), []).append(tile.file)
+    return [group for group in files.values() if len({file.place for file in group}) > 1]
+
+
+def _hidden(name: str, source: RasterSource) -> list[str]:
+    """What is wrong where a file would hide another of the same date and pixels, such as another month or version."""
+    problems = []
+    for files in _same_place(source)[:_SHOWN]:
+        step = files[0].step
+        date = "-".join(f"{part:02d}" for part in (step.year, step.month, step.day) if part)
+        dated = f"both dated {date}" if date else "both without a date"
+        problems.append(
+            f"covariates.{name}: {shown(files[0].place)} and {files[1].place.name} lie on the same pixels and are "
+            f"{dated}; one would hide the other. Mark the rest of the date in `href` ({{year}}, {{month}}, {{day}}, "
+            "{doy}), or leave one of them out"
+        )
+    return problems
 
 
 def _in_degrees(footprint: Geometry) -> Geometry:

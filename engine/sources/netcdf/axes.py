@@ -1,83 +1,254 @@
-"""Where the values of a variable are: its axes, the grid that they make and its CRS."""
+"""Where the values of a variable are: its axes and the grid that they make."""
 
 from dataclasses import dataclass
 
 import numpy as np
-import pyproj
 import xarray as xr
 from affine import Affine
-from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 
 from engine.errors import InputError
-from engine.grid import parse_crs
-from engine.sources.netcdf.times import TIME_NAMES
+from engine.grid import crs_of
+from engine.sources.netcdf.coordinates import (
+    AXIS_NAMES,
+    Coordinate,
+    Role,
+    coordinates_along,
+    numbers,
+    planes_of,
+    text_of,
+)
+from engine.sources.netcdf.mapping import crs_of_axes, curvilinear
+from engine.sources.netcdf.units import factor
 from engine.sources.spec import SourceSpec
 
-_X_NAMES = ("lon", "longitude", "x")
-_Y_NAMES = ("lat", "latitude", "y")
 _UNEVEN = 0.01
 """Share of a pixel by which the spacing of coordinates may vary: rounding in float32."""
+_OFF = 0.02
+"""Share of a pixel by which the middle of a cell's bounds may miss its coordinate."""
+_CORNER = {"center": (0.0, 0.0), "lower_left": (0.5, 0.5), "upper_left": (0.5, -0.5)}
+"""Pixels from what `coordinates` says to the centre, to the east and to the north."""
 
 
 @dataclass(frozen=True)
 class Axes:
-    """Names of a variable's dimensions, and whether its rows run from south to north.
+    """Names of a variable's dimensions, and how they run.
 
     Attributes
     ----------
-    level : (str, int) or None
-        A further dimension, such as depth, and the place on it.
+    y_ascending, x_descending : bool
+        Whether rows run from south to north, and columns from east to west.
+    levels : tuple of (str, int)
+        Further dimensions, such as depth, and the place on each.
     """
 
     x: str
     y: str
     time: str | None
     y_ascending: bool
-    level: tuple[str, int] | None = None
+    x_descending: bool = False
+    levels: tuple[tuple[str, int], ...] = ()
 
 
-def layout(
-    dataset: xr.Dataset, variable: xr.DataArray, spec: SourceSpec, where: str, crs_key: str
-) -> tuple[GeoBox, Axes]:
-    """Grid of a variable, and its axes; `crs_key` names the run file's CRS in messages."""
-    x, y = (_axis(variable, names, where) for names in (_X_NAMES, _Y_NAMES))
-    time, level = _others(variable, (x, y), spec, where)
-    (x0, dx, nx), (y0, dy, ny) = (_regular(variable[d].values, d, where) for d in (x, y))
-    if dx < 0:
-        raise InputError(f"{where}: {x} runs from east to west; expected west to east")
-    if spec.coordinates != "center":
-        x0, y0 = x0 + abs(dx) / 2, y0 + abs(dy) / 2 * (1 if spec.coordinates == "lower_left" else -1)
-    elif "coordinates" not in spec.model_fields_set and y.lower() in ("lat", "latitude"):
-        _require_centres(min(y0, y0 + (ny - 1) * dy), max(y0, y0 + (ny - 1) * dy), abs(dy), where)
-    crs = parse_crs(spec.crs, crs_key) if spec.crs else _declared_crs(dataset, variable, x, where)
-    top = max(y0, y0 + (ny - 1) * dy) + abs(dy) / 2
-    affine = Affine.translation(x0 - dx / 2, top) @ Affine.scale(dx, -abs(dy))
-    axes = Axes(x, y, time, y_ascending=dy > 0, level=level)
-    return GeoBox((ny, nx), affine, crs), axes
+@dataclass(frozen=True)
+class Layout:
+    """The grid of a variable, its axes, the coordinate of time, and what a user wants to know of them."""
+
+    geobox: GeoBox
+    axes: Axes
+    time: Coordinate | None
+    notes: tuple[str, ...] = ()
+
+
+def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: SourceSpec, where: str, crs_key: str) -> Layout:
+    """Grid of a variable, and its axes; `crs_key` names the run file's CRS in messages.
+
+    Raises
+    ------
+    InputError
+        If the axes are not found, not regular, or do not go with the CRS.
+    """
+    along = {str(d): coordinates_along(dataset, variable, str(d), where) for d in variable.dims}
+    x, y = (_only(dataset, variable, along, role, where) for role in ("x", "y"))
+    time, levels, notes = _others(variable, along, (x, y), spec, where)
+    crs = crs_of_axes(dataset, variable, x, y, spec, where, crs_key)
+    west, dx, nx = _centres(dataset, x, spec, where, 0, is_longitude=crs.geographic)
+    first, dy, ny = _centres(dataset, y, spec, where, 1)
+    fx, fy = factor(x, crs, where), factor(y, crs, where)
+    west, dx, first, dy = west * fx, dx * fx, first * fy, dy * fy
+    left, top = min(west, west + (nx - 1) * dx) - abs(dx) / 2, max(first, first + (ny - 1) * dy) + abs(dy) / 2
+    geobox = GeoBox((ny, nx), Affine.translation(left, top) @ Affine.scale(abs(dx), -abs(dy)), crs)
+    _require_on_earth(geobox, x, y, where)
+    if crs.geographic and "coordinates" not in spec.model_fields_set and _bounds(dataset, y) is None:
+        _require_centres(min(first, first + (ny - 1) * dy), max(first, first + (ny - 1) * dy), abs(dy), where)
+    names = (x.dim, y.dim, time.dim if time else None)
+    axes = Axes(*names, y_ascending=dy > 0, x_descending=dx < 0, levels=levels)
+    return Layout(geobox, axes, time, notes)
+
+
+def _only(
+    dataset: xr.Dataset, variable: xr.DataArray, along: dict[str, Coordinate | None], role: Role, where: str
+) -> Coordinate:
+    """The coordinate of a role: those that say so by attributes go before those that are only called so."""
+    found = [c for c in along.values() if c is not None and c.role == role]
+    chosen = [c for c in found if c.is_sure] or found
+    if len(chosen) > 1:
+        raise InputError(
+            f"{where}: {' and '.join(c.name for c in chosen)} of {variable.name!r} are both {AXIS_NAMES[role]} by "
+            f"{'their attributes' if chosen[0].is_sure else 'name'}; correct `axis` or `standard_name` in the file"
+        )
+    if chosen:
+        return chosen[0]
+    if planes := planes_of(dataset, map(str, variable.dims)):
+        raise InputError(f"{where}: {curvilinear(planes)}")
+    known = [c.name for c in along.values() if c is not None]
+    raise InputError(
+        f"{where}: found no coordinate {AXIS_NAMES[role]} among {tuple(known)} along the dimensions "
+        f"{tuple(map(str, variable.dims))} of {variable.name!r}; expected a 1-D coordinate with `standard_name` or "
+        "`axis`"
+    )
 
 
 def _others(
-    variable: xr.DataArray, plane: tuple[str, str], spec: SourceSpec, where: str
-) -> tuple[str | None, tuple[str, int] | None]:
-    """The dimension of time, and a further one (depth, height) with the place on it that `band` names."""
-    others = [str(d) for d in variable.dims if d not in plane]
-    time = next((d for d in others if d.lower() in TIME_NAMES), None)
-    levels = [d for d in others if d != time]
-    if time is None and len(levels) == 1 and variable.sizes[levels[0]] == 1:
-        return levels[0], None
-    if not levels:
-        return time, None
-    size = variable.sizes[levels[0]]
-    if len(levels) > 1 or (size > 1 and "band" not in spec.model_fields_set):
-        hint = f"; choose one of the {size} places on {levels[0]} with `band`, from 1" if len(levels) == 1 else ""
-        expected = ", ".join(("time", plane[1], plane[0]))
+    variable: xr.DataArray,
+    along: dict[str, Coordinate | None],
+    plane: tuple[Coordinate, Coordinate],
+    spec: SourceSpec,
+    where: str,
+) -> tuple[Coordinate | None, tuple[tuple[str, int], ...], tuple[str, ...]]:
+    """The dimension of time, and further ones (depth, height) with the place that `band` names, and notes of these."""
+    others = [str(d) for d in variable.dims if d not in (plane[0].dim, plane[1].dim)]
+    timed = [c for d in others if (c := along[d]) is not None and c.role == "time"]
+    timed.sort(key=lambda c: (not c.is_sure, variable.sizes[c.dim] == 1))
+    undated = [d for d in others if along[d] is None and d.lower() in ("time", "month", "t", "year", "valid_time")]
+    time = next(iter(timed), None)
+    if time is None and undated:
+        time = Coordinate(undated[0], undated[0], xr.Variable((undated[0],), np.arange(0)), "time", None, is_sure=False)
+    levels = [d for d in others if time is None or d != time.dim]
+    long = [d for d in levels if variable.sizes[d] > 1]
+    if len(long) > 1 or (long and "band" not in spec.model_fields_set):
+        size = variable.sizes[long[0]]
+        hint = f"; choose one of the {size} places on {long[0]} with `band`, from 1" if len(long) == 1 else ""
+        held = f" ({_listed(along[long[0]])})" if hint and _listed(along[long[0]]) else ""
+        expected = ", ".join(("time", plane[1].dim, plane[0].dim))
         raise InputError(
-            f"{where}: variable {variable.name!r} has dimensions {variable.dims}; expected {expected}{hint}"
+            f"{where}: variable {variable.name!r} has dimensions {variable.dims}; expected {expected}{hint}{held}"
         )
-    if spec.band > size:
-        raise InputError(f"{where}: {levels[0]} has {size} places, not a place {spec.band} (`band`)")
-    return time, (levels[0], spec.band - 1)
+    if long and spec.band > variable.sizes[long[0]]:
+        raise InputError(f"{where}: {long[0]} has {variable.sizes[long[0]]} places, not a place {spec.band} (`band`)")
+    chosen = tuple((d, spec.band - 1 if d in long else 0) for d in levels)
+    notes = tuple(text for d, place in chosen if (text := _read_at(along[d], place, variable.sizes[d])))
+    return time, chosen, notes
+
+
+def _listed(level: Coordinate | None) -> str:
+    if level is None:
+        return ""
+    values = [_shown(v) for v in np.asarray(level.variable.values).ravel()[:8]]
+    more = ", …" if level.variable.size > len(values) else ""
+    return f"{level.name} = {', '.join(values)}{more}{f' {level.units}' if level.units else ''}"
+
+
+def _read_at(level: Coordinate | None, place: int, size: int) -> str:
+    """Which place of a further dimension is read."""
+    if level is None:
+        return ""
+    try:
+        value = _shown(np.asarray(level.variable.values)[place], numbers(level.variable)[place])
+    except (ValueError, TypeError):
+        value = _shown(np.asarray(level.variable.values)[place])
+    of = f", place {place + 1} of {size}" if size > 1 else ""
+    return f"{level.name} = {value}{f' {level.units}' if level.units not in ('', '1') else ''} is read{of}"
+
+
+def _shown(value: object, number: float | None = None) -> str:
+    if number is not None or isinstance(value, np.number | int | float):
+        return f"{value if number is None else number:g}"
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _centres(
+    dataset: xr.Dataset, axis: Coordinate, spec: SourceSpec, where: str, side: int, *, is_longitude: bool = False
+) -> tuple[float, float, int]:
+    """First centre, step and number of pixels of an axis: by the run file, by its bounds, else by its coordinates."""
+    values = numbers(axis.variable)
+    if unknown := np.flatnonzero(~np.isfinite(values)).tolist():
+        raise InputError(f"{where}: {axis.name} has no number at place {unknown[0] + 1} of {len(values)}")
+    full = 360.0 if is_longitude and axis.role == "x" else None
+    if full and "rad" not in axis.units.lower():
+        values = np.unwrap(values, period=full)
+    bounds = _bounds(dataset, axis)
+    if len(values) == 1:
+        return _single(values[0], bounds, axis, where)
+    start, step, n = _regular(values, axis.name, where)
+    if "coordinates" in spec.model_fields_set:
+        return start + _CORNER[spec.coordinates][side] * abs(step), step, n
+    if bounds is not None and bounds.shape == (n, 2):
+        start += _offset(values, bounds, abs(step), axis, full, where)
+    return start, step, n
+
+
+def _bounds(dataset: xr.Dataset, axis: Coordinate) -> np.ndarray | None:
+    """Edges of every cell, shape (n, 2), if the file holds them."""
+    name = text_of(axis.variable.attrs.get("bounds"))
+    if name not in dataset.variables or dataset[name].dims[:1] != (axis.dim,) or dataset[name].ndim != 2:
+        return None
+    return numbers(dataset[name].variable, axis.variable)
+
+
+def _offset(
+    values: np.ndarray, bounds: np.ndarray, step: float, axis: Coordinate, full: float | None, where: str
+) -> float:
+    """How far the middles of the cells lie from their coordinates."""
+    low, high = bounds.min(axis=1), bounds.max(axis=1)
+    off = (low + high) / 2 - values
+    if full:
+        off = (off + full / 2) % full - full / 2
+    inner = slice(1, -1) if len(values) > 2 else slice(None)  # cells at the poles may be cut off
+    typical, width = float(np.median(off[inner])), float(np.median((high - low)[inner]))
+    if abs(typical) < _OFF * step:
+        return 0.0
+    if abs(width / step - 1) > 2 * _OFF or np.abs(off[inner] - typical).max() > 2 * _OFF * step or abs(typical) > step:
+        raise InputError(
+            f"{where}: the bounds of {axis.name} (`{axis.variable.attrs['bounds']}`) do not fit its coordinates, e.g. "
+            f"{low[0]:g} to {high[0]:g} around {values[0]:g}; say what the coordinates mark with `coordinates: center` "
+            "(or lower_left, upper_left)"
+        )
+    return typical
+
+
+def _single(value: float, bounds: np.ndarray | None, axis: Coordinate, where: str) -> tuple[float, float, int]:
+    """The one pixel of an axis, which is as wide as its bounds."""
+    if bounds is None or bounds.shape != (1, 2) or not abs(bounds[0, 1] - bounds[0, 0]) > 0:
+        raise InputError(
+            f"{where}: {axis.name} has one place ({value:g}) and no bounds, so that the width of its cell is unknown; "
+            "expected two places or more, or `bounds`"
+        )
+    return float(bounds[0].mean()), float(abs(bounds[0, 1] - bounds[0, 0])), 1
+
+
+def _regular(values: np.ndarray, dim: str, where: str) -> tuple[float, float, int]:
+    """Start, step and number of evenly spaced coordinates; float32 files store them rounded."""
+    steps = np.diff(values)
+    mean = (values[-1] - values[0]) / (len(values) - 1)
+    if mean == 0 or np.abs(steps / mean - 1).max() > _UNEVEN * max(1, len(values) / 1000):
+        raise InputError(
+            f"{where}: {dim} is not evenly spaced (steps {steps.min():g} to {steps.max():g}); warp it first"
+        )
+    return float(values[0]), float(mean), len(values)
+
+
+def _require_on_earth(geobox: GeoBox, x: Coordinate, y: Coordinate, where: str) -> None:
+    box = geobox.boundingbox
+    if not crs_of(geobox).geographic:
+        return
+    degree = crs_of(geobox).proj.axis_info[0].unit_conversion_factor / np.radians(1)
+    tolerance = 1.01 * abs(geobox.resolution.y) * degree
+    if max(-box.bottom, box.top) * degree > 90 + tolerance or max(-box.left, box.right) * degree > 720:
+        raise InputError(
+            f"{where}: {x.name} from {box.left:g} to {box.right:g} and {y.name} from {box.bottom:g} to {box.top:g} "
+            "cannot be longitudes and latitudes in degrees; if they are of a projection, give its `crs`"
+        )
 
 
 def _require_centres(south: float, north: float, step: float, where: str) -> None:
@@ -90,40 +261,3 @@ def _require_centres(south: float, north: float, step: float, where: str) -> Non
                 f"which would reach past the pole; they look like corners: add `coordinates: {corner}` "
                 "(or `coordinates: center` if they are not)"
             )
-
-
-def _declared_crs(dataset: xr.Dataset, variable: xr.DataArray, x: str, where: str) -> CRS:
-    """WGS 84 of longitudes; of projected coordinates what the grid mapping (CF conventions) says."""
-    if x.lower() in ("lon", "longitude"):
-        return CRS("EPSG:4326")
-    mapping = variable.attrs.get("grid_mapping", "")
-    try:
-        return CRS(pyproj.CRS.from_cf(dataset[mapping].attrs).to_wkt())
-    except (KeyError, pyproj.exceptions.CRSError) as error:
-        raise InputError(
-            f"{where}: {x} is not a longitude and no grid mapping declares a CRS; if you know it, add e.g. "
-            "`crs: EPSG:3413` to the entry"
-        ) from error
-
-
-def _axis(variable: xr.DataArray, names: tuple[str, ...], where: str) -> str:
-    for dim in map(str, variable.dims):
-        if dim.lower() in names and dim in variable.coords and variable.sizes[dim] > 1:
-            return dim
-    raise InputError(f"{where}: found no coordinate {' / '.join(names)} among {tuple(map(str, variable.coords))}")
-
-
-def _regular(values: np.ndarray, dim: str, where: str) -> tuple[float, float, int]:
-    """Start, step and number of evenly spaced coordinates; float32 files store them rounded."""
-    values = values.astype("float64")
-    steps = np.diff(values)
-    mean = (values[-1] - values[0]) / (len(values) - 1)
-    if (
-        not np.isfinite(values).all()
-        or mean == 0
-        or np.abs(steps / mean - 1).max() > _UNEVEN * max(1, len(values) / 1000)
-    ):
-        raise InputError(
-            f"{where}: {dim} is not evenly spaced (steps {steps.min():g} to {steps.max():g}); warp it first"
-        )
-    return float(values[0]), float(mean), len(values)

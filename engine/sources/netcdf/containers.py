@@ -1,5 +1,6 @@
-"""Files and stores that hold arrays by name, opened lazily: NetCDF 4, classic NetCDF and Zarr."""
+"""Files and stores that hold arrays by name, opened lazily: NetCDF 4, classic NetCDF, HDF5 like it, and Zarr."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,16 +9,24 @@ from typing import Any
 import xarray as xr
 
 from engine.errors import InputError
-from engine.remote.files import ZARR_SUFFIX, Place, Remote, fsspec_options, open_remote
+from engine.remote.files import ZARR_SUFFIX, Place, Remote, fsspec_options, holds_store, open_remote
 from engine.remote.patience import RemoteError, persistently, reason, unsigned
-from engine.remote.signing import Access
+from engine.remote.signing import BY_HOST, Access
+from engine.sources.netcdf.coordinates import planes_of, text_of
 from engine.sources.spec import SourceSpec
 
-NETCDF_SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ZARR_SUFFIX)
+NETCDF_SUFFIXES = (".nc", ".nc4", ".nc3", ".cdf", ".netcdf", ZARR_SUFFIX)
+HDF5_SUFFIXES = (".h5", ".hdf5", ".he5", ".hdf", ".h5nc")
 _CONSOLIDATE = (
     "A Zarr store behind http(s):// needs consolidated metadata, since web servers list no folders: make them with "
     "`zarr.consolidate_metadata`, or fetch the store"
 )
+_CLASSIC, _HDF5 = (b"CDF\x01", b"CDF\x02", b"CDF\x05"), b"\x89HDF\r\n\x1a\n"
+"""How NetCDF files begin."""
+_REFERENCES = re.compile(rb'\s*\{\s*"(version"\s*:\s*\d+\s*,\s*"(refs|templates|gen)|refs|templates|\.zgroup|\.zattrs|'
+                         rb'\.zmetadata)"')  # fmt: skip
+_SHOWN = 12
+"""Names that a message lists."""
 _PLAIN: dict[str, Any] = {
     "decode_times": False,
     "mask_and_scale": False,
@@ -26,51 +35,218 @@ _PLAIN: dict[str, Any] = {
 """Stored values as they are, none kept."""
 
 
-@contextmanager
-def opened(path: Place, access: Access, where: str) -> Iterator[xr.Dataset]:
-    """Open lazily. NetCDF 4 by h5netcdf, classic files by SciPy, stores by Zarr."""
+def holds_arrays(place: Place, variable: str | None) -> bool:
+    """Whether a file is NetCDF or Zarr by its name, or, where its name does not tell, by what it holds."""
+    suffix = place.suffix.lower()
+    if suffix in NETCDF_SUFFIXES:
+        return True
+    if isinstance(place, Path) and place.suffix and suffix not in HDF5_SUFFIXES and not place.is_dir():
+        return _begin(place).startswith(_CLASSIC)
+    if holds_store(place):
+        return True
+    begin = _begin(place)
+    return begin.startswith(_CLASSIC) or (begin == _HDF5 and _has_axes(place, variable))
+
+
+def refuse_references(where: str, place: Place) -> None:
+    """Refuse what only points to the chunks of other files, as kerchunk and VirtualiZarr write it."""
+    if isinstance(place, Path) and place.is_dir():
+        metadata = place / ".zmetadata"
+        found = metadata.is_file() and b'"record_size"' in metadata.read_bytes()
+    else:
+        found = place.suffix.lower() == ".json" and bool(_REFERENCES.match(_begin(place, 512)))
+    if found:
+        raise InputError(
+            f"{where}: {place} holds references to chunks of other files (kerchunk), which are not followed; name "
+            "those files with `href`, or write them to a Zarr store (xarray opens them with engine='kerchunk')"
+        )
+
+
+def _begin(place: Place, n: int = 8) -> bytes:
+    """The first bytes of a file; none of a folder, or of what cannot be read: opening it says why."""
     try:
-        dataset, file = _dataset(path, access)
+        if isinstance(place, Path):
+            with place.open("rb") as file:
+                return file.read(n)
+        with open_remote(place, BY_HOST, block=max(n, 4096)) as file:
+            return bytes(file.read(n))
+    except (OSError, ValueError):
+        return b""
+
+
+def _has_axes(place: Place, variable: str | None) -> bool:
+    """Whether an HDF5 file has NetCDF's dimensions for a variable; HDF-EOS tells its grid in a way that GDAL knows."""
+    import h5py
+
+    def has(file: h5py.File) -> bool:
+        if "HDFEOS INFORMATION" in file and not (variable and variable.strip("/") in file):
+            return False
+        found: list[str] = []
+        file.visititems(lambda name, item: found.append(name) if "DIMENSION_LIST" in item.attrs else None)
+        plain = (variable or "").strip("/")
+        return bool(found) and (not plain or plain in found or all(not name.endswith(f"/{plain}") for name in found)
+                                or "HDFEOS INFORMATION" not in file)  # fmt: skip
+
+    try:
+        if isinstance(place, Path):
+            with h5py.File(place) as file:
+                return has(file)
+        with open_remote(place, BY_HOST) as remote, h5py.File(remote) as file:
+            return has(file)
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def opened(path: Place, access: Access, spec: SourceSpec, where: str) -> Iterator[xr.Dataset]:
+    """Open lazily, the group that `variable` names. NetCDF 4 by h5netcdf, classic files by SciPy, stores by Zarr."""
+    is_store = holds_store(path, access)
+    what = "Zarr store" if is_store else "NetCDF file"
+    try:
+        dataset, closing = _dataset(path, access, _group(spec), is_store)
     except FileNotFoundError as error:
         raise InputError(f"{where}: is no store or file that can be opened ({reason(error)})") from error
     except RemoteError as error:
         raise InputError(f"{where}: cannot be reached: {reason(error)}") from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        what = "Zarr store" if path.suffix == ZARR_SUFFIX else "NetCDF file"
-        raise InputError(f"{where}: not a {what} that can be opened ({error}). Is the file whole?") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        problem = _no_group(path, access, spec, is_store) or (
+            f"not a {what} that can be opened ({error}). Is the file whole?"
+        )
+        raise InputError(f"{where}: {problem}") from error
     try:
         yield dataset
     finally:
-        dataset.close()
-        if file is not None:
-            file.close()
+        for part in closing:
+            part.close()
 
 
-def _dataset(path: Place, access: Access) -> tuple[xr.Dataset, Any]:
-    """The dataset, and the open file behind it where xarray does not close it itself."""
-    if path.suffix == ZARR_SUFFIX:
+def _group(spec: SourceSpec) -> str:
+    """The group of `variable: Grid/v`; "" where it is at the root."""
+    return (spec.variable or "").strip("/").rpartition("/")[0]
+
+
+def _dataset(path: Place, access: Access, group: str, is_store: bool) -> tuple[xr.Dataset, list[Any]]:
+    """The dataset of a group, with coordinates of the groups around it, and what is to be closed after use."""
+    parts = group.split("/") if group else []
+    groups = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
+    source, options, closing = _source(path, access, is_store)
+    try:
+        datasets = []
+        for name in groups:
+            datasets.append(_call(path, lambda at=name: _open_group(source, at, options)))
+            closing.insert(0, datasets[-1])
+    except BaseException:
+        for part in closing:
+            part.close()
+        raise
+    inner, *outer = datasets
+    for dataset in outer:
+        fitting = {
+            name: variable for name, variable in dataset.variables.items()
+            if name not in inner.variables and name not in inner.sizes
+            and all(inner.sizes.get(d) == size for d, size in variable.sizes.items() if d in inner.sizes)
+            and (variable.ndim < 2 or set(variable.dims) & set(inner.sizes))
+        }  # fmt: skip
+        fitting |= {
+            name: variable for name, variable in dataset.variables.items()
+            if name in inner.sizes and name not in inner.variables and variable.dims == (name,)
+            and inner.sizes[name] == variable.sizes[name]
+        }  # fmt: skip
+        inner = inner.assign(fitting)
+    return inner, closing
+
+
+def _source(path: Place, access: Access, is_store: bool) -> tuple[Any, dict[str, Any], list[Any]]:
+    """What xarray opens, with which options, and the open file behind it."""
+    if is_store:
+        options: dict[str, Any] = {"engine": "zarr", **_PLAIN}
         if isinstance(path, Path):
-            return xr.open_zarr(path, chunks=None, **_PLAIN), None
-        options = {"storage_options": fsspec_options(path.url, access), **_PLAIN}
-        return persistently(lambda: xr.open_zarr(path.url, chunks=None, **options), unsigned(path.url)), None
+            return path, options, []
+        return path.url, {**options, "storage_options": fsspec_options(path.url, access)}, []
     if isinstance(path, Remote):
         file = persistently(lambda: open_remote(path, access), unsigned(path.url))
-        try:
-            return persistently(lambda: xr.open_dataset(file, cache=False, **_PLAIN), unsigned(path.url)), file
-        except BaseException:
-            file.close()
-            raise
-    return xr.open_dataset(path, cache=False, **_PLAIN), None
+        return file, {"cache": False, **_PLAIN}, [file]
+    return path, {"cache": False, **_engine(path), **_PLAIN}, []
 
 
-def variable_of(dataset: xr.Dataset, spec: SourceSpec, where: str) -> xr.DataArray:
-    """The variable that an entry names, or the only one on a plane."""
+def _engine(path: Path) -> dict[str, str]:
+    """By how the file begins, for xarray looks at names first."""
+    begin = _begin(path)
+    return {"engine": "h5netcdf"} if begin == _HDF5 else {"engine": "scipy"} if begin.startswith(_CLASSIC) else {}
+
+
+def _open_group(source: Any, group: str, options: dict[str, Any]) -> xr.Dataset:
+    if group:
+        return xr.open_dataset(source, group=group, **options)
+    return xr.open_dataset(source, **options)
+
+
+def _call(path: Place, action: Any) -> xr.Dataset:
+    return action() if isinstance(path, Path) else persistently(action, unsigned(path.url))
+
+
+def _no_group(path: Place, access: Access, spec: SourceSpec, is_store: bool) -> str:
+    """That the group of `variable` is not there, and what is; "" if it is something else."""
+    if not _group(spec):
+        return ""
+    held = _held(path, access, is_store)
+    return f"has no variable {spec.variable!r}; it holds {_few(held)}" if held else ""
+
+
+def _held(path: Place, access: Access, is_store: bool) -> list[str]:
+    """Every variable on a plane of every group, as `variable` names it."""
+    source, options, closing = _source(path, access, is_store)
+    try:
+        groups = xr.open_groups(source, **options)
+        closing[:0] = groups.values()
+        return [f"{group.strip('/')}/{name}".strip("/") for group, dataset in groups.items()
+                for name in _gridded(dataset)]  # fmt: skip
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return []
+    finally:
+        for part in closing:
+            part.close()
+
+
+def _gridded(dataset: xr.Dataset) -> list[str]:
+    """Variables that can be maps: not the edges and positions of cells."""
+    helpers = {name for v in dataset.variables.values() for key in ("bounds", "climatology", "coordinates")
+               for name in text_of(v.attrs.get(key)).split()}  # fmt: skip
+    return [
+        str(name) for name in dataset.data_vars
+        if dataset[name].ndim >= 2 and name not in helpers and name not in planes_of(dataset, map(str, dataset.dims))
+    ]  # fmt: skip
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+
+
+def variable_of(
+    dataset: xr.Dataset, spec: SourceSpec, where: str, path: Place | None = None, access: Access = BY_HOST
+) -> xr.DataArray:
+    """The variable that an entry names, or the only one on a plane.
+
+    Raises
+    ------
+    InputError
+        If there is no such variable, naming those that there are, or it is not clear which is meant.
+    """
+    bare = (spec.variable or "").strip("/").rpartition("/")[2] or None
+    gridded = _gridded(dataset)
+    name = bare or (gridded[0] if len(gridded) == 1 else None)
+    if name in dataset.data_vars:
+        return dataset[name]
+    inner = []
+    if path is not None and not _group(spec):
+        inner = [held for held in _held(path, access, holds_store(path, access)) if "/" in held]
+    if inner:
+        groups = ", ".join(dict.fromkeys(held.rpartition("/")[0] for held in inner))
+        fitting = [held for held in inner if held.rpartition("/")[2] == bare] or inner
+        held = f" (it holds {_few([*gridded, *inner])})" if len(inner) + len(gridded) > 1 else ""
+        raise InputError(f"{where}: holds groups ({groups}); write `variable: {fitting[0]}`{held}")
     if not dataset.variables:
         raise InputError(f"{where}: no array is found in it. {_CONSOLIDATE}")
-    gridded = [str(v) for v in dataset.data_vars if dataset[v].ndim >= 2]
-    name = spec.variable or (gridded[0] if len(gridded) == 1 else None)
     if name is None:
         raise InputError(f"{where}: holds {', '.join(gridded)}; say which with `variable`")
-    if name not in dataset.data_vars:
-        raise InputError(f"{where}: has no variable {name!r}; it holds {', '.join(map(str, dataset.data_vars))}")
-    return dataset[name]
+    raise InputError(f"{where}: has no variable {spec.variable!r}; it holds {_few(list(map(str, dataset.data_vars)))}")

@@ -1,14 +1,13 @@
 """A variable of one or more files as a source: read window by window, reduced over time."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 import xarray as xr
-from odc.geo.geobox import GeoBox
 
 from engine.errors import InputError, RunError
 from engine.remote.files import Place
@@ -20,12 +19,16 @@ from engine.sources.calendar import check_steps
 from engine.sources.decode import Declared, classify, decode
 from engine.sources.files import Step, find, none_wanted
 from engine.sources.gridded import GriddedSource
-from engine.sources.netcdf.axes import Axes, layout
+from engine.sources.netcdf.axes import Axes, Layout, layout
 from engine.sources.netcdf.containers import opened, variable_of
-from engine.sources.netcdf.times import steps_of
+from engine.sources.netcdf.repeated import contradiction, repeated
+from engine.sources.netcdf.times import Times, times_of
 from engine.sources.reduce import order_of, reducer_of
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import shown
+
+_MANY = 6
+"""Notes on the files that are shown."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class NetcdfFile:
     axes: Axes
     declared: Declared
     steps: tuple[tuple[int, Step], ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class NetcdfSource(GriddedSource):
     def open(cls, name: str, spec: SourceSpec, base: Path) -> "NetcdfSource":
         """The files that an entry names; see `of_files`."""
         found = {path: (dated, Declared()) for path, dated in find(name, spec, base).items()}
-        return cls.of_files(name, spec, found)
+        return cls.of_files(name, spec, found, dated_by="its name")
 
     @classmethod
     def of_files(
@@ -74,6 +78,7 @@ class NetcdfSource(GriddedSource):
         found: Mapping[Place, tuple[Step, Declared]],
         listed: str | None = None,
         access: Access = BY_HOST,
+        dated_by: str = "its item",
     ) -> "NetcdfSource":
         """Read the coordinates and attributes of every file.
 
@@ -91,34 +96,29 @@ class NetcdfSource(GriddedSource):
         InputError
             If a file is missing or damaged, lacks the variable, its axes are not regular, or no step is in the period.
         """
-        files: list[NetcdfFile] = []
+        opened_files: list[_Opened] = []
         problems: list[str] = []
-        geoboxes: list[GeoBox] = []
-        every: list[Step] = []
         for path, (dated, told) in found.items():
-            where = f"covariates.{name}: {shown(path)}"
             try:
-                with opened(path, access, where) as dataset:
-                    variable = variable_of(dataset, spec, where)
-                    geobox, axes = layout(dataset, variable, spec, where, f"covariates.{name}.crs")
-                    declared = _declared(variable)
-                    steps = steps_of(dataset, variable, axes.time, spec, dated, where)
+                file = _look_at(name, spec, path, dated, access, dated_by)
             except InputError as error:
                 problems += error.problems
                 continue
-            geoboxes.append(geobox)
-            every += [step for _, step in steps]
-            wanted = tuple((i, step) for i, step in steps if step.wanted(spec))
-            files.append(NetcdfFile(path, axes, told.over(declared), wanted))
-            if geobox != geoboxes[0]:
-                problems.append(f"{where}: is on another grid than {files[0].path.name}")
+            opened_files.append(replace(file, declared=told.over(file.declared)))
+            if file.layout.geobox != opened_files[0].layout.geobox:
+                other = opened_files[0].path.name
+                problems.append(f"covariates.{name}: {shown(path)}: is on another grid than {other}")
         if problems:
             raise InputError(problems)
-        kept = sorted((f for f in files if f.steps), key=lambda f: f.steps[0][1])
+        kept = sorted((f for f in opened_files if f.wanted), key=lambda f: min(f.times.steps[i] for i in f.wanted))
         if not kept:
+            every = [step for file in opened_files for step in file.times.steps]
             raise InputError(none_wanted(name, spec, every, "time steps"))
-        check_steps(name, spec, [step for file in kept for _, step in file.steps])
-        return cls(name, spec, geoboxes[0], tuple(kept), listed, access)
+        if problems := repeated(name, [(file.path, file.times, file.wanted) for file in kept]):
+            raise InputError(problems)
+        files = tuple(file.as_read() for file in kept)
+        check_steps(name, spec, [step for file in files for _, step in file.steps])
+        return cls(name, spec, kept[0].layout.geobox, files, listed, access)
 
     def steps(self) -> Iterable[Step]:
         """Every time step, in the order of time."""
@@ -131,7 +131,12 @@ class NetcdfSource(GriddedSource):
 
     def summary(self) -> SourceSummary:
         """Describe the source without reading its values."""
-        return replace(self.describe(tuple(file.path for file in self.files), list(self.steps())), listed=self.listed)
+        notes = dict.fromkeys(note for file in self.files for note in file.notes)
+        undated = sum(step == Step() for step in self.steps())
+        if undated > 1:
+            notes[f"{undated} files have no dates; each is a time step"] = None
+        summary = self.describe(tuple(file.path for file in self.files), sorted(self.steps()), *_few(list(notes)))
+        return replace(summary, listed=self.listed)
 
     def read(self, window: Window) -> np.ndarray:
         """Decoded values of a window, reduced over time."""
@@ -154,7 +159,7 @@ class NetcdfSource(GriddedSource):
     ) -> Iterator[tuple[Step, np.ndarray]]:
         """Stored values of some time steps of one file."""
         where = f"covariates.{self.name}: {shown(file.path)}"
-        with opened(file.path, self.access, where) as dataset:
+        with opened(file.path, self.access, self.spec, where) as dataset:
             variable = variable_of(dataset, self.spec, where)
             for step, index in entries:
                 if isinstance(file.path, Path):
@@ -168,14 +173,65 @@ class NetcdfSource(GriddedSource):
 
     def _read_step(self, variable: xr.DataArray, axes: Axes, index: int, window: Window) -> np.ndarray:
         rows, cols = window
-        if axes.level:
-            variable = variable.isel({axes.level[0]: axes.level[1]})
+        if axes.levels:
+            variable = variable.isel(dict(axes.levels))
         if axes.time:
             variable = variable.isel({axes.time: index})
         if axes.y_ascending:
             rows = slice(self.geobox.shape.y - rows.stop, self.geobox.shape.y - rows.start)
+        if axes.x_descending:
+            cols = slice(self.geobox.shape.x - cols.stop, self.geobox.shape.x - cols.start)
         block = variable.isel({axes.y: rows, axes.x: cols}).transpose(axes.y, axes.x).values
-        return block[::-1] if axes.y_ascending else block
+        return block[:: -1 if axes.y_ascending else 1, :: -1 if axes.x_descending else 1]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What the header of a file says."""
+
+    path: Place
+    layout: Layout
+    declared: Declared
+    times: Times
+    wanted: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    def as_read(self) -> NetcdfFile:
+        steps = tuple((i, self.times.steps[i]) for i in self.wanted)
+        return NetcdfFile(self.path, self.layout.axes, self.declared, steps, self.notes)
+
+
+def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Access, dated_by: str) -> _Opened:
+    """Read the coordinates and attributes of a file.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read as the spec asks, or its dates and `dated` contradict each other.
+    """
+    where = f"covariates.{name}: {shown(path)}"
+    with opened(path, access, spec, where) as dataset:
+        variable = variable_of(dataset, spec, where, path, access)
+        found = layout(dataset, variable, spec, where, f"covariates.{name}.crs")
+        n = variable.sizes[found.time.dim] if found.time else 1
+        times = times_of(dataset, found.time, n, spec, dated, where)
+        declared = _declared(variable)
+    wanted = tuple(i for i, step in enumerate(times.steps) if step.wanted(spec))
+    notes = found.notes + times.notes
+    by_name = dated_by == "its name"
+    odd, none_fits = contradiction(dated if by_name else Step(dated.year), times.steps, dated_by)
+    if none_fits and by_name and (spec.period or spec.months or spec.reduce in ("annual_sum", "anomaly")):
+        raise InputError(
+            f"{where}: {odd}; correct one of them, or write `*` in `href` for the date in the name: then the time axis "
+            "counts"
+        )
+    if odd and (by_name or none_fits):
+        notes += (f"{path.name}: {odd}",)
+    return _Opened(path, found, declared, times, wanted, notes)
+
+
+def _few(notes: list[str]) -> list[str]:
+    return notes if len(notes) <= _MANY else [*notes[:_MANY], f"and {len(notes) - _MANY} more notes on its files"]
 
 
 def _declared(variable: xr.DataArray) -> Declared:

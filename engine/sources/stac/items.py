@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from engine.errors import InputError
-from engine.remote.files import ZARR_SUFFIX, Place, place_of
+from engine.remote.files import Place, place_of
 from engine.remote.patience import unsigned
 from engine.sources.decode import Declared
 from engine.sources.files import Step
@@ -50,11 +50,6 @@ class Asset:
     def holds_arrays(self) -> bool:
         """Whether it is NetCDF or Zarr, by what is said of it or by its name."""
         return self.media in (*_NETCDF, *_ZARR) or self.place.suffix.lower() in NETCDF_SUFFIXES
-
-    @property
-    def is_unnamed_zarr(self) -> bool:
-        """Whether it is a Zarr store whose name does not say so."""
-        return self.media in _ZARR and self.place.suffix.lower() != ZARR_SUFFIX
 
 
 def choose_asset(name: str, spec: SourceSpec, items: list[Item]) -> str:

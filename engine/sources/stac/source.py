@@ -81,8 +81,6 @@ def _open_arrays(name: str, spec: SourceSpec, assets: list[Asset], access: Acces
         where = f"covariates.{name}: item {asset.item}: {shown(asset.place)}"
         if not asset.holds_arrays:
             problems.append(f"{where}: is {asset.media or 'a raster'}, while others are NetCDF or Zarr; use a `query`")
-        elif asset.is_unnamed_zarr:
-            problems.append(f"{where}: is {asset.media}, but a Zarr store is only known by a name that ends in .zarr")
     if problems:
         raise InputError(problems)
     return NetcdfSource.of_files(name, spec, {a.place: (a.step, a.declared) for a in assets}, listed, access)

@@ -289,8 +289,6 @@ def test_axes_that_are_no_grid(tmp_path, stored):
     uneven[5] += 0.1
     (problem,) = problems(write_nc(tmp_path / "a.nc", stored, uneven, LAT))
     assert "lon is not evenly spaced (steps 0.4 to 0.6); warp it first" in problem
-    (problem,) = problems(write_nc(tmp_path / "b.nc", stored[:, ::-1], LON[::-1], LAT))
-    assert "lon runs from east to west" in problem
     (problem,) = problems(write_nc(tmp_path / "c.nc", stored, LON, LAT, names=("i", "j")))
     assert "found no coordinate lon / longitude / x" in problem
     deep = np.stack([np.stack([stored] * 2)] * 12)
@@ -342,4 +340,4 @@ def test_damage_within_a_file_names_the_covariate(tmp_path):
 def test_dates_that_cannot_be_read(tmp_path, monthly):
     time = (np.arange(12), {"units": "days since the flood"})
     (problem,) = problems(write_nc(tmp_path / "a.nc", monthly[0], LON, LAT, time=time))
-    assert "the dates of time cannot be read" in problem
+    assert "the dates of time (units 'days since the flood') cannot be read" in problem

@@ -149,6 +149,22 @@ def test_what_unlocks_a_file_goes_with_every_request(web, tokens, folder, tmp_pa
     assert "S3C" not in str(refused.value) and "T0KEN" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["tas", "tas.v1"])
+def test_a_zarr_store_without_an_ending(web, folder, tmp_path, name):
+    """Behind an address, as an asset and as a plain entry, and on disk."""
+    if not (folder / name).exists():
+        (folder / name).symlink_to(folder / "tas.zarr")
+    source = opened(catalog(tmp_path, [(f"{web.url}/{name}", (2001, 2003), {"media_type": ZARR})]), period=(2002, 2002))
+    expected = open_source("tas", SourceSpec(href=str(folder / "tas_2002.nc"), scale=0.1), folder)
+    plain = [
+        open_source("tas", SourceSpec(href=href, scale=0.1, period=(2002, 2002)), folder)
+        for href in (f"{web.url}/{name}", str(folder / name))
+    ]
+    for found in (source, *plain):
+        assert same(found.on_grid(TARGET, "bilinear"), expected.on_grid(TARGET, "bilinear"))
+        assert found.summary().fingerprint
+
+
 def problems(*arguments, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(*arguments, **entries)
@@ -162,8 +178,8 @@ def test_what_cannot_be_read_says_what_can(web, folder, tmp_path):
         return problems(catalog(tmp_path / name, list(assets)), None, sign)
 
     years, zarr = (2001, 2003), {"media_type": ZARR}
-    (unnamed,) = told("unnamed", (f"{web.url}/tas", years, zarr))
-    assert f"item tas-2001-: {web.url}/tas: is {ZARR}, but a Zarr store is only known by a name" in unnamed
+    (absent,) = told("absent", (f"{web.url}/nowhere", years, zarr))
+    assert f"{web.url}/nowhere: is no store or file that can be opened" in absent
     (elsewhere,) = told("elsewhere", ("abfs://container/tas.zarr", years, zarr))
     assert "abfs://container/tas.zarr: only http(s):// and s3:// can be read" in elsewhere
     mixed = told("mixed", *yearly(web)[:1], (f"{web.url}/tas_2002.tif", (2002, 2002), {"media_type": "image/tiff"}))
