@@ -52,8 +52,8 @@ def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None
     suffix = place_of(spec.hrefs[0], base).suffix.lower()
     if suffix in NETCDF_SUFFIXES:
         return NetcdfSource.open(name, spec, base)
+    refuse_references(f"covariates.{name}.href", place_of(spec.hrefs[0], base))
     if suffix in VECTOR_SUFFIXES or spec.attribute:
-        refuse_references(f"covariates.{name}.href", place_of(spec.hrefs[0], base))
         return VectorSource.open(name, spec, base)
     if suffix not in _RASTER_SUFFIXES and holds_arrays(next(iter(find(name, spec, base))), spec.variable):
         return NetcdfSource.open(name, spec, base)

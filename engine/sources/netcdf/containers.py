@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+from zarr.errors import ContainsArrayError
 
 from engine.errors import InputError
 from engine.remote.files import ZARR_SUFFIX, Place, Remote, fsspec_options, holds_store, open_remote
@@ -16,7 +17,6 @@ from engine.sources.netcdf.coordinates import planes_of, text_of
 from engine.sources.spec import SourceSpec
 
 NETCDF_SUFFIXES = (".nc", ".nc4", ".nc3", ".cdf", ".netcdf", ZARR_SUFFIX)
-HDF5_SUFFIXES = (".h5", ".hdf5", ".he5", ".hdf", ".h5nc")
 _CONSOLIDATE = (
     "A Zarr store behind http(s):// needs consolidated metadata, since web servers list no folders: make them with "
     "`zarr.consolidate_metadata`, or fetch the store"
@@ -40,8 +40,6 @@ def holds_arrays(place: Place, variable: str | None) -> bool:
     suffix = place.suffix.lower()
     if suffix in NETCDF_SUFFIXES:
         return True
-    if isinstance(place, Path) and place.suffix and suffix not in HDF5_SUFFIXES and not place.is_dir():
-        return _begin(place).startswith(_CLASSIC)
     if holds_store(place):
         return True
     begin = _begin(place)
@@ -79,13 +77,12 @@ def _has_axes(place: Place, variable: str | None) -> bool:
     import h5py
 
     def has(file: h5py.File) -> bool:
-        if "HDFEOS INFORMATION" in file and not (variable and variable.strip("/") in file):
+        plain = (variable or "").strip("/")
+        if "HDFEOS INFORMATION" in file and plain not in file:
             return False
         found: list[str] = []
         file.visititems(lambda name, item: found.append(name) if "DIMENSION_LIST" in item.attrs else None)
-        plain = (variable or "").strip("/")
-        return bool(found) and (not plain or plain in found or all(not name.endswith(f"/{plain}") for name in found)
-                                or "HDFEOS INFORMATION" not in file)  # fmt: skip
+        return bool(found)
 
     try:
         if isinstance(place, Path):
@@ -110,7 +107,9 @@ def opened(path: Place, access: Access, spec: SourceSpec, where: str) -> Iterato
         raise InputError(f"{where}: cannot be reached: {reason(error)}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         problem = _no_group(path, access, spec, is_store) or (
-            f"not a {what} that can be opened ({error}). Is the file whole?"
+            f"holds no group of arrays with coordinates ({error}). It is a single array, whose place is unknown: write it with its coordinates"
+            if isinstance(error, ContainsArrayError)
+            else f"not a {what} that can be opened ({error}). Is the file whole?"
         )
         raise InputError(f"{where}: {problem}") from error
     try:
