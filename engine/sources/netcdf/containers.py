@@ -106,11 +106,10 @@ def opened(path: Place, access: Access, spec: SourceSpec, where: str) -> Iterato
     except RemoteError as error:
         raise InputError(f"{where}: cannot be reached: {reason(error)}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        problem = _no_group(path, access, spec, is_store) or (
-            f"holds no group of arrays with coordinates ({error}). It is a single array, whose place is unknown: write it with its coordinates"
-            if isinstance(error, ContainsArrayError)
-            else f"not a {what} that can be opened ({error}). Is the file whole?"
-        )
+        problem = _no_group(path, access, spec, is_store)
+        if isinstance(error, ContainsArrayError):
+            problem = f"holds no group of arrays with coordinates, but a single array ({error}); write it with its axes"
+        problem = problem or f"not a {what} that can be opened ({error}). Is the file whole?"
         raise InputError(f"{where}: {problem}") from error
     try:
         yield dataset
