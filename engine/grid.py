@@ -204,6 +204,56 @@ def parse_crs(text: str, key: str) -> CRS:
         raise InputError(f"{key}: {text!r} is not a CRS that PROJ knows ({error}); expected e.g. EPSG:6931.") from error
 
 
+def require_place(crs: CRS, where: str) -> CRS:
+    """The same CRS, if its coordinates are places on Earth.
+
+    Raises
+    ------
+    InputError
+        If no way leads from it to longitudes and latitudes: local ("engineering") systems, heights, other planets.
+    """
+    try:
+        pyproj.Transformer.from_crs(crs.proj, "EPSG:4326", always_xy=True)
+        on_a_plane = crs.geographic or crs.projected
+    except (pyproj.exceptions.ProjError, RuntimeError):
+        on_a_plane = False
+    if not on_a_plane:
+        raise InputError(
+            f"{where}: its CRS, {crs.proj.name!r}, is of the kind {crs.proj.type_name}, whose coordinates are not "
+            "places on Earth; if you know the right one, add e.g. `crs: EPSG:4326` to the entry"
+        )
+    return crs
+
+
+def source_crs(given: str | None, declared: str, key: str, where: str) -> CRS:
+    """The CRS of a source: what its entry gives, else what the file declares.
+
+    Parameters
+    ----------
+    given, declared : str
+        EPSG code, PROJ string or WKT; None or "" where there is none.
+    key, where : str
+        Names of the entry's key and of the file in errors.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it leads nowhere.
+    """
+    if given:
+        return require_place(parse_crs(given, key), f"{key}: {given!r}")
+    if not declared:
+        raise InputError(f"{where}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
+    try:
+        crs = CRS(declared)
+    except (pyproj.exceptions.ProjError, ValueError) as error:
+        raise InputError(
+            f"{where}: declares a CRS that PROJ does not know ({error}); if you know it, add e.g. `crs: EPSG:4326` to "
+            "the entry"
+        ) from error
+    return require_place(crs, where)
+
+
 def crs_of(geobox: GeoBox) -> CRS:
     """The CRS of a GeoBox; every GeoBox here has one."""
     assert geobox.crs is not None

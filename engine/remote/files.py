@@ -19,7 +19,16 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from engine.remote.patience import CONNECT_S, FIRST_WAIT_S, READ_S, TRIES, RemoteError, persistently, unsigned
+from engine.remote.patience import (
+    CONNECT_S,
+    FIRST_WAIT_S,
+    READ_S,
+    TRIES,
+    RemoteError,
+    persistently,
+    status_of,
+    unsigned,
+)  # fmt: skip
 from engine.remote.signing import BY_HOST, Access
 
 SCHEMES = ("http", "https", "s3")
@@ -87,6 +96,27 @@ def exists(place: Place) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def lies_beside(place: Remote, suffix: str, access: Access = BY_HOST) -> bool:
+    """Whether there is a file of the same name and one more suffix; one that nobody may ask for is not there."""
+    if urlsplit(place.url).query:
+        return False
+
+    def ask() -> bool:
+        url = place.url + suffix
+        try:
+            filesystem(url).info(url, **access.fsspec_options(url))
+        except OSError as error:
+            if isinstance(error, PermissionError) or status_of(error.__cause__ or error) in (401, 403):
+                return False
+            raise
+        return True
+
+    try:
+        return persistently(ask, unsigned(place.url + suffix))
+    except FileNotFoundError:
+        return False
 
 
 def filesystem(url: str) -> Any:

@@ -105,8 +105,9 @@ def _stamp(file: Place) -> str:
         return file.stamp()
     if file.is_dir():
         return "\n".join(_stamp(f) for f in sorted(file.rglob("*")) if f.is_file())
-    stat = file.stat()
-    return f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    stat, mask = file.stat(), file.with_name(f"{file.name}.msk")
+    stamp = f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return f"{stamp}\n{_stamp(mask)}" if mask.is_file() else stamp
 
 
 class Source(Protocol):

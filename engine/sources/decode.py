@@ -1,79 +1,119 @@
-"""From stored values to measurements: fill codes, scale and offset, classes."""
-
-import math
-from dataclasses import dataclass
+"""From stored values to measurements: masks, fill codes, valid ranges, scale and offset; classes."""
 
 import numpy as np
 
 from engine.sources.base import MISSING_CLASS
+from engine.sources.declared import Declared, Number, turned
 from engine.sources.spec import SourceSpec
 
-
-@dataclass(frozen=True)
-class Declared:
-    """What a file, or a catalogue of it, says of its encoding; None where it says nothing.
-
-    Attributes
-    ----------
-    nodata : tuple of float or None
-        Numbers that mean missing. NaN and infinity do so without being told, and are left out.
-    """
-
-    nodata: tuple[float, ...] | None = None
-    scale: float | None = None
-    offset: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.nodata is not None:
-            object.__setattr__(self, "nodata", tuple(code for code in self.nodata if math.isfinite(code)))
-
-    def over(self, other: "Declared") -> "Declared":
-        """What is said here, and where nothing is, by the other."""
-        return Declared(
-            other.nodata if self.nodata is None else self.nodata,
-            other.scale if self.scale is None else self.scale,
-            other.offset if self.offset is None else self.offset,
-        )
+LIMIT = 9.9e36
+"""Beyond this a number is no measurement, in whatever units: NetCDF fills with 9.97e36, others with the largest that
+float32 can hold, often without a word, or with one that is not exact."""
+_SINGLE = 1.2e-7
+"""Relative error of a number that was once a float32, or written with as many digits."""
+_NOTHING = Declared()
+_PLAIN = 2**24
+"""Whole numbers up to here come unharmed through any type and text."""
 
 
-def decode(stored: np.ndarray, spec: SourceSpec, declared: Declared) -> np.ndarray:
+def decode(stored: np.ndarray, spec: SourceSpec, declared: Declared, masked: np.ndarray | None = None) -> np.ndarray:
     """Stored numbers to measurements.
 
-    Fill codes are the declared ones, those of `spec.nodata` and everything outside `spec.valid_range`. The spec's
-    scale and offset replace the declared ones.
+    Missing is what a mask says, what the file or its catalogue declares, what `spec.nodata` lists in addition, and
+    what is outside `spec.valid_range`, or else outside the declared one. The spec's scale and offset replace the
+    declared ones.
+
+    Parameters
+    ----------
+    masked : ndarray of bool, optional
+        What a mask or an alpha band says is missing.
 
     Returns
     -------
     ndarray of float64, NaN where missing
     """
-    scale, offset = (
-        next((v for v in values if v is not None), default)
-        for values, default in (((spec.scale, declared.scale), 1.0), ((spec.offset, declared.offset), 0.0))
-    )
-    values = stored.astype("float64")
-    missing = ~np.isfinite(values)
-    for code in (*(declared.nodata or ()), *_as_tuple(spec.nodata)):
-        # A float32 file stores the rounded code; NumPy compares a Python float in the precision of the array.
-        missing |= stored == float(code)
-    if spec.valid_range:
-        low, high = spec.valid_range
-        missing |= (values < low) | (values > high)
-    values = values * scale + offset
-    values[missing] = np.nan
-    return values
+    values = _viewed(stored, declared)
+    missing = _beyond(values) if masked is None else masked | _beyond(values)
+    for code in (*declared.nodata, *_as_tuple(spec.nodata)):
+        missing |= _equal(values, code, declared.view)
+    measured = values.astype("float64")
+    if limits := spec.valid_range or declared.valid_range:
+        missing |= (measured < limits[0]) | (measured > limits[1])
+    scale = next(v for v in (spec.scale, declared.scale, 1.0) if v is not None)
+    offset = next(v for v in (spec.offset, declared.offset, 0.0) if v is not None)
+    measured *= scale
+    measured += offset
+    measured[missing] = np.nan
+    return measured
 
 
-def classify(stored: np.ndarray, spec: SourceSpec) -> np.ndarray:
-    """Stored class codes to 1, 2, … in the order of `spec.classes`; codes that are not listed are missing.
+def classify(
+    stored: np.ndarray, spec: SourceSpec, declared: Declared = _NOTHING, masked: np.ndarray | None = None
+) -> np.ndarray:
+    """Stored class codes to 1, 2, … in the order of `spec.classes`.
+
+    Missing are codes that are not listed, those of `spec.nodata`, and what a mask says. A code that the file declares
+    as missing and the entry lists is the class that the entry says.
+
+    Parameters
+    ----------
+    masked : ndarray of bool, optional
+        What a mask or an alpha band says is missing.
 
     Returns
     -------
     ndarray of uint8
     """
-    classes = np.full(stored.shape, MISSING_CLASS, "uint8")
+    values = _viewed(stored, declared)
+    classes = np.full(values.shape, MISSING_CLASS, "uint8")
     for number, codes in enumerate((spec.classes or {}).values(), start=1):
-        classes[np.isin(stored, np.asarray(codes))] = number
+        classes[np.isin(values, np.asarray(codes))] = number
+    for code in _as_tuple(spec.nodata):
+        classes[_equal(values, code, declared.view)] = MISSING_CLASS
+    if masked is not None:
+        classes[masked] = MISSING_CLASS
     return classes
+
+
+def notes_on_classes(spec: SourceSpec, declared: Declared) -> tuple[str, ...]:
+    """Codes that the file declares as missing, and the entry lists as a class all the same."""
+    return tuple(
+        f"the file says that {code:g} is missing, `classes` that it is {name}: the class counts"
+        for name, codes in (spec.classes or {}).items()
+        for code in declared.nodata
+        if code in codes
+    )
+
+
+def _viewed(stored: np.ndarray, declared: Declared) -> np.ndarray:
+    """The numbers that the bits mean."""
+    if declared.view is None:
+        return stored
+    return stored.astype(stored.dtype.newbyteorder("="), copy=False).view(declared.view)
+
+
+def _beyond(values: np.ndarray) -> np.ndarray:
+    """What no measurement can be."""
+    if values.dtype.kind != "f":
+        return np.zeros(values.shape, bool)
+    return ~(np.abs(values) < min(LIMIT, float(np.finfo(values.dtype).max)))
+
+
+def _equal(values: np.ndarray, code: Number, view: str | None = None) -> np.ndarray | bool:
+    """Where a code is: exactly, of integers; as near as types and text keep it, of other numbers."""
+    kind = values.dtype
+    if not abs(code) < LIMIT:
+        return False
+    if kind.kind != "f":
+        whole = turned(code, view) if view else code
+        low, high = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (0, 1)
+        return values == kind.type(int(whole)) if whole == int(whole) and low <= whole <= high else False
+    if abs(code) > np.finfo(kind).max:
+        return False
+    if abs(code) <= _PLAIN and code == int(code):
+        return values == code
+    near = abs(code) * _SINGLE
+    return (values >= code - near) & (values <= code + near)
 
 
 def _as_tuple(value: float | tuple[float, ...] | None) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from pyproj import CRS as ProjCRS
 from pyproj.exceptions import CRSError
 
 from engine.errors import InputError
-from engine.grid import parse_crs
+from engine.grid import parse_crs, require_place
 from engine.polygons.antimeridian import AmbiguousRing, needs_wrapping, wrap
 from engine.polygons.repair import flat_parts, polygonal, valid
 from engine.remote.files import Place, on_disk
@@ -137,6 +137,7 @@ def _with_crs(frame: gpd.GeoDataFrame, crs: str | None, key: str, path: Place, n
         frame = frame.set_crs(wanted, allow_override=True)
     if frame.crs is None:
         raise InputError(f"{key}: {path}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
+    require_place(CRS(frame.crs.to_wkt()), f"{key}.crs: {crs!r}" if crs else f"{key}: {path}")
     return frame
 
 

@@ -17,7 +17,8 @@ from engine.remote.signing import BY_HOST
 from engine.sources.align import Window
 from engine.sources.base import MISSING_CLASS, Source, SourceSummary
 from engine.sources.calendar import check_steps, notes_on
-from engine.sources.decode import Declared, classify, decode
+from engine.sources.declared import Declared
+from engine.sources.decode import classify, decode, notes_on_classes
 from engine.sources.files import Step, find
 from engine.sources.gridded import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
@@ -56,7 +57,15 @@ class RasterSource(GriddedSource):
         """Describe the source without reading its values."""
         steps = sorted(self.steps())
         places = tuple(tile.file.place for tile in self.tiles)
-        return replace(self.describe(places, steps, *self._gaps(steps), *self._twice()), listed=self.listed)
+        notes = (*self.notes, *self._gaps(steps), *self._twice())
+        return replace(self.describe(places, steps, *notes), listed=self.listed)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is odd about the files, each once."""
+        files = [tile.file for tile in self.tiles]
+        classes = (note for declared in {f.declared for f in files} for note in notes_on_classes(self.spec, declared))
+        return tuple(dict.fromkeys([*(note for file in files for note in file.notes), *sorted(classes)]))
 
     def _twice(self) -> list[str]:
         """Items of one date and place, as of two orbits: a mosaic, but perhaps two versions of the same."""
@@ -86,8 +95,8 @@ class RasterSource(GriddedSource):
             classes = np.full(shape, MISSING_CLASS, "uint8")
             for tile in self.tiles:
                 if overlap := tile.overlap(window):
-                    stored, _ = read(tile.file, overlap[0], self.spec, self.name)
-                    known = classify(stored, self.spec)
+                    stored = read(tile.file, overlap[0], self.spec, self.name)
+                    known = classify(stored.values, self.spec, stored.declared, stored.masked)
                     classes[overlap[1]] = np.where(known == MISSING_CLASS, classes[overlap[1]], known)
             return classes
         reducer = reducer_of(self.spec)
@@ -95,8 +104,8 @@ class RasterSource(GriddedSource):
             values = np.full(shape, np.nan)
             for tile in tiles:
                 if overlap := tile.overlap(window):
-                    stored, declared = read(tile.file, overlap[0], self.spec, self.name)
-                    known = decode(stored, self.spec, declared)
+                    stored = read(tile.file, overlap[0], self.spec, self.name)
+                    known = decode(stored.values, self.spec, stored.declared, stored.masked)
                     values[overlap[1]] = np.where(np.isfinite(known), known, values[overlap[1]])
             reducer.add(values, step)
         return reducer.result().astype("float32")
@@ -123,8 +132,12 @@ class Patchwork:
             size=None,
             steps=len(steps),
             period=f"{steps[0].year}–{steps[-1].year}" if steps[0].year else "",
-            notes=(f"{len(parts)} pixel grids", *notes_on(self.spec, steps)),
+            notes=(f"{len(parts)} pixel grids", *notes_on(self.spec, steps), *self._notes()),
         )
+
+    def _notes(self) -> tuple[str, ...]:
+        """What is odd about the files, each once."""
+        return tuple(dict.fromkeys(note for part in self.parts for note in part.notes))
 
     def choose_resampling(self, geobox: GeoBox) -> str:
         """That of each part, in turn, for its own pixels."""
@@ -164,7 +177,7 @@ def open_rasters(name: str, spec: SourceSpec, base: Path) -> Source:
         If a file is missing or no raster, has no CRS or not the band, or the tiles do not fit together.
     """
     found = [(place, step, Declared(), BY_HOST) for place, step in find(name, spec, base).items()]
-    return assemble(name, spec, read_headers(name, spec, found), many=spec.grids == "many")
+    return assemble(name, spec, read_headers(name, spec, found, sidecars=True), many=spec.grids == "many")
 
 
 def assemble(name: str, spec: SourceSpec, files: list[RasterFile], *, many: bool, listed: str | None = None) -> Source:

@@ -1,30 +1,31 @@
 """Raster files as GDAL opens them: their headers, their place in a mosaic, and reading a part of one."""
 
+import logging
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import rasterio
 import tifffile
 from affine import Affine
-from odc.geo import CRS
 from odc.geo.geobox import GeoBox
-from rasterio.errors import RasterioIOError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import CRSError, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from engine.errors import InputError, RunError
-from engine.grid import parse_crs
-from engine.remote.files import Place, Remote, gdal, gdal_path, open_remote
+from engine.grid import source_crs
+from engine.remote.files import Place, Remote, gdal, gdal_path, lies_beside, open_remote
 from engine.remote.patience import RemoteError, is_unknown_name, persistently, reason, unsigned
 from engine.remote.signing import Access
 from engine.sources.align import Window
-from engine.sources.decode import Declared
+from engine.sources.declared import Declared, needs_own_mask, of_band
 from engine.sources.files import Step
 from engine.sources.spec import SourceSpec
 from engine.sources.tiff_end import end_of_last_tile
@@ -35,6 +36,11 @@ Entry = tuple[Place, Step, Declared, Access]
 T = TypeVar("T")
 _HDF4 = b"\x0e\x03\x13\x01"
 """How an HDF4 file begins."""
+_OWN, _BESIDE = 0, -1
+"""Which masks count, besides the numbers of alpha bands: the band's own as GDAL finds it; the file `.msk` beside a
+remote one, where GDAL does not look."""
+# What a TIFF's directory holds beside the places of its tiles is GDAL's to read, and GDAL's to complain of.
+logging.getLogger("tifffile").addFilter(lambda record: " tag raised " not in record.getMessage())
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,10 @@ class RasterFile:
     ----------
     declared : Declared
         Encoding, as far as a catalogue told; the file tells the rest when it is read.
+    masks : tuple of int or None
+        Bands that are 0 where a value is missing, 0 for the mask that GDAL finds; None where the file was not opened.
+    notes : tuple of str
+        What is odd, but no error.
     """
 
     place: Place
@@ -52,6 +62,16 @@ class RasterFile:
     geobox: GeoBox
     declared: Declared
     access: Access = field(default_factory=Access)
+    masks: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Stored(NamedTuple):
+    """A part of a file as it is stored, what is said of it, and what a mask leaves out."""
+
+    values: np.ndarray
+    declared: Declared
+    masked: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -79,10 +99,13 @@ class Tile:
         return part, (slice(r0 - rows.start, r1 - rows.start), slice(c0 - cols.start, c1 - cols.start))
 
 
-def read_headers(
-    name: str, spec: SourceSpec, files: Iterable[tuple[Place, Step, Declared, Access]]
-) -> list[RasterFile]:
+def read_headers(name: str, spec: SourceSpec, files: Iterable[Entry], *, sidecars: bool = False) -> list[RasterFile]:
     """Open every file and read no pixel.
+
+    Parameters
+    ----------
+    sidecars : bool
+        Whether masks are looked for in files beside remote ones, too.
 
     Raises
     ------
@@ -91,12 +114,10 @@ def read_headers(
     """
 
     def header(entry: Entry) -> RasterFile | list[str]:
-        place, step, declared, access = entry
         try:
-            geobox, own = read_header(name, spec, place, access)
+            return read_header(name, spec, entry, sidecars)
         except InputError as error:
             return error.problems
-        return RasterFile(place, step, geobox, declared.over(own), access)
 
     entries = list(files)
     if any(isinstance(place, Remote) for place, *_ in entries):
@@ -109,15 +130,21 @@ def read_headers(
     return [result for result in found if isinstance(result, RasterFile)]
 
 
-def read_header(name: str, spec: SourceSpec, place: Place, access: Access) -> tuple[GeoBox, Declared]:
-    """Grid and encoding of a file."""
+def read_header(name: str, spec: SourceSpec, entry: Entry, sidecars: bool) -> RasterFile:
+    """Grid, encoding and masks of a file."""
+    place, step, declared, access = entry
     where = f"covariates.{name}: {shown(place)}"
 
-    def header() -> tuple[GeoBox, Declared]:
+    def header() -> RasterFile:
         try:
             with opened(place, spec, access, where) as file:
                 _require_whole(file, place, access, where)
-                return _grid(file, spec, name, where), _declared(file, spec)
+                geobox, own, masks = _grid(file, spec, name, where), of_band(file, spec, where), _masks(file, spec.band)
+                bands = sum(meaning != ColorInterp.alpha for meaning in file.colorinterp)
+                notes = notes_on_bands(bands, file.descriptions[0], spec)
+                if sidecars and isinstance(place, Remote) and lies_beside(place, ".msk", access):
+                    masks = (*masks, _BESIDE)
+                return RasterFile(place, step, geobox, declared.over(own), access, masks, notes)
         except RasterioIOError as error:
             if isinstance(place, Remote) and _may_pass(error):
                 raise
@@ -138,8 +165,8 @@ def _may_pass(error: RasterioIOError) -> bool:
     return found and not is_unknown_name(text) and "Failed to connect" not in text
 
 
-def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> tuple[np.ndarray, Declared]:
-    """Stored values of a part of a file, and how they are encoded.
+def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> Stored:
+    """Stored values of a part of a file, how they are encoded, and what a mask leaves out.
 
     Raises
     ------
@@ -172,7 +199,7 @@ def _afresh(place: Remote, access: Access, action: Callable[[], T]) -> T:
         raise
 
 
-def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> tuple[np.ndarray, Declared]:
+def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> Stored:
     with opened(file.place, spec, file.access, where) as dataset:
         if dataset.shape != file.geobox.shape.yx:
             raise InputError(
@@ -181,7 +208,42 @@ def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) ->
             )
         if spec.band > dataset.count:
             raise InputError(f"{where}: has {dataset.count} band(s), not a band {spec.band}")
-        return dataset.read(spec.band, window=part), file.declared.over(_declared(dataset, spec))
+        declared = file.declared if file.masks is not None else file.declared.over(of_band(dataset, spec, where))
+        masks = _masks(dataset, spec.band) if file.masks is None else file.masks
+        values, masked = dataset.read(spec.band, window=part), None
+        for number in masks:
+            valid = _mask(dataset, file, number, part, spec.band)
+            masked = valid == 0 if masked is None else masked | (valid == 0)
+        return Stored(values, declared, masked)
+
+
+def _mask(dataset: DatasetReader, file: RasterFile, number: int, part: RasterWindow, band: int) -> np.ndarray:
+    """Part of a mask; 0 where a value is missing."""
+    if number == _OWN:
+        return dataset.read_masks(band, window=part)
+    if number != _BESIDE:
+        return dataset.read(number, window=part)
+    assert isinstance(file.place, Remote)
+    url = file.access.signed(f"{file.place.url}.msk")
+    with gdal(**file.access.gdal_options(file.place.url)), rasterio.open(gdal_path(url)) as mask:
+        return mask.read(min(band, mask.count), window=part)
+
+
+def _masks(file: DatasetReader, band: int) -> tuple[int, ...]:
+    """Masks of a band that are not made of its nodata value, which is compared by itself."""
+    alphas = [i for i, meaning in zip(file.indexes, file.colorinterp, strict=True) if meaning == ColorInterp.alpha]
+    flags = file.mask_flag_enums[band - 1]
+    exact = MaskFlags.nodata in flags and needs_own_mask(file.dtypes[band - 1], file.nodatavals[band - 1])
+    own = exact or not (set(flags) & {MaskFlags.all_valid, MaskFlags.alpha} or flags == [MaskFlags.nodata])
+    return ((_OWN,) if own else ()) + tuple(i for i in alphas if i != band)
+
+
+def notes_on_bands(bands: int, first: str | None, spec: SourceSpec) -> tuple[str, ...]:
+    """That there are several bands, of which nobody chose one; `first` is what the first is called."""
+    if bands < 2 or "band" in spec.model_fields_set:
+        return ()
+    described = f" ({first})" if first else ""
+    return (f"{bands} bands; band 1 is read{described}; `band: N` chooses another",)
 
 
 def shown(place: Place) -> str:
@@ -222,22 +284,15 @@ def _variable(file: DatasetReader, spec: SourceSpec, where: str) -> Iterator[Dat
 def _grid(file: DatasetReader, spec: SourceSpec, name: str, where: str) -> GeoBox:
     if spec.band > file.count:
         raise InputError(f"{where}: has {file.count} band(s), not a band {spec.band}")
-    if spec.crs is None and file.crs is None:
-        raise InputError(f"{where}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
-    crs = parse_crs(spec.crs, f"covariates.{name}.crs") if spec.crs else CRS(file.crs.to_wkt())
+    try:
+        declared = file.crs.to_wkt() if file.crs else ""
+    except CRSError:
+        declared = ""
+    crs = source_crs(spec.crs, declared, f"covariates.{name}.crs", where)
     a = file.transform
     if a.b or a.d or a.a <= 0 or a.e >= 0:
         raise InputError(f"{where}: is rotated, south-up or has no georeference; warp it to a north-up grid first")
     return GeoBox(file.shape, Affine(*a[:6]), crs)
-
-
-def _declared(file: DatasetReader, spec: SourceSpec) -> Declared:
-    nodata = file.nodatavals[spec.band - 1]
-    return Declared(
-        nodata=() if nodata is None else (float(nodata),),
-        scale=file.scales[spec.band - 1],
-        offset=file.offsets[spec.band - 1],
-    )
 
 
 def _cannot_open(place: Place, error: Exception) -> str:

@@ -14,6 +14,7 @@ from engine.remote.files import ZARR_SUFFIX, Place, Remote, fsspec_options, hold
 from engine.remote.patience import RemoteError, persistently, reason, unsigned
 from engine.remote.signing import BY_HOST, Access
 from engine.sources.netcdf.coordinates import planes_of, text_of
+from engine.sources.netcdf.zarr_store import open_zarr
 from engine.sources.spec import SourceSpec
 
 NETCDF_SUFFIXES = (".nc", ".nc4", ".nc3", ".cdf", ".netcdf", ZARR_SUFFIX)
@@ -163,20 +164,29 @@ def _source(path: Place, access: Access, is_store: bool) -> tuple[Any, dict[str,
         return path.url, {**options, "storage_options": fsspec_options(path.url, access)}, []
     if isinstance(path, Remote):
         file = persistently(lambda: open_remote(path, access), unsigned(path.url))
-        return file, {"cache": False, **_PLAIN}, [file]
-    return path, {"cache": False, **_engine(path), **_PLAIN}, []
+        return (
+            file,
+            {"cache": False, **_engine(persistently(lambda: _start(file), unsigned(path.url))), **_PLAIN},
+            [file],
+        )
+    return path, {"cache": False, **_engine(_begin(path)), **_PLAIN}, []
 
 
-def _engine(path: Path) -> dict[str, str]:
-    """By how the file begins, for xarray looks at names first."""
-    begin = _begin(path)
+def _start(file: Any) -> bytes:
+    file.seek(0)
+    begin = bytes(file.read(8))
+    file.seek(0)
+    return begin
+
+
+def _engine(begin: bytes) -> dict[str, str]:
+    """By how the file begins, for xarray looks at names and at what is installed: netCDF4 fills a cut-off file up."""
     return {"engine": "h5netcdf"} if begin == _HDF5 else {"engine": "scipy"} if begin.startswith(_CLASSIC) else {}
 
 
 def _open_group(source: Any, group: str, options: dict[str, Any]) -> xr.Dataset:
-    if group:
-        return xr.open_dataset(source, group=group, **options)
-    return xr.open_dataset(source, **options)
+    options = {**options, "group": group} if group else options
+    return open_zarr(source, **options) if options.get("engine") == "zarr" else xr.open_dataset(source, **options)
 
 
 def _call(path: Place, action: Any) -> xr.Dataset:

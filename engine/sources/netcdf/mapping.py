@@ -10,7 +10,7 @@ import xarray as xr
 from odc.geo import CRS
 
 from engine.errors import InputError
-from engine.grid import parse_crs
+from engine.grid import parse_crs, require_place
 from engine.sources.netcdf.coordinates import Coordinate, numbers, planes_of, text_of
 from engine.sources.spec import SourceSpec
 
@@ -31,7 +31,7 @@ def crs_of_axes(
         If nothing declares one, what does cannot be read, or it does not go with the coordinates.
     """
     if spec.crs:
-        return parse_crs(spec.crs, key)
+        return require_place(parse_crs(spec.crs, key), f"{key}: {spec.crs!r}")
     declared = _declared(dataset, variable, x, y, where)
     if declared is None:
         if x.kind == y.kind == "degrees":
@@ -48,7 +48,9 @@ def crs_of_axes(
     if x.kind == y.kind == "degrees" and (own.is_projected or _is_rotated(own)) and _in_degrees(x, y):
         # Longitudes and latitudes beside a projection are those of the datum on which it stands.
         own = own.geodetic_crs or own
-    return DEGREES if own.is_geographic and own.equals(DEGREES.proj, ignore_axis_order=True) else CRS(own.to_wkt())
+    if own.is_geographic and own.equals(DEGREES.proj, ignore_axis_order=True):
+        return DEGREES
+    return require_place(CRS(own.to_wkt()), where)
 
 
 def _is_rotated(crs: pyproj.CRS) -> bool:

@@ -16,7 +16,8 @@ from engine.remote.signing import BY_HOST, Access
 from engine.sources.align import Window
 from engine.sources.base import SourceSummary
 from engine.sources.calendar import check_steps
-from engine.sources.decode import Declared, classify, decode
+from engine.sources.declared import ZARR_FORMAT, Declared, of_attributes
+from engine.sources.decode import classify, decode, notes_on_classes
 from engine.sources.files import Step, find, none_wanted
 from engine.sources.gridded import GriddedSource
 from engine.sources.netcdf.axes import Axes, Layout, layout
@@ -150,7 +151,7 @@ class NetcdfSource(GriddedSource):
             entries = [(step, index) for step, _, index in steps]
             for step, stored in self._stored(file, entries, window):
                 if self.spec.is_categorical:
-                    return classify(stored, self.spec)
+                    return classify(stored, self.spec, file.declared)
                 reducer.add(decode(stored, self.spec, file.declared), step)
         return reducer.result().astype("float32")
 
@@ -215,9 +216,10 @@ def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Acce
         found = layout(dataset, variable, spec, where, f"covariates.{name}.crs")
         n = variable.sizes[found.time.dim] if found.time else 1
         times = times_of(dataset, found.time, n, spec, dated, where)
-        declared = _declared(variable)
+        fills = ZARR_FORMAT not in variable.encoding
+        declared = of_attributes(variable.attrs, variable.dtype, spec, where, fills=fills)
     wanted = tuple(i for i, step in enumerate(times.steps) if step.wanted(spec))
-    notes = found.notes + times.notes
+    notes = found.notes + times.notes + notes_on_classes(spec, declared)
     by_name = dated_by == "its name"
     odd, none_fits = contradiction(dated if by_name else Step(dated.year), times.steps, dated_by)
     if none_fits and by_name and (spec.period or spec.months or spec.reduce in ("annual_sum", "anomaly")):
@@ -232,14 +234,3 @@ def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Acce
 
 def _few(notes: list[str]) -> list[str]:
     return notes if len(notes) <= _MANY else [*notes[:_MANY], f"and {len(notes) - _MANY} more notes on its files"]
-
-
-def _declared(variable: xr.DataArray) -> Declared:
-    """What the attributes of a variable say of its encoding."""
-    a = variable.attrs
-    fills = [a[k] for k in ("_FillValue", "missing_value") if k in a]
-    return Declared(
-        nodata=tuple(float(code) for fill in fills for code in np.ravel(fill)),
-        scale=float(a.get("scale_factor", 1.0)),
-        offset=float(a.get("add_offset", 0.0)),
-    )

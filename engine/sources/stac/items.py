@@ -11,9 +11,10 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from engine.errors import InputError
+from engine.grid import require_place
 from engine.remote.files import Place, place_of
 from engine.remote.patience import unsigned
-from engine.sources.decode import Declared
+from engine.sources.declared import Declared, of_catalogue
 from engine.sources.files import Step
 from engine.sources.netcdf import NETCDF_SUFFIXES
 from engine.sources.spec import SourceSpec
@@ -21,6 +22,7 @@ from engine.sources.stac.search import Item, asset_keys, span
 
 _LONG_DAYS = 400
 """An item over more days is a mean of years and has no date."""
+_BANDS = ("bands", "raster:bands")
 _IMAGES = ("image/tiff", "image/jp2", "image/vnd.stac.geotiff", "application/x-hdf")
 _NETCDF = ("application/netcdf", "application/x-netcdf")
 _ZARR = ("application/vnd+zarr", "application/vnd.zarr")
@@ -36,6 +38,8 @@ class Asset:
         Its pixel grid, if the item gives it (projection extension).
     media : str
         What it is said to be, e.g. image/tiff; "" where nothing is said.
+    bands : int
+        How many it is said to have.
     """
 
     item: str
@@ -45,6 +49,7 @@ class Asset:
     declared: Declared
     units: str | None = None
     media: str = ""
+    bands: int = 1
 
     @property
     def holds_arrays(self) -> bool:
@@ -100,25 +105,26 @@ def describe(item: Item, key: str, collection: Item, spec: SourceSpec, base: Pat
         geobox=_geobox(asset, item.get("properties", {})),
         declared=declared.over(general_declared),
         units=units or general_units,
+        bands=max(1, *(len(_bands(part, listed)) for part in (asset, general) for listed in _BANDS)),
         media=str(asset.get("type") or general.get("type") or "").partition(";")[0].strip(),
     )
 
 
 def encoding(asset: dict[str, Any], band: int = 1) -> tuple[Declared, str | None]:
     """Scale, offset, nodata and units of a band: of STAC 1.1's `bands`, the raster extension's, or the asset's own."""
-    described = [listed[band - 1] for listed in (asset.get("bands"), asset.get("raster:bands"))
-                 if listed and len(listed) >= band]  # fmt: skip
+    described = [part for key in _BANDS for part in _bands(asset, key)[band - 1 : band]]
 
     def first(*keys: str) -> Any:
         return next((part[k] for part in (*described, asset) for k in keys if part.get(k) is not None), None)
 
-    nodata, scale, offset = first("nodata"), first("raster:scale", "scale"), first("raster:offset", "offset")
-    declared = Declared(
-        nodata=None if nodata is None else (float(nodata),),
-        scale=None if scale is None else float(scale),
-        offset=None if offset is None else float(offset),
-    )
+    declared = of_catalogue(first("nodata"), first("raster:scale", "scale"), first("raster:offset", "offset"))
     return declared, first("unit")
+
+
+def _bands(asset: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """What is said of each band; no more than that they are there, where it is nonsense."""
+    listed = asset.get(key)
+    return [band if isinstance(band, dict) else {} for band in listed] if isinstance(listed, list) else []
 
 
 def _step(item: Item) -> Step:
@@ -141,7 +147,7 @@ def _geobox(asset: dict[str, Any], properties: dict[str, Any]) -> GeoBox | None:
         text = json.dumps(crs) if isinstance(crs, dict) else f"EPSG:{crs}" if isinstance(crs, int) else crs
         affine = Affine(*transform[:6])
         north_up = affine.b == 0 and affine.d == 0 and affine.a > 0 and affine.e < 0
-        return GeoBox(tuple(shape), affine, CRS(text)) if north_up else None
-    except (CRSError, TypeError, ValueError):
+        return GeoBox(tuple(shape), affine, require_place(CRS(text), "")) if north_up else None
+    except (CRSError, InputError, TypeError, ValueError):
         # What an item says of its grid is a short cut: the file's own header serves as well.
         return None

@@ -15,7 +15,7 @@ from engine.sources.spec import SourceSpec
 from engine.sources.stac import kept
 from engine.sources.stac.items import Asset, choose_asset, describe
 from engine.sources.stac.search import Item, find_items
-from engine.sources.tiles import RasterFile, read_headers, shown
+from engine.sources.tiles import RasterFile, notes_on_bands, read_headers, shown
 
 
 def open_stac(name: str, spec: SourceSpec, base: Path, context: Context) -> Source:
@@ -101,7 +101,9 @@ def _require_reachable(name: str, items: list[Item], key: str) -> None:
 def _files(name: str, spec: SourceSpec, assets: list[Asset], access: Access) -> list[RasterFile]:
     """The grid of every asset: as its item gives it, else from the file's header."""
     told = [
-        RasterFile(asset.place, asset.step, asset.geobox, asset.declared, access)
+        RasterFile(
+            asset.place, asset.step, asset.geobox, asset.declared, access, notes=notes_on_bands(asset.bands, "", spec)
+        )
         for asset in assets
         if asset.geobox is not None and spec.crs is None
     ]
