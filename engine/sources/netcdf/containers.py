@@ -164,11 +164,12 @@ def _source(path: Place, access: Access, is_store: bool) -> tuple[Any, dict[str,
         return path.url, {**options, "storage_options": fsspec_options(path.url, access)}, []
     if isinstance(path, Remote):
         file = persistently(lambda: open_remote(path, access), unsigned(path.url))
-        return (
-            file,
-            {"cache": False, **_engine(persistently(lambda: _start(file), unsigned(path.url))), **_PLAIN},
-            [file],
-        )
+        try:
+            begin = persistently(lambda: _start(file), unsigned(path.url))
+        except BaseException:
+            file.close()
+            raise
+        return file, {"cache": False, **_engine(begin), **_PLAIN}, [file]
     return path, {"cache": False, **_engine(_begin(path)), **_PLAIN}, []
 
 
