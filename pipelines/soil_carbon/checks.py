@@ -1,12 +1,14 @@
 """What a record of the observation table may hold: numbers, ranges and units; problems are collected, not raised."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.words import counted
 from pipelines.soil_carbon.table import ObservationTable, did_you_mean
 
 SHOWN = 10
@@ -15,11 +17,27 @@ SHOWN = 10
 DENSEST = 200
 """kg C/m³ (g/kg · g/cm³) above which a layer is more compact carbon than peat."""
 
+PURE_MATTER = 600
+"""g/kg of carbon above which a layer is purer than organic matter, but for errors of analysis."""
+
 DECIMAL_COMMA = r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?"
-HINTS = dict.fromkeys(("lon", "lat"), " (decimal degrees such as -117.912; west and south are negative)") | (
-    dict.fromkeys(("top", "bottom"), " (spreadsheets turn depths such as 10-12 into dates)")
-)
-"""What a field of these columns that is no number most often is."""
+HINTS = {
+    **dict.fromkeys(
+        ("lon", "lat"),
+        (
+            r"""(?i).*\d.*[°'′″"nsewo].*""",
+            " (decimal degrees such as -117.912; west and south are negative)",
+        ),
+    ),
+    **dict.fromkeys(
+        ("top", "bottom"),
+        (
+            r"(?i)\d{1,4}[-./ ]*([a-zä]{3,9}|\d{1,2})([-./ ]\d{2,4}.*)?|[a-zä]{3,9}[-./ ]\d{1,4}",
+            " (spreadsheets turn depths such as 10-12 into dates)",
+        ),
+    ),
+}
+"""What a field of these columns that is not a number most often is, where it looks like it."""
 
 FILL_CODES = (-9999.0, -999.0, -99.0, -99999.0, -32768.0)
 
@@ -55,23 +73,64 @@ class Problems:
 
 @dataclass(frozen=True)
 class Quantity:
-    """The range that a measured quantity can take, and what a value above it may mean."""
+    """The range that a measured quantity can take, and units that a value above it may be in.
+
+    Parameters
+    ----------
+    low, high : float
+        In `units`.
+    above : str
+        What is said of a value above the range that none of the other units explains.
+    others : tuple of (str, float, float, float)
+        Another unit, its factor to `units`, and the least and largest value that it makes likely.
+    """
 
     low: float
     high: float
     units: str
     above: str
+    others: tuple[tuple[str, float, float, float], ...] = ()
     zero_is_possible: bool = True
+
+    def hint(self, value: float) -> str:
+        """What a value above the range may be: in which other unit it would be possible."""
+        fits = [
+            f"in {unit} it would be {value * factor:.3g} {self.units}"
+            for unit, factor, least, most in self.others
+            if least <= value * factor <= most
+        ]
+        return "; ".join(fits) or self.above
 
 
 QUANTITIES = {
-    "soc": Quantity(0, 700, "g/kg", "pure organic matter holds some 580; SOM goes into `som`, mg/kg divides by 1000"),
-    "som": Quantity(0, 1000, "g/kg", "is it in mg/kg? Divide by 1000"),
-    "bulk_density": Quantity(0, 2.7, "g/cm³", "is it in kg/m³? Divide by 1000", zero_is_possible=False),
-    "coarse_fragments": Quantity(0, 100, "volume %", "is it in g/kg?"),
-    "tn": Quantity(0, 100, "g/kg", "is it in mg/kg? Divide by 1000"),
+    "soc": Quantity(
+        0,
+        700,
+        "g/kg",
+        "pure organic matter holds some 580; organic matter goes into `som`",
+        (("mg/kg", 0.001, 1, 580),),
+    ),
+    "som": Quantity(0, 1000, "g/kg", "nothing is more than itself", (("mg/kg", 0.001, 1.5, 1000),)),
+    "bulk_density": Quantity(
+        0,
+        2.7,
+        "g/cm³",
+        "even quartz has 2.65; leave the field empty if the value is an error",
+        (("kg/m³", 0.001, 0.02, 2.7),),
+        zero_is_possible=False,
+    ),
+    "coarse_fragments": Quantity(0, 100, "volume %", "no share exceeds 100 %; leave the field empty if it is an error"),
+    "tn": Quantity(
+        0, 100, "g/kg", "plants hold 10 to 40; leave the field empty if it is an error", (("mg/kg", 0.001, 0.05, 40),)
+    ),
 }
-DENSITY = Quantity(0, 500, "kg C/m²", "is it in t/ha? Divide by 10; in g/m²? Divide by 1000")
+DENSITY = Quantity(
+    0,
+    500,
+    "kg C/m²",
+    "no soil holds as much",
+    (("t/ha", 0.1, 0.2, 300), ("g/m²", 0.001, 0.2, 300)),
+)
 
 
 def require_columns(table: ObservationTable, columns: Iterable[str], at_site: dict[str, str], hint: str = "") -> None:
@@ -119,7 +178,8 @@ def to_numbers(frame: pd.DataFrame, columns: Iterable[str], problems: Problems) 
             )
 
         def describe(row: "pd.Series", column: str = column, name: str = name) -> str:
-            hint = HINTS.get(column, "")
+            pattern, text = HINTS.get(column, ("", ""))
+            hint = text if pattern and re.fullmatch(pattern, str(row[column]).strip()) else ""
             return f"{name} is {row[column]!r}; expected a number, or nothing where none was measured{hint}"
 
         problems.add_rows(f"{name} is not a number", frame[wrong].drop(comma.index), describe)
@@ -127,9 +187,13 @@ def to_numbers(frame: pd.DataFrame, columns: Iterable[str], problems: Problems) 
     return frame
 
 
-def check_ranges(frame: pd.DataFrame, columns: Iterable[str], problems: Problems) -> None:
-    """Add values that no soil has, with the unit that would explain them."""
+def check_ranges(
+    frame: pd.DataFrame, columns: Iterable[str], problems: Problems, explained: Collection[str] = ()
+) -> None:
+    """Add values that no soil has, with a unit that would explain them; columns in `explained` are passed over."""
     for column in columns:
+        if column in explained:
+            continue
         quantity = DENSITY if column.startswith("socd_") else QUANTITIES.get(column)
         values, name = frame[column], problems.table.column(column)
         if quantity is None:
@@ -149,7 +213,11 @@ def check_ranges(frame: pd.DataFrame, columns: Iterable[str], problems: Problems
             quantity: Quantity | None = quantity,
         ) -> str:
             high = quantity is not None and row[column] > quantity.high
-            hint = quantity.above if quantity and high else "leave the field empty where nothing was measured"
+            hint = (
+                quantity.hint(float(row[column]))
+                if quantity and high
+                else "leave the field empty where nothing was measured"
+            )
             return f"{name} is {row[column]:g}; expected {expected} ({hint})"
 
         problems.add_rows(f"{name} outside {expected}", frame[wrong], describe)
@@ -165,21 +233,21 @@ def check_carbon(layers: pd.DataFrame, problems: Problems) -> None:
 
 
 def suspicions(layers: pd.DataFrame) -> list[str]:
-    """Notes on values that are possible but look like another unit."""
+    """Notes on values that are possible but odd."""
     notes = []
-    soc, fragments, bulk_density = (layers[c].dropna() for c in ("soc", "coarse_fragments", "bulk_density"))
-    if soc.size and soc.max() < 10:
-        notes.append(f"warning: no SOC exceeds {soc.max():g} g/kg: is the column in %? Multiply by 10.")
-    if fragments.size and 0 < fragments.max() <= 1:
-        notes.append(f"warning: no coarse fragments exceed {fragments.max():g} %: is it a fraction? Multiply by 100.")
-    if bulk_density.size and bulk_density.median() < 0.05:
-        notes.append(f"warning: the median bulk density is {bulk_density.median():g} g/cm³, lighter than any peat.")
     dense = layers["soc"] * layers["bulk_density"] > DENSEST
     if dense.any():
         sites = ", ".join(layers["site"][dense].drop_duplicates().head(SHOWN))
         notes.append(
             f"warning: {dense.sum()} layers hold more than {DENSEST} kg C/m³ (SOC · bulk density), denser than peat "
             f"gets; check them at {sites}."
+        )
+    purest = layers["soc"] > PURE_MATTER
+    if purest.any():
+        sites = ", ".join(layers["site"][purest].drop_duplicates().head(SHOWN))
+        notes.append(
+            f"warning: {counted(int(purest.sum()), 'layer')} of more than {PURE_MATTER} g/kg SOC, what pure organic "
+            f"matter holds: organic matter goes into `som`; check them at {sites}."
         )
     ratio = (layers["soc"] / layers["som"]).dropna()
     if odd := int(((ratio < 0.4) | (ratio > 0.7)).sum()):

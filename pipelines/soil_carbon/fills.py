@@ -8,6 +8,8 @@ import pandas as pd
 from scipy.optimize import curve_fit
 
 from engine.errors import InputError
+from engine.words import counted
+from pipelines.soil_carbon.pedotransfer import FUNCTIONS, Pedotransfer
 
 Values = TypeVar("Values", np.ndarray, "pd.Series[float]")
 
@@ -62,7 +64,7 @@ class Filled:
     layers : DataFrame
         As given, with `soc`, `bulk_density`, `coarse_fragments` filled and the flags `soc_from_som`,
         `bulk_density_filled`, `coarse_fragments_filled` (bool).
-    function : BulkDensityFunction or None
+    function : BulkDensityFunction, Pedotransfer or None
         What the missing bulk densities came from; none if none was missing or none could be fitted.
     unfilled : str
         Why bulk densities are still missing where SOC is there; empty if none is.
@@ -71,7 +73,7 @@ class Filled:
     """
 
     layers: pd.DataFrame
-    function: BulkDensityFunction | None
+    function: BulkDensityFunction | Pedotransfer | None
     unfilled: str
     notes: tuple[str, ...]
 
@@ -112,17 +114,21 @@ def fit_bulk_density(soc: "pd.Series[float]", bulk_density: "pd.Series[float]") 
     return BulkDensityFunction(float(a), float(b), int(x.size), float(r2), float(np.sqrt(squares.mean())))
 
 
-def fill_layers(layers: pd.DataFrame) -> Filled:
+def fill_layers(layers: pd.DataFrame, som_to_soc: float = SOC_PER_SOM, published: str | None = None) -> Filled:
     """Fill SOC, bulk density and coarse fragments, flagging every fill.
 
-    SOC from SOM by Eq. 2; bulk density by the exponential function of SOC; coarse fragments by the mean of the layers
-    of the same soil type (upper and lower case alike), where that has none by the mean of all layers, where the table
-    has none by 0.
+    SOC from SOM by Eq. 2; bulk density by the exponential function of SOC, or by a published function; coarse
+    fragments by the mean of the layers of the same soil type (upper and lower case alike), where that has none by the
+    mean of all layers, where the table has none by 0.
 
     Parameters
     ----------
     layers : DataFrame
         `soc`, `som` (g/kg), `bulk_density` (g/cm³), `coarse_fragments` (volume %), `soil_type`, in a fixed order.
+    som_to_soc : float
+        Carbon's share of organic matter.
+    published : str, optional
+        Name of a function of `pedotransfer.FUNCTIONS` that fills bulk density, rather than one fitted here.
 
     Returns
     -------
@@ -130,10 +136,13 @@ def fill_layers(layers: pd.DataFrame) -> Filled:
     """
     notes: list[str] = []
     from_som = layers["soc"].isna() & layers["som"].notna()
-    soc = layers["soc"].fillna(layers["som"] * SOC_PER_SOM)
+    soc = layers["soc"].fillna(layers["som"] * som_to_soc)
     if from_som.any():
-        notes.append(f"SOC = {SOC_PER_SOM:g} · SOM in {from_som.sum()} layers.")
-    bulk_density, function, unfilled = _fill_bulk_density(soc, layers["bulk_density"], notes)
+        notes.append(f"SOC = {som_to_soc:g} · SOM in {from_som.sum()} layers.")
+    if published:
+        bulk_density, function, unfilled = _fill_as_published(soc, layers["bulk_density"], FUNCTIONS[published], notes)
+    else:
+        bulk_density, function, unfilled = _fill_bulk_density(soc, layers["bulk_density"], notes)
     fragments = _fill_coarse_fragments(layers["coarse_fragments"], layers["soil_type"], notes)
     filled = layers.assign(
         soc=soc,
@@ -152,19 +161,50 @@ def _exponential(soc: Values, a: float, b: float) -> Values:
 
 def _fill_bulk_density(
     soc: "pd.Series[float]", bulk_density: "pd.Series[float]", notes: list[str]
-) -> tuple["pd.Series[float]", BulkDensityFunction | None, str]:
+) -> tuple["pd.Series[float]", BulkDensityFunction | Pedotransfer | None, str]:
     fillable = bulk_density.isna() & soc.notna()
     if not fillable.any():
         return bulk_density, None, ""
     try:
         function = fit_bulk_density(soc, bulk_density)
     except InputError as error:
-        notes.append(f"warning: bulk density is missing in {fillable.sum()} layers and stays so: {error}.")
+        notes.append(f"warning: bulk density is missing in {fillable.sum()} layers and stays so: {error}. {_way_out()}")
         return bulk_density, None, str(error)
     notes.append(f"Bulk density filled in {fillable.sum()} layers: {function}.")
     if function.b >= 0:
         notes.append("warning: the fitted bulk density rises with SOC; it falls in every soil: check both columns.")
     return bulk_density.fillna(function(soc)), function, ""
+
+
+def _fill_as_published(
+    soc: "pd.Series[float]", bulk_density: "pd.Series[float]", function: Pedotransfer, notes: list[str]
+) -> tuple["pd.Series[float]", BulkDensityFunction | Pedotransfer | None, str]:
+    fillable = bulk_density.isna() & soc.notna()
+    if not fillable.any():
+        return bulk_density, None, ""
+    filled = bulk_density.fillna(pd.Series(function(soc.to_numpy()), soc.index))
+    n = int((fillable & filled.notna()).sum())
+    notes.append(f"Bulk density filled in {counted(n, 'layer')}: {function}.")
+    unfilled = ""
+    if left := int((fillable & filled.isna()).sum()):
+        unfilled = f"{function.name} is for soils of up to {function.highest:g} g/kg SOC"
+        notes.append(f"warning: bulk density stays missing in {counted(left, 'layer')}: {unfilled}.")
+    if measured := int((bulk_density.notna() & soc.notna()).sum()):
+        off = (pd.Series(function(soc.to_numpy()), soc.index) - bulk_density).dropna()
+        if len(off):
+            notes.append(
+                f"Where bulk density is measured ({counted(measured, 'layer')}), {function.name} differs from it by "
+                f"{off.mean():+.2f} g/cm³ in the mean, RMSE {np.sqrt(np.square(off).mean()):.2f} g/cm³."
+            )
+    return filled, function, unfilled
+
+
+def _way_out() -> str:
+    return (
+        f"Filling fits a function to layers that have both; with fewer than {FEWEST_RECORDS}, add measured "
+        "bulk densities or name a published function: `observations.bulk_density: {function: hossain-2015}`, or one of "
+        f"{', '.join(name for name in FUNCTIONS if name != 'hossain-2015')}."
+    )
 
 
 def _fill_coarse_fragments(

@@ -1,17 +1,21 @@
 """Where the sites are: coordinates in range, not swapped, one place per site, some inside the domain."""
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from pipelines.soil_carbon.checks import SHOWN, Problems
+from pipelines.soil_carbon.misplaced import Bounds, describe, find_slip, inside
 
 SAME_PLACE = 1e-4
 """Degrees, some 10 m: records of one site may differ by as much."""
 
-Bounds = tuple[float, float, float, float]
 WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
 
 
-def check_places(frame: pd.DataFrame, problems: Problems, bounds: Bounds | None) -> list[str]:
+def check_places(
+    frame: pd.DataFrame, problems: Problems, bounds: Bounds | None, sure_of: Collection[str] = ()
+) -> list[str]:
     """Check the places of the sites.
 
     Parameters
@@ -22,6 +26,8 @@ def check_places(frame: pd.DataFrame, problems: Problems, bounds: Bounds | None)
         Takes what is wrong: out of range, swapped, one site at two places, none in the domain.
     bounds : tuple of float, optional
         West, south, east, north of the domain, degrees.
+    sure_of : collection of str
+        Columns that are right against all signs: no slip is looked for in `lon` or `lat` that are among them.
 
     Returns
     -------
@@ -33,7 +39,7 @@ def check_places(frame: pd.DataFrame, problems: Problems, bounds: Bounds | None)
     sites = located.drop_duplicates("site").sort_values("site")
     if sites.empty:
         return []
-    inside, swapped = _inside(sites["lon"], sites["lat"], bounds or WORLD), _swapped(sites, bounds)
+    within, swapped = inside(sites["lon"], sites["lat"], bounds or WORLD), _swapped(sites, bounds)
     if 2 * swapped.sum() > len(sites):
         first = sites[swapped].iloc[0]
         area = "the domain" if bounds else "the range of degrees"
@@ -43,22 +49,31 @@ def check_places(frame: pd.DataFrame, problems: Problems, bounds: Bounds | None)
             f"{first['lat']:g}. Swap the two columns."
         )
         return []
-    on_globe = _inside(frame["lon"], frame["lat"], WORLD)
+    on_globe = inside(frame["lon"], frame["lat"], WORLD)
     _check_range(frame[placed & ~on_globe], problems)
     _check_one_place(located[on_globe[located.index]], problems)
     if bounds is None:
         return []
-    if not inside.any():
+    slip = None if {"lon", "lat"} & set(sure_of) else find_slip(sites, bounds)
+    hint = describe(slip, sites, problems.table.where) if slip else ""
+    if not within.any():
         problems.found.append(
             f"{problems.table.path}: none of the {len(sites)} sites lies in the domain, lon {bounds[0]:g} to "
             f"{bounds[2]:g}, lat {bounds[1]:g} to {bounds[3]:g}; they span lon {sites['lon'].min():g} to "
             f"{sites['lon'].max():g}, lat {sites['lat'].min():g} to {sites['lat'].max():g}."
+            + (f" {hint}." if hint else "")
         )
         return []
     notes = []
-    if not inside.all():
-        notes.append(f"{(~inside).sum()} of {len(sites)} sites lie outside the domain's bounds.")
-    if swapped.any():
+    if not within.all():
+        lost = f"{(~within).sum()} of {len(sites)} sites lie outside the domain's bounds"
+        if slip and slip.sure:
+            problems.found.append(f"{problems.table.path}: {lost}; {hint}.")
+            return []
+        notes.append(f"{lost}.")
+    if slip and slip.change != "lon and lat swapped":
+        notes.append(f"warning: {hint}.")
+    elif swapped.any():
         notes.append(
             f"warning: {swapped.sum()} sites outside the domain would lie inside with lon and lat swapped: "
             f"{', '.join(sites['site'][swapped].head(SHOWN))}"
@@ -66,15 +81,10 @@ def check_places(frame: pd.DataFrame, problems: Problems, bounds: Bounds | None)
     return notes
 
 
-def _inside(lon: "pd.Series[float]", lat: "pd.Series[float]", bounds: Bounds) -> "pd.Series[bool]":
-    west, south, east, north = bounds
-    return lon.between(west, east) & lat.between(south, north)
-
-
 def _swapped(sites: pd.DataFrame, bounds: Bounds | None) -> "pd.Series[bool]":
     """Sites outside the domain (without one: the range of degrees) that would be inside with lon and lat swapped."""
     area = bounds or WORLD
-    return ~_inside(sites["lon"], sites["lat"], area) & _inside(sites["lat"], sites["lon"], area)
+    return ~inside(sites["lon"], sites["lat"], area) & inside(sites["lat"], sites["lon"], area)
 
 
 def _check_range(outside: pd.DataFrame, problems: Problems) -> None:

@@ -28,11 +28,15 @@ from pipelines.soil_carbon.recorded import check_classes
 from pipelines.soil_carbon.sites import disagreements, site_attributes
 from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable, misspelt, read_observations
 from pipelines.soil_carbon.tabulated import Depths, check_densities, dense, depth_label, given_densities
+from pipelines.soil_carbon.unit_guards import density_signs, heeded, layer_signs
 
 TEXT = pd.StringDtype(na_value=np.nan)
 LAYER_QUANTITIES = ("soc", "som", "bulk_density", "coarse_fragments")
-RESULTS = ("depth", "socd", *FLAGS, "layers_split", "rule", "gap_bridged", "excluded")
+RESULTS = ("depth", "socd", *FLAGS, "bulk_density_from", "layers_split", "rule", "gap_bridged", "excluded")
 """Columns of the long table that follow those of the site."""
+
+FITTED = "fitted"
+"""What `bulk_density_from` calls the function that is fitted to the table's own layers."""
 
 RULES = {"exact": "exact", "spline": "by spline", "split": "split in proportion"}
 """How a density came from layers, and what to call it."""
@@ -48,8 +52,9 @@ class Profiles:
         One row per site and target depth, sorted by site: `site, lon, lat` (degrees)`, vegetation, soil_type`, the
         columns of `at_site`, `source`, `depth` (label), `socd` (kg C/m², NaN if excluded), the number of layers used
         whose bulk density or coarse fragments were filled, whose SOC came from SOM, that were split at a boundary
-        (`bulk_density_filled, coarse_fragments_filled, soc_from_som, layers_split`), the `rule` that gave the density
-        (`exact, spline, split`, or `given` by the table; empty if excluded), the thickness of gaps that the spline
+        (`bulk_density_filled, coarse_fragments_filled, soc_from_som, layers_split`), `bulk_density_from` (`fitted` or
+        the name of a published function; empty where none is filled), the `rule` that gave the density (`exact, spline,
+        split`, or `given` by the table; empty if excluded), the thickness of gaps that the spline
         bridged (`gap_bridged`, cm), and `excluded`: why, or empty.
     notes : tuple of str
         What was filled, left out or looks odd, in sentences; those that ask for a look start with `warning:`.
@@ -145,24 +150,32 @@ def profiles_of(
     at_site, harmonise = observations.at_site, observations.harmonise
     in_layers = _holds_layers(table)
     categories = categories or {}
-    records, notes = _checked(table, depths, at_site, bounds, in_layers, categories)
+    records, notes = _checked(table, observations, depths, bounds, in_layers, categories)
     records = records.sort_values(["site", "top"] if in_layers else ["site"]).reset_index(drop=True)
     notes += disagreements(records)
+    unfilled: list[str] = []
+    published = observations.bulk_density.function if observations.bulk_density else None
     if in_layers:
-        filled = fill_layers(records)
+        filled = fill_layers(records, observations.som_to_soc, published)
         notes += [*suspicions(records), *filled.notes]
+        unfilled = [f"{table.path}: {_plain(note)}" for note in filled.notes if filled.unfilled and "stay" in note]
         densities = [profile_densities(filled.layers, *depth, filled.unfilled, harmonise) for depth in depths]
     else:
         densities = [_given(records, depth) for depth in depths]
     summaries = [_summary(depth, result, harmonise) for depth, result in zip(depths, densities, strict=True)]
     if densities[0]["socd"].isna().all():
-        raise InputError(f"{table.path}: no profile gives a density for the first depth. {summaries[0]}")
+        raise InputError([f"{table.path}: no profile gives a density for the first depth. {summaries[0]}", *unfilled])
     recorded = {column for covariate, column in at_site.items() if covariate in categories}
     sites = site_attributes(records, at_site.values(), depths[0], recorded)
     count = f"{len(sites)} sites, " + (f"{len(records)} layers." if in_layers else "densities given.")
     labelled = [result.assign(depth=depth_label(d)) for d, result in zip(depths, densities, strict=True)]
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable")
+    long["bulk_density_from"] = np.where(long["bulk_density_filled"] > 0, published or FITTED, "")
     return Profiles(long[[*sites.columns, *RESULTS]].reset_index(drop=True), (count, *notes, *summaries))
+
+
+def _plain(warning: str) -> str:
+    return warning.removeprefix("warning: ")
 
 
 def _holds_layers(table: ObservationTable) -> bool:
@@ -173,13 +186,14 @@ def _holds_layers(table: ObservationTable) -> bool:
 
 def _checked(
     table: ObservationTable,
+    observations: Observations,
     depths: Depths,
-    at_site: dict[str, str],
     bounds: Bounds | None,
     in_layers: bool,
     categories: Mapping[str, SourceSpec],
 ) -> tuple[pd.DataFrame, list[str]]:
     """The records as text and numbers, sound, with notes on what looks odd; raises with everything that is wrong."""
+    at_site = observations.at_site
     records = _records(table, depths, at_site, in_layers)
     problems = Problems(table)
     present = ["site", "lon", "lat", *(["top", "bottom"] if in_layers else [])]
@@ -189,16 +203,22 @@ def _checked(
     check_present(records, present, problems)
     labels = [] if in_layers else [f"socd_{depth_label(depth)}" for depth in depths]
     records = to_numbers(records, [*present[1:], *quantities, *labels], problems)
-    check_ranges(records, quantities, problems)
+    signs = layer_signs(table, records, observations.som_to_soc) if in_layers else density_signs(table, records, depths)
+    signs = heeded(signs, observations.sure_of)
+    problems.found += [sign.problem(table) for sign in signs if sign.sure]
+    explained = {column for sign in signs if sign.sure for column in sign.columns}
+    check_ranges(records, quantities, problems, explained)
     check_classes(records, at_site, categories, problems)
-    notes = misspelt(table) + check_places(records, problems, bounds)
+    notes = misspelt(table) + check_places(records, problems, bounds, observations.sure_of)
+    notes += [sign.warning for sign in signs if not sign.sure]
     if in_layers:
-        check_carbon(records, problems)
+        if not {"soc", "som"} & explained:
+            check_carbon(records, problems)
         check_layers(records, problems)
         if given := [str(c) for c in table.frame if str(c).startswith("socd_")]:
             notes.append(f"warning: {', '.join(given)} not read: densities are computed from the table's layers.")
     else:
-        check_densities(records, depths, problems)
+        check_densities(records, depths, problems, explained)
         notes += dense(records, depths)
     problems.raise_if_any()
     return records, notes

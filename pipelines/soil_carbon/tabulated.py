@@ -1,5 +1,6 @@
 """Carbon densities that the table itself gives, one row per site, as `socd_0-30`, `socd_0-100` and so on."""
 
+from collections.abc import Collection
 from itertools import permutations
 
 import pandas as pd
@@ -15,7 +16,7 @@ def depth_label(depth: tuple[float, float]) -> str:
     return f"{depth[0]:g}-{depth[1]:g}"
 
 
-def check_densities(frame: pd.DataFrame, depths: Depths, problems: Problems) -> None:
+def check_densities(frame: pd.DataFrame, depths: Depths, problems: Problems, explained: Collection[str] = ()) -> None:
     """Add sites listed twice, impossible densities, and less carbon in an interval than in a part of it.
 
     Parameters
@@ -26,6 +27,8 @@ def check_densities(frame: pd.DataFrame, depths: Depths, problems: Problems) -> 
         cm.
     problems : Problems
         Takes what is wrong.
+    explained : collection of str
+        Columns whose range need not be checked, since all of it is in another unit.
     """
     named = frame[frame["site"].notna()]
     first = {site: row for row, site in zip(named.index[::-1], named["site"][::-1], strict=True)}
@@ -37,7 +40,7 @@ def check_densities(frame: pd.DataFrame, depths: Depths, problems: Problems) -> 
             "per site"
         ),
     )
-    check_ranges(frame, [f"socd_{depth_label(depth)}" for depth in depths], problems)
+    check_ranges(frame, [f"socd_{depth_label(depth)}" for depth in depths], problems, explained)
     for part, whole in permutations(depths, 2):
         if whole[0] <= part[0] and part[1] <= whole[1]:
             _check_nested(frame, depth_label(part), depth_label(whole), problems)

@@ -253,8 +253,8 @@ def test_swapped_longitude_and_latitude(run, rejected):
     ("column", "value", "says"),
     [
         ("soc", -3.2, "`soc` is -3.2; expected 0 to 700 g/kg"),
-        ("soc", 32_000, "mg/kg divides by 1000"),
-        ("bulk_density", 1300, "is it in kg/m³? Divide by 1000"),
+        ("soc", 32_000, "in mg/kg it would be 32 g/kg"),
+        ("bulk_density", 1300, "in kg/m³ it would be 1.3 g/cm³"),
         ("bulk_density", 0, "`bulk_density` is 0; expected above 0"),
         ("coarse_fragments", 120, "`coarse_fragments` is 120; expected 0 to 100 volume %"),
     ],

@@ -122,11 +122,12 @@ def test_reference_is_up_to_date():
 
 
 def test_reference_explains_every_key():
-    rows = {line.split(" | ")[0].strip("| `"): line for line in reference().splitlines() if line.startswith("| `")}
+    rows = [line.rstrip(" |") for line in reference().splitlines() if line.startswith("| `")]
+    explained = {row.split(" | ")[0].strip("| `") for row in rows if row.count("|") == 4}
     keys = [(path, key) for path, model in _models("", RunFile) for key in model.model_fields]
     assert len(keys) > 50
     for path, key in keys:
-        assert rows[key].rstrip(" |").count("|") == 4, f"{path}.{key} has no meaning: give its Field a description"
+        assert key in explained, f"{path}.{key} has no meaning: give its Field a description"
 
 
 @pytest.mark.parametrize(

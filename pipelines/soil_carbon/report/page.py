@@ -20,6 +20,7 @@ from pipelines.soil_carbon.figures import draw_figures
 from pipelines.soil_carbon.figures.canvas import DPI
 from pipelines.soil_carbon.figures.drivers import LEADING
 from pipelines.soil_carbon.figures.sites import recorded_zones
+from pipelines.soil_carbon.pedotransfer import FUNCTIONS
 from pipelines.soil_carbon.regions import compare_regions
 from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.report.downloads import csv_links
@@ -201,6 +202,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "pedotransfer": lambda name: str(FUNCTIONS[name]),
         "number": wording.number, "fixed": wording.fixed, "span": wording.span, "plus_minus": wording.plus_minus,
         "depth": wording.depth_text, "duration": duration, "size": wording.size, "p_value": wording.p_value,
         "p_text": wording.p_text, "counted": counted, "listed": wording.listed, "plain": "{:g}".format,

@@ -86,17 +86,17 @@ def test_every_target_depth_needs_its_density(problems):
         ({"lon": ["120", "120°30'E", "121", "121"]}, "3: site A", "decimal degrees such as"),
         ({"soc": ["40", "inf", "45", "25"]}, "3: site A", "`soc` is 'inf'; expected a number"),
         ({"soc": [40, 20, -9999, 25]}, "4: site B", "`soc` is -9999; expected 0 to 700 g/kg (leave the field empty"),
-        ({"soc": [40, 20, 45000, 25]}, "4: site B", "mg/kg divides by 1000"),
+        ({"soc": [40, 20, 45000, 25]}, "4: site B", "expected 0 to 700 g/kg (in mg/kg it would be 45 g/kg)"),
         ({"som": [None, 1200, None, None]}, "3: site A", "`som` is 1200; expected 0 to 1000 g/kg"),
         ({"som": [None, 15, None, None]}, "3: site A", "SOC 20 g/kg exceeds SOM 15 g/kg"),
         (
             {"bulk_density": [1, 1200, 1, 1]},
             "3: site A",
-            "is 1200; expected above 0 and up to 2.7 g/cm³ (is it in kg/m³",
+            "is 1200; expected above 0 and up to 2.7 g/cm³ (in kg/m³ it would be 1.2 g/cm³)",
         ),
         ({"bulk_density": [1, 0, 1, 1]}, "3: site A", "`bulk_density` is 0; expected above 0"),
         ({"coarse_fragments": [0, 0, 101, 0]}, "4: site B", "`coarse_fragments` is 101; expected 0 to 100 volume %"),
-        ({"tn": [1, 2, 2500, 1]}, "4: site B", "`tn` is 2500; expected 0 to 100 g/kg (is it in mg/kg"),
+        ({"tn": [1, 2, 2500, 1]}, "4: site B", "`tn` is 2500; expected 0 to 100 g/kg (in mg/kg it would be 2.5 g/kg)"),
         ({"site": ["A", None, "B", "B"]}, "3", "`site` is empty"),
         ({"lon": [120, None, 121, 121]}, "3: site A", "`lon` is empty; every record needs one"),
         ({"lat": [50, 50, 51, 151]}, "5: site B", "expected degrees, lon −180 to 180"),
@@ -120,7 +120,10 @@ def test_one_mistake_in_a_layer_table_is_one_message(problems, changes, line, sa
     ("changes", "said"),
     [
         ({"socd_0-10": [-1, 5]}, "line 2: site A: `socd_0-10` is -1; expected 0 to 500 kg C/m²"),
-        ({"socd_0-30": [9, 9999]}, "line 3: site B: `socd_0-30` is 9999; expected 0 to 500 kg C/m² (is it in t/ha"),
+        (
+            {"socd_0-30": [9, 9999]},
+            "line 3: site B: `socd_0-30` is 9999; expected 0 to 500 kg C/m² (in g/m² it would be 10 kg C/m²)",
+        ),
         ({"socd_0-10": [4, 12]}, "line 3: site B: socd_0-10 is 12 but socd_0-30 is 10"),
         ({"socd_0-10": ["4", "x"]}, "line 3: site B: `socd_0-10` is 'x'"),
         ({"site": ["A", "A"], "lon": 120, "lat": 50}, "line 3: site A: is listed in line 2 already"),
@@ -161,9 +164,9 @@ def test_a_thick_layer_overlaps_all_that_it_spans(problems):
 def test_all_mistakes_come_at_once_and_long_lists_are_counted(problems):
     many = pd.DataFrame({"site": [f"S{i}" for i in range(25)], "lon": 120, "lat": 50, "top": 0, "bottom": 10})
     found = problems(many.assign(soc=-1, bulk_density=1300))
-    assert len(found) == 22
-    assert found[10] == "p.csv: 15 more records like these: `soc` outside 0 to 700 g/kg"
-    assert "15 more" in found[21]
+    assert len(found) == 12
+    assert "`bulk_density` is in kg/m3, not g/cm³: 25 of 25 values exceed 2.7 g/cm³" in found[0]
+    assert found[11] == "p.csv: 15 more records like these: `soc` outside 0 to 700 g/kg"
 
 
 @pytest.mark.parametrize("table", [layers(), densities()])
@@ -200,8 +203,8 @@ def test_a_few_swapped_sites_are_a_suspicion(notes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"soc": [4, 2, 4.5, 2.5]}, "no SOC exceeds 4.5 g/kg: is the column in %?"),
-        ({"coarse_fragments": [0, 0.05, 0, 0.1]}, "is it a fraction?"),
+        ({"soc": [4, 2, 4.5, 2.5]}, "`soc` may be in %, not g/kg"),
+        ({"coarse_fragments": [0, 0.05, 0, 0.1]}, "`coarse_fragments` may be a fraction, not volume %"),
         ({"bulk_density": [0.001, 0.0012, 0.001, 0.0011]}, "the median bulk density is 0.00105 g/cm³"),
         ({"soc": [440, 20, 45, 25], "bulk_density": [1.5, 1, 1, 1]}, "1 layers hold more than 200 kg C/m³"),
         ({"som": [400, None, None, None]}, "1 layers give SOC and SOM with SOC/SOM outside 0.4 to 0.7"),

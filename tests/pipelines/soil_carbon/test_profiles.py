@@ -16,7 +16,7 @@ DEPTHS = ((0.0, 10.0), (0.0, 30.0))
 DATA = Path(__file__).parents[4] / "shared" / "data" / "circumpolar"
 COLUMNS = [
     "site", "lon", "lat", "vegetation", "soil_type", "tn", "source", "depth", "socd", "bulk_density_filled",
-    "coarse_fragments_filled", "soc_from_som", "layers_split", "rule", "gap_bridged",
+    "coarse_fragments_filled", "soc_from_som", "bulk_density_from", "layers_split", "rule", "gap_bridged",
     "excluded",
 ]  # fmt: skip
 

@@ -1,0 +1,87 @@
+"""Sites outside the domain that a common slip explains: a lost minus sign, columns swapped, longitudes up to 360°."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from engine.words import counted
+
+Bounds = tuple[float, float, float, float]
+Coordinates = tuple["pd.Series[float]", "pd.Series[float]"]
+
+SLIPS: tuple[tuple[str, str, Callable[["pd.Series[float]", "pd.Series[float]"], Coordinates]], ...] = (
+    ("the sign of lon changed", "lon", lambda lon, lat: (-lon, lat)),
+    ("the sign of lat changed", "lat", lambda lon, lat: (lon, -lat)),
+    ("the signs of lon and lat changed", "lon, lat", lambda lon, lat: (-lon, -lat)),
+    ("lon and lat swapped", "lon, lat", lambda lon, lat: (lat, lon)),
+    ("lon and lat swapped and the sign of lon changed", "lon, lat", lambda lon, lat: (-lat, lon)),
+    ("360 subtracted from lon", "lon", lambda lon, lat: (lon - 360, lat)),
+    ("360 added to lon", "lon", lambda lon, lat: (lon + 360, lat)),
+    ("lon and lat divided by 10", "lon, lat", lambda lon, lat: (lon / 10, lat / 10)),
+    ("lon and lat multiplied by 10", "lon, lat", lambda lon, lat: (lon * 10, lat * 10)),
+)
+"""What is done to the coordinates to undo a slip, the columns it touches, and how; the likelier first."""
+
+
+@dataclass(frozen=True)
+class Slip:
+    """A change of coordinates that would bring sites into the domain.
+
+    Parameters
+    ----------
+    change : str
+        `the sign of lon changed`.
+    columns : str
+        Those that change.
+    found : Series of bool
+        Sites outside that would be inside.
+    sure : bool
+        Whether it explains nearly all sites that are outside, and they are not a few.
+    """
+
+    change: str
+    columns: str
+    found: "pd.Series[bool]"
+    sure: bool
+
+
+def inside(lon: "pd.Series[float]", lat: "pd.Series[float]", bounds: Bounds) -> "pd.Series[bool]":
+    """Whether places lie within west, south, east, north."""
+    west, south, east, north = bounds
+    return lon.between(west, east) & lat.between(south, north)
+
+
+def find_slip(sites: pd.DataFrame, bounds: Bounds) -> Slip | None:
+    """The slip that explains most of the sites outside the bounds, if one explains half of them.
+
+    Parameters
+    ----------
+    sites : DataFrame
+        One row per site with `lon`, `lat`.
+    bounds : tuple of float
+        West, south, east, north, degrees.
+    """
+    lost = ~inside(sites["lon"], sites["lat"], bounds)
+    outside = int(lost.sum())
+    best: Slip | None = None
+    for change, columns, undo in SLIPS:
+        found = lost & inside(*undo(sites["lon"], sites["lat"]), bounds)
+        if 2 * found.sum() > outside and (best is None or found.sum() > best.found.sum()):
+            enough = outside >= max(5, 0.1 * len(sites)) or outside == len(sites)
+            best = Slip(change, columns, found, bool(enough and found.sum() >= 0.8 * outside))
+    return best
+
+
+def describe(slip: Slip, sites: pd.DataFrame, where: Callable[[object], str]) -> str:
+    """How many sites the slip explains, which, and what to do."""
+    found, outside = sites[slip.found], int(slip.found.sum())
+    shown = ", ".join(
+        f"{where(row)}: site {site['site']} at lon {site['lon']:g}, lat {site['lat']:g}"
+        for row, site in found.head(5).iterrows()
+    )
+    more = f", and {outside - 5} more" if outside > 5 else ""
+    return (
+        f"{counted(outside, 'site')} would lie inside with {slip.change} ({shown}{more}). Correct them, or, if they "
+        f"are where they should be, write `observations.sure_of: [{slip.columns}]`"
+    )
