@@ -1,6 +1,7 @@
 """What each stage depends on: a key for the ledger, in parts, so that a stale stage can say what has changed."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
@@ -9,7 +10,7 @@ from engine.outputs.place import OutPath
 from engine.remote.files import Place, place_of, read_bytes
 from engine.words import counted, verb
 from pipelines import STAGES
-from pipelines.prepare import Prepared
+from pipelines.prepare import INDEPENDENT, Prepared
 
 CODE = {"profiles": 2, "cube": 2, "select": 1, "validation": 1, "train": 2, "map": 3, "report": 1}
 """Version of the code of each stage; one more when what it writes changes, so that older results are made again.
@@ -44,6 +45,7 @@ def stage_parts(prepared: Prepared) -> dict[str, Parts]:
     """Per stage, what its artefacts depend on → a hash of it; stages before it stand for all that they depend on."""
     config, base = prepared.config, prepared.base
     entries = config.model_dump(mode="json")
+    independent = entries["model"]["validation"].pop("independent")
     model = {f"model.{name}": value for name, value in entries["model"].items()}
     outline = {"domain": entries["domain"] | {"chunk": prepared.grid.chunk}}
     if config.domain.boundary:
@@ -64,7 +66,7 @@ def stage_parts(prepared: Prepared) -> dict[str, Parts]:
             **{name: value for name, value in model.items() if name in of_map},
             **{name: entries[name] for name in ("name", "title", "synthetic")},
         },
-        "report": {"truth": entries["truth"]},
+        "report": {"truth": entries["truth"], INDEPENDENT: independent, **_tables(independent, prepared.data)},
     }
     before = {"select": ("profiles", "cube"), "train": ("select",), "map": ("train",), "report": ("map",)}
     parts: dict[str, Parts] = {}
@@ -83,7 +85,7 @@ def stage_keys(prepared: Prepared) -> dict[str, str]:
 def validation_scratch(prepared: Prepared) -> Scratch:
     """Where held-out predictions, and in folders of their own searches, folds and coverage, are kept for a rerun."""
     model = prepared.config.model.model_dump(mode="json")
-    validation = {k: v for k, v in model["validation"].items() if k not in ("repeats", "coverage")}
+    validation = {k: v for k, v in model["validation"].items() if k not in ("repeats", "coverage", "independent")}
     key = key_of(CODE["validation"], stage_keys(prepared)["select"], model["families"], model["seed"], validation)
     return Scratch(prepared.directory / RECORDS / "validation" / key)
 
@@ -122,6 +124,17 @@ def _key(parts: Parts) -> str:
 
 def _content(place: Place) -> str:
     return hashlib.sha256(read_bytes(place)).hexdigest()
+
+
+def _tables(given: Any, base: Path) -> Parts:
+    """Content of the tables that a key names, by itself or in a section."""
+    if isinstance(given, str):
+        return {f"the table {given}": _content(place_of(given, base))}
+    found: Parts = {}
+    for name, value in given.items() if isinstance(given, dict) else ():
+        if isinstance(value, dict) or (name == "table" and isinstance(value, str)):
+            found |= _tables(value, base)
+    return found
 
 
 def _changes(before: Parts, now: Parts) -> str:

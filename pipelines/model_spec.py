@@ -2,19 +2,15 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from engine.errors import InputError
 from engine.estimators import REGISTRY, Family, Value
 from engine.validation import AVERAGE, STACK
+from pipelines.observations_spec import Observations
+from pipelines.section import Section
 
 BEST = "best"
-
-
-class Section(BaseModel):
-    """A part of the run file: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Selection(Section):
@@ -104,6 +100,18 @@ class Validation(Section):
         "once", description="search hyperparameters once on all sites, as the study did, or inside every training fold"
     )
     coverage: int = Field(1, ge=0, description="repeats in which the coverage of prediction intervals is measured")
+    independent: str | Observations | None = Field(
+        None,
+        description="table of sites that never train the model, to try the map at: a file, read with the keys of "
+        "`observations`, or a section like `observations` (without `at_site`: the map itself is tried)",
+    )
+
+    @field_validator("independent")
+    @classmethod
+    def _of_the_map(cls, independent: str | Observations | None) -> str | Observations | None:
+        if isinstance(independent, Observations) and independent.at_site:
+            raise ValueError("`at_site` has no place here: independent sites try the map, with the covariates of cells")
+        return independent
 
     @field_validator("schemes")
     @classmethod

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from pipelines.model_spec import Section
 from pipelines.nearest import nearest
+from pipelines.section import Section
 
 PROFILE_COLUMNS = (
     "site",

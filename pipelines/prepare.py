@@ -1,9 +1,10 @@
 """Everything that can be known before computing: sources opened, grid laid, profiles read; all problems at once."""
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,9 @@ _CONNECT_S = 5.0
 """How long a scheduler may take to accept a connection, s."""
 ITEMS = "items"
 """Folder of the results with the items that were found in STAC catalogs, one GeoJSON file a covariate."""
+INDEPENDENT = "model.validation.independent"
+"""Key of the table of sites that never train the model."""
+_OF_OBSERVATIONS = re.compile(r"\bobservations\.")
 Inspect = Callable[[Grid, dict[str, Source]], list[str]]
 T = TypeVar("T")
 
@@ -66,6 +70,8 @@ class Prepared:
         Folder of the run file.
     directory : OutPath
         Where the results go.
+    independent : Profiles or None
+        Sites that never train the model.
     """
 
     config: RunFile
@@ -76,6 +82,7 @@ class Prepared:
     summaries: dict[str, SourceSummary]
     coverage: dict[str, Coverage]
     profiles: Profiles
+    independent: Profiles | None = None
 
     @property
     def data(self) -> Path:
@@ -199,6 +206,7 @@ class Survey:
     grid: Grid | None = None
     sources: dict[str, Source] = field(default_factory=dict)
     profiles: Profiles | None = None
+    independent: Profiles | None = None
     coverage: dict[str, Coverage] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
     problems: _Problems = field(default_factory=_Problems)
@@ -217,6 +225,7 @@ class Survey:
             {name: source.summary() for name, source in self.sources.items()},
             self.coverage,
             self.profiles,
+            self.independent,
         )
 
 
@@ -256,6 +265,8 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
         problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
     if run.observations and run.depths:
         found.profiles = problems.attempt(_profiles, run, data, outline)
+    if run.observations and run.depths and run.model and run.model.validation.independent:
+        found.independent = problems.attempt(_independent, run, data, outline)
     if run.depths and found.profiles:
         labels = [depth_label(depth) for depth in run.depths]
         problems.attempt(fit_depth_regressions, found.profiles.wide(), labels)
@@ -333,6 +344,24 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
         raise InputError(f"observations.table: cannot be reached: {error}") from error
     except InputError as error:
         raise InputError(problem.replace(str(table), place.url) for problem in error.problems) from None
+
+
+def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
+    """Sites that never train the model, read as those that do."""
+    given = run.model.validation.independent if run.model else None
+    assert given and run.observations
+    # The map is tried, with the covariates of its cells.
+    keys = run.observations.model_copy(update={"table": given, "at_site": {}}) if isinstance(given, str) else given
+    if place_of(keys.table, data) == place_of(run.observations.table, data):
+        raise InputError(
+            f"{INDEPENDENT}: {keys.table} is the table that trains the model (observations.table); give one of other "
+            "sites"
+        )
+    own = run.model_copy(update={"observations": keys}) if isinstance(run, RunFile) else replace(run, observations=keys)
+    try:
+        return _profiles(own, data, outline)
+    except InputError as error:
+        raise InputError(_OF_OBSERVATIONS.sub(f"{INDEPENDENT}.", problem) for problem in error.problems) from None
 
 
 def _require_scheduler(address: str) -> None:

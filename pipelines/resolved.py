@@ -1,6 +1,7 @@
 """The resolved run file that goes with the results."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ def write_run_file(prepared: Prepared) -> None:
     if isinstance(config.zones, SourceSpec):
         entries["zones"] = moved(config.zones)
     entries["observations"]["table"] = relative(entries["observations"]["table"])
+    validation = entries["model"]["validation"]
+    if given := validation.get("independent"):
+        validation["independent"] = relative(given) if isinstance(given, str) else _moved_tables(given, relative)
     if "boundary" in entries["domain"]:
         entries["domain"]["boundary"] = relative(entries["domain"]["boundary"], prepared.base)
     if "truth" in entries:
@@ -49,3 +53,13 @@ def write_run_file(prepared: Prepared) -> None:
     yaml.width = 1000
     with staged(prepared.directory / "run.yaml") as stage, stage.open("w", encoding="utf-8") as file:
         yaml.dump(redacted(entries), file)
+
+
+def _moved_tables(entries: dict[str, Any], relative: Callable[[str], str]) -> dict[str, Any]:
+    """A section with the paths of its tables, and those of sections within it, made relative."""
+    moved = {}
+    for name, value in entries.items():
+        moved[name] = relative(value) if name == "table" else value
+        if isinstance(value, dict):
+            moved[name] = _moved_tables(value, relative)
+    return moved

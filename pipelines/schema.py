@@ -19,9 +19,10 @@ from engine.outputs.place import problem_of
 from engine.sources.composite import terms_of
 from engine.sources.formula import names_in, units_of
 from engine.sources.spec import SourceSpec
-from pipelines.model_spec import Model, Section, Selection
+from pipelines.model_spec import Model, Selection
 from pipelines.nearest import nearest
 from pipelines.observations_spec import Observations
+from pipelines.section import Section
 
 TOTAL = "total"
 """What tables by zone call the whole region."""

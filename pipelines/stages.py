@@ -23,6 +23,7 @@ from pipelines.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.provenance import Provenance
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
+from pipelines.soil_carbon.independent import try_independent
 from pipelines.soil_carbon.modelling import Modelling
 from pipelines.soil_carbon.products import map_attrs, write_catalog, write_cogs
 from pipelines.soil_carbon.screening import screen
@@ -167,8 +168,12 @@ def _map(context: Context) -> dict[str, Any]:
 
 
 def _report(context: Context) -> dict[str, Any]:
+    trained = context.provenance.record["stages"].get("train", {})
+    notes = try_independent(context.prepared, trained)
+    for note in notes:
+        context.display.say(f"independent: {note}")
     redo_report(context.config, context.prepared.directory, context.display)
-    return {}
+    return {"notes": list(notes)}
 
 
 def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:

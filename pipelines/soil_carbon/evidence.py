@@ -64,9 +64,10 @@ def _independent(results: Results, depth: str) -> Independent | None:
     if table is None:
         return None
     rows = table[table["depth"] == depth]
-    if rows.empty or (skill := _skill(rows.iloc[0])) is None:
+    if rows.empty or not rows["n"].iloc[0] or (skill := _skill(rows.iloc[0])) is None:
         return None
     row = rows.iloc[0]
+    bias_se = float(row["bias_se"]) if np.isfinite(row["bias_se"]) else None
     levels = [str(name) for name in table.columns if str(name).startswith(COVERED)]
     coverage = tuple(
         Covered(nominal=float(name.removeprefix(COVERED)), measured=row[name], n=skill.n)
@@ -74,7 +75,7 @@ def _independent(results: Results, depth: str) -> Independent | None:
         if np.isfinite(row[name])
     )
     return Independent(
-        skill=skill, bias=row["bias"], bias_se=row["bias_se"], observed_mean=row["observed_mean"], coverage=coverage
+        skill=skill, bias=row["bias"], bias_se=bias_se, observed_mean=row["observed_mean"], coverage=coverage
     )
 
 

@@ -45,6 +45,8 @@ MADE_BY = {
     "ensemble/manifest.json": "train",
     "ensemble/training.parquet": "train",
     "ensemble/coefficients.npy": "train",
+    "independent.csv": "report",
+    "independent_sites.parquet": "report",
     "maps.zarr": "map",
     "stocks.csv": "map",
     "stocks_applicable.csv": "map",
@@ -89,7 +91,7 @@ class Results:
         As above.
     coverage : DataFrame or None
         None if the run did not measure it.
-    independent : DataFrame or None
+    independent, independent_sites : DataFrame or None
         None if the run file names no independent sites.
     coefficients : ndarray of float64, shape (replicates, depths, 2)
         Intercept (kg C/m²) and slope of the depth regressions.
@@ -114,6 +116,7 @@ class Results:
     predictions: pd.DataFrame
     coverage: pd.DataFrame | None
     independent: pd.DataFrame | None
+    independent_sites: pd.DataFrame | None
     importance: pd.DataFrame
     partial_dependence: pd.DataFrame
     depth_regression: pd.DataFrame
@@ -211,6 +214,8 @@ def read_results(directory: OutPath) -> Results:
     wanted = dict(MADE_BY)
     if not run.model.validation.coverage:
         del wanted["coverage.csv"]
+    if run.model.validation.independent is None:
+        del wanted["independent.csv"], wanted["independent_sites.parquet"]
     problems = [
         f"{directory / name}: missing; stage `{stage}` makes it: `gelisol run` the run file once more."
         for name, stage in wanted.items()
@@ -233,7 +238,10 @@ def read_results(directory: OutPath) -> Results:
         zone_scores=_table(directory, "validation_zones"),
         predictions=_parquet(directory / "validation_predictions.parquet"),
         coverage=_table(directory, "coverage") if run.model.validation.coverage else None,
-        independent=_table(directory, "independent") if (directory / "independent.csv").exists() else None,
+        independent=_table(directory, "independent") if run.model.validation.independent else None,
+        independent_sites=(
+            _parquet(directory / "independent_sites.parquet") if run.model.validation.independent else None
+        ),
         importance=_table(directory, "importance"),
         partial_dependence=_table(directory, "partial_dependence"),
         depth_regression=_table(directory, "depth_regression"),

@@ -76,7 +76,7 @@ class Independent(Value):
 
     skill: SkillFound
     bias: float
-    bias_se: float
+    bias_se: float | None
     observed_mean: float
     coverage: tuple[Covered, ...] = ()
 
@@ -248,7 +248,8 @@ def _of_independent(found: Independent, depth: str, units: str) -> Iterator[Reas
         yield Reason(code="independent_no_skill", level="weak", depth=depth, text=no_better)
     else:
         yield Reason(code="independent_skill", level="supported", depth=depth, text=f"{text}.")
-    if abs(found.bias) > max(BIAS * abs(found.observed_mean), NOISE * found.bias_se):
+    sure = found.bias_se is not None and abs(found.bias) > NOISE * found.bias_se
+    if sure and abs(found.bias) > BIAS * abs(found.observed_mean):
         text = (
             f"{at}: the map is {number(abs(found.bias))} {units} too {'high' if found.bias > 0 else 'low'} on average, "
             f"where {number(found.observed_mean)} were observed."

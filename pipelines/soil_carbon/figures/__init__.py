@@ -22,6 +22,7 @@ from pipelines.soil_carbon.figures.drivers import (
     others_size,
 )
 from pipelines.soil_carbon.figures.fit import draw_fit, fit_size
+from pipelines.soil_carbon.figures.independent import draw_independent, independent_size
 from pipelines.soil_carbon.figures.raster import Picture, class_picture, picture
 from pipelines.soil_carbon.figures.regions import draw_regions, regions_size
 from pipelines.soil_carbon.figures.scores import draw_scores, scores_size
@@ -60,7 +61,8 @@ def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str,
         Name → PNG file (300 dpi), with a PDF of the same name beside it: the study's `figure1_sites, figure2_fit,
         figure3_density, figure4_uncertainty, figure5_drivers` and, with a depth that others have published,
         `figure6_regions`; `screening, scores, applicability`; `partial_dependence` with more than two covariates,
-        `coverage` where it was measured, `truth_maps` and `truth_scatter` with a truth.
+        `coverage` where it was measured, `independent` with sites of that kind, `truth_maps` and `truth_scatter` with a
+        truth.
     """
     figures = _Figures(results)
     figures.draw_study()
@@ -110,6 +112,11 @@ class _Figures:
             size = (2.35 * max(min(len(self.labels), 3), 1.4), 2.6 * -(-len(self.labels) // 3))
             with self._canvas("coverage", size) as figure:
                 draw_coverage(figure, results.coverage, model.validation.coverage, self.scheme_colours)
+        if results.independent is not None and results.independent_sites is not None:
+            scores = {row["depth"]: row for row in results.independent.to_dict("records") if row["n"] > 0}
+            if scores:
+                with self._canvas("independent", independent_size(len(scores))) as figure:
+                    draw_independent(figure, results.independent_sites, scores)
         threshold = results.threshold
         distance = picture(results.maps[DISSIMILARITY])
         outside = picture(

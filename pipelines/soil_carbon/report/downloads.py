@@ -45,6 +45,7 @@ def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.Dat
         "depth_regression": results.depth_regression,
         "zone_differences": results.zone_differences,
         "coverage": results.coverage,
+        "independent": results.independent,
         "importance": results.importance,
         "partial_dependence": results.partial_dependence,
         "regions": regions.loc[:, ~regions.columns.str.endswith(AS_PRINTED)],

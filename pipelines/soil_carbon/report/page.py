@@ -24,6 +24,7 @@ from pipelines.soil_carbon.pedotransfer import FUNCTIONS
 from pipelines.soil_carbon.regions import compare_regions
 from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.report.downloads import csv_links
+from pipelines.soil_carbon.report.independent import independent
 from pipelines.soil_carbon.results import Results, read_results
 from pipelines.soil_carbon.summary import sites_means, write_summary
 from pipelines.soil_carbon.truth import Agreement, compare_with_truth
@@ -54,6 +55,8 @@ LINKS = {
     "validation_zones.csv": "cross-validation scores by zone",
     "validation_predictions.parquet": "held-out predictions of every site",
     "coverage.csv": "coverage of the prediction intervals",
+    "independent.csv": "scores at independent sites",
+    "independent_sites.parquet": "observed and predicted at every independent site",
     "importance.csv": "importance of covariates and groups",
     "partial_dependence.csv": "partial dependence",
     "depth_regression.csv": "depth regressions",
@@ -161,6 +164,7 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "regressions": tables.records(results.depth_regression),
         "zone_tests": zone_tests,
         "coverage": tables.coverage(results),
+        "independent": independent(results),
         "importance": tables.importance(results),
         "leading": results.importance.query("kind == 'covariate'")["label"][:LEADING].tolist(),
         "regions": tables.regions(regions),
@@ -168,9 +172,16 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "notes": {stage: facts.get("notes", []) for stage, facts in stages.items()},
         # This page is part of the stage that the record does not have yet, or has from another time.
         "stages": {name: facts for name, facts in stages.items() if name != "report"},
-        "links": {name: what for name, what in LINKS.items() if name != "coverage.csv" or results.coverage is not None},
+        "links": {name: what for name, what in LINKS.items() if _is_there(name, results)},
         "downloads": csv_links(results, agreements, regions),
     }
+
+
+def _is_there(name: str, results: Results) -> bool:
+    """Whether the run has a result that only some have."""
+    if name.startswith("independent"):
+        return results.independent is not None
+    return name != "coverage.csv" or results.coverage is not None
 
 
 def _breakable(path: str) -> Markup:
