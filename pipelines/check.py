@@ -36,6 +36,8 @@ def show(survey: Survey, inspection: Inspection, console: Console) -> None:
         console.print(f"{name}: {note}", highlight=False, markup=False, soft_wrap=True)
     for note in survey.profiles.notes if survey.profiles else ():
         console.print(f"profiles: {note}", highlight=False, markup=False, soft_wrap=True)
+    for note in survey.independent.notes if survey.independent else ():
+        console.print(f"independent: {note}", highlight=False, markup=False, soft_wrap=True)
     if survey.grid is not None:
         console.print(_grid(survey, survey.grid))
     if survey.directory is not None:

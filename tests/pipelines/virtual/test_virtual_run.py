@@ -9,6 +9,8 @@ import pytest
 import xarray as xr
 
 from engine.outputs.store import open_dataset
+from pipelines.soil_carbon.results import read_results
+from pipelines.soil_carbon.summary import write_summary
 
 SETTINGS = (
     "model.families=[{name: xgboost, grid: {}}]",
@@ -119,3 +121,11 @@ def test_wetlands_hold_most_and_grasslands_least(stocks, results):
         assert density["wetland"] > density["forest"] > density["grassland"]
     tests = pd.read_csv(results / "zone_differences.csv").query("cells == 'all' and zone_a != '*'")
     assert (tests["p_adjusted"] < 0.001).all()
+
+
+def test_the_verdict_has_skill_and_says_what_was_not_tried(results):
+    """Half of the variance is explained; neither a spatial scheme nor the intervals were tried."""
+    verdict = write_summary(read_results(results))
+    assert verdict.level == "weak"
+    assert {reason.code for reason in verdict.against} == {"no_spatial_validation", "coverage_not_measured"}
+    assert {reason.code for reason in verdict.reasons} >= {"skill"}
