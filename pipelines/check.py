@@ -107,6 +107,7 @@ def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -
 def _notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
     notes = [*survey.notes]
     notes += [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
+    notes += inspection.doubts.items()
     for name, codes in inspection.unlisted.items():
         if codes:
             more = f" and {len(codes) - _CODES} more" if len(codes) > _CODES else ""

@@ -41,12 +41,15 @@ class Inspection:
         Covariate → codes seen that no class lists.
     unseen : dict
         Covariate → its classes that were not found.
+    doubts : dict
+        Covariate → what speaks against its values, though they are possible.
     """
 
     known: dict[str, float] = field(default_factory=dict)
     spread: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     unlisted: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unseen: dict[str, Unseen] = field(default_factory=dict)
+    doubts: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, grid: Grid, sources: dict[str, Source]) -> list[str]:
         """Look at every source; what cannot be read, or cannot be right, is a problem."""
@@ -74,8 +77,10 @@ class Inspection:
         if known.size:
             low, middle, high = np.percentile(known, [0, 50, 100])
             self.spread[name] = float(low), float(middle), float(high)
-        problem = doubt(name, source.spec, known) if source.spec.reduce != "anomaly" else None
-        return [problem] if problem else []
+        found = doubt(name, source.spec, known)
+        if found and not found.sure:
+            self.doubts[name] = found.text.partition(": ")[2]
+        return [found.text] if found and found.sure else []
 
 
 def patches(grid: Grid) -> list[GeoBox]:

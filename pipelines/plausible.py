@@ -1,6 +1,11 @@
-"""Whether values can be what a covariate's name says: a mean annual temperature of 268 is in kelvin."""
+"""Whether values can be what a covariate's name and units say: a mean annual temperature of 268 is in kelvin.
+
+A name alone proves nothing: `evi1` may be a principal component. What the units that the run file states exclude is a
+problem, and so is what lies outside the run file's own `expected`; everything else is a doubt, noted and no more.
+"""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,88 +14,165 @@ from engine.sources.spec import SourceSpec
 
 _TOLERATED = 0.01
 """Share of cells that may lie outside the expected range."""
+_CELSIUS = ("degC", "°C", "C", "celsius", "deg C", "degree_Celsius", "degrees_Celsius")
+_NOT_SAME = ("sum", "annual_sum", "anomaly")
+"""Reductions after which a quantity is another: degree days, differences."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Lowest and highest value that a quantity may have in some unit."""
+    """Lowest and highest value that a quantity may have in some unit.
+
+    Attributes
+    ----------
+    low, high : float
+        What is usual on land.
+    lowest, highest : float
+        What can be at all: beyond it no place on the Earth is, if the units are right.
+    """
 
     what: str
     units: tuple[str, ...]
     low: float
     high: float
+    lowest: float = -np.inf
+    highest: float = np.inf
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What speaks against a covariate's values.
+
+    Attributes
+    ----------
+    sure : bool
+        Whether they are impossible, rather than unusual.
+    """
+
+    text: str
+    sure: bool
+
+
+_WHEN = r"(?:_?(?:mean|avg|max|min|median|annual|summer|winter|spring|autumn|jja|djf|mam|son|[a-z]{3,9}|\d{4}))?"
 _BY_NAME: tuple[tuple[str, Expectation], ...] = (
-    (r"mat|maat|magt|mean_annual_temp\w*", Expectation("a mean annual temperature", ("degC", "°C", "C"), -35, 35)),
     (
-        r"t2m|tas|temp|temperature|january|july|t(?:ave|avg|mean)\w*",
-        Expectation("a temperature", ("degC", "°C", "C"), -70, 60),
+        r"mat|maat|magt|mean_annual_(?:air_|ground_)?temp(?:erature)?",
+        Expectation("a mean annual temperature", _CELSIUS, -35, 35, -65, 50),
     ),
     (
-        r"map|precip\w*|prec|rain\w*",
-        Expectation("annual precipitation", ("mm", "mm/year", "mm/yr", "mm a-1"), 10, 12000),
+        r"t2m|tas|lst|temp|temperature|january|july|t(?:ave|avg|mean)" + _WHEN,
+        Expectation("a temperature", _CELSIUS, -70, 60, -95, 100),
     ),
-    (r"ai|aridity\w*", Expectation("an aridity index", ("1",), 0, 5)),
-    (r"ndvi\w*|evi\w*", Expectation("a vegetation index", ("1",), -0.4, 1)),
-    (r"npp\w*", Expectation("net primary production", ("kg C/m2", "kg C/m²", "kgC/m2"), 0, 4)),
-    (r"clay\w*|silt\w*|sand\w*", Expectation("a share of particles", ("%",), 0, 100)),
-    (r"tn|n_?total|nitrogen\w*", Expectation("total nitrogen", ("g/kg",), 0, 60)),
-    (r"soc|organic_carbon", Expectation("organic carbon", ("g/kg",), 0, 600)),
-    (r"bd|bdod|bulk_density", Expectation("bulk density", ("g/cm3", "g/cm³"), 0.02, 2.6)),
-    (r"ph|ph_\w+|soil_ph", Expectation("pH", ("1", "pH"), 2.5, 11)),
-    (r"elevation|dem|altitude|height", Expectation("elevation", ("m",), -500, 9000)),
-    (r"slope", Expectation("slope", ("degree", "degrees", "deg", "°"), 0, 90)),
-    (r"\w*_?cover", Expectation("a cover", ("%",), 0, 100)),
-    (r"alt|active_layer\w*", Expectation("active-layer thickness", ("m",), 0, 30)),
+    (
+        r"map|precip(?:itation)?" + _WHEN + r"|prec|rain(?:fall)?",
+        Expectation("annual precipitation", ("mm", "mm/year", "mm/yr", "mm a-1"), 0, 12000, 0, 30000),
+    ),
+    (r"ai|aridity(?:_index)?", Expectation("an aridity index", ("1",), 0, 5)),
+    (r"(?:ndvi|evi)(?:_?(?:mean|max|min|median|annual|summer|jja|june|july|august|\d{4}))?",
+     Expectation("a vegetation index", ("1",), -0.4, 1)),
+    (r"npp(?:_?(?:mean|annual|\d{4}))?",
+     Expectation("net primary production", ("kg C/m2", "kg C/m²", "kgC/m2"), 0, 4, -5, 20)),
+    (r"(?:clay|silt|sand)(?:_\d+)?(?:_?\d+_?cm)?", Expectation("a share of particles", ("%",), 0, 100, 0, 100)),
+    (r"tn|n_?total|total_nitrogen|nitrogen", Expectation("total nitrogen", ("g/kg",), 0, 60, 0, 1000)),
+    (r"soc|organic_carbon", Expectation("organic carbon", ("g/kg",), 0, 600, 0, 1000)),
+    (r"bd|bdod|bulk_density", Expectation("bulk density", ("g/cm3", "g/cm³"), 0.02, 2.6, 0, 23)),
+    (r"ph|soil_ph|ph_(?:h2o|water|kcl|cacl2)(?:_\d+)?", Expectation("pH", ("1", "pH"), 2.5, 11, -2, 16)),
+    (r"elevation|dem|altitude", Expectation("elevation", ("m",), -500, 9000, -500, 9000)),
+    (r"slope", Expectation("slope", ("degree", "degrees", "deg", "°"), 0, 90, 0, 90)),
+    (r"\w+_cover", Expectation("a cover", ("%",), 0, 100, 0, 100)),
+    (r"alt|active_layer(?:_thickness)?", Expectation("active-layer thickness", ("m",), 0, 30)),
+)  # fmt: skip
+_BY_UNITS: tuple[Expectation, ...] = (
+    Expectation("values in °C", _CELSIUS, -95, 100, -95, 100),
+    Expectation("values in kelvin", ("K", "kelvin"), 170, 375, 0, 375),
+    Expectation("values in g/kg", ("g/kg",), 0, 1000, 0, 1000),
 )
-_REPAIRS = (
-    ("kelvin: add `offset: -273.15`", 1.0, -273.15),
-    ("tenths: add `scale: 0.1`", 0.1, 0.0),
-    ("tenths of a kelvin: add `scale: 0.1` and `offset: -273.15`", 0.1, -273.15),
-    ("hundredths: add `scale: 0.01`", 0.01, 0.0),
-    ("thousandths: add `scale: 0.001`", 0.001, 0.0),
-    ("ten-thousandths: add `scale: 0.0001`", 0.0001, 0.0),
-    ("a fraction: add `scale: 100`", 100.0, 0.0),
+_REPAIRS: tuple[tuple[str, float, float, tuple[str, ...] | None], ...] = (
+    ("kelvin", 1.0, -273.15, _CELSIUS),
+    ("degrees Celsius", 1.0, 273.15, ("K", "kelvin")),
+    ("tenths", 0.1, 0.0, None),
+    ("tenths of a kelvin", 0.1, -273.15, _CELSIUS),
+    ("hundredths", 0.01, 0.0, None),
+    ("hundredths of a kelvin", 0.01, -273.15, _CELSIUS),
+    ("thousandths", 0.001, 0.0, None),
+    ("ten-thousandths", 0.0001, 0.0, None),
+    ("a fraction", 100.0, 0.0, ("%",)),
+    ("metres", 1000.0, 0.0, ("mm", "mm/year", "mm/yr", "mm a-1")),
 )
+"""What values may be in, how it becomes what is expected, and of which units it is the case; None: of any."""
 
 
 def expectation(name: str, spec: SourceSpec) -> Expectation | None:
-    """What to expect of a covariate: its own `expected`, else by name if the units are those of the name."""
+    """What to expect of a covariate: its own `expected`, else by name if the units are the name's, else by units."""
     if spec.is_categorical:
         return None
     if spec.expected:
-        return Expectation("`expected`", (spec.units,), *spec.expected)
-    for pattern, expected in _BY_NAME:
-        if re.fullmatch(pattern, name, re.IGNORECASE):
-            return expected if spec.units in expected.units else None
-    return None
-
-
-def doubt(name: str, spec: SourceSpec, values: np.ndarray) -> str | None:
-    """What speaks against some of a covariate's values, and what may mend it; None if nothing does."""
-    expected, known = expectation(name, spec), values[np.isfinite(values)]
-    if expected is None or known.size == 0 or _outside(known, expected) <= _TOLERATED:
+        return Expectation("`expected`", (spec.units,), *spec.expected, *spec.expected)
+    if spec.reduce in _NOT_SAME:
         return None
+    return next(_known(name, spec), None)
+
+
+def _known(name: str, spec: SourceSpec) -> Iterator[Expectation]:
+    for pattern, expected in _BY_NAME:
+        if re.fullmatch(pattern, name, re.IGNORECASE) and spec.units in expected.units:
+            yield expected
+    yield from (expected for expected in _BY_UNITS if spec.units in expected.units)
+
+
+def doubt(name: str, spec: SourceSpec, values: np.ndarray) -> Doubt | None:
+    """What speaks against some of a covariate's values, and what may help; None if nothing does."""
+    expected, known = expectation(name, spec), values[np.isfinite(values)]
+    if expected is None or known.size == 0 or _outside(known, expected.low, expected.high) <= _TOLERATED:
+        return None
+    stated = spec.expected is not None or ("units" in spec.model_fields_set and spec.units != "1")
+    sure = stated and _outside(known, expected.lowest, expected.highest) > _TOLERATED
     low, middle, high = np.percentile(known, [0, 50, 100])
-    mended = next((words for words, scale, offset in _REPAIRS if _mends(known, expected, scale, offset)), None)
-    hint = f" They look like {mended} (or change what is there)." if mended else ""
     units = "" if spec.units == "1" else f" {spec.units}"
-    return (
+    bounds = (expected.lowest, expected.highest) if sure else (expected.low, expected.high)
+    return Doubt(
         f"covariates.{name}: values from {low:.6g} to {high:.6g} (median {middle:.6g}){units} are not what is "
-        f"expected of {expected.what}: {expected.low:g} to {expected.high:g}.{hint} If they are right, say so: "
-        "`expected: [lowest, highest]`"
+        f"expected of {expected.what}: {bounds[0]:g} to {bounds[1]:g}.{_hint(spec, known, expected)} If they are "
+        "right, say so: `expected: [lowest, highest]`",
+        sure,
     )
 
 
-def _outside(values: np.ndarray, expected: Expectation) -> float:
-    return float(np.mean((values < expected.low) | (values > expected.high)))
+def _outside(values: np.ndarray, low: float, high: float) -> float:
+    return float(np.mean((values < low) | (values > high)))
 
 
-def _mends(values: np.ndarray, expected: Expectation, scale: float, offset: float) -> bool:
-    """Whether the values fit once changed, and are not squeezed into a sliver of what is expected."""
+def _hint(spec: SourceSpec, known: np.ndarray, expected: Expectation) -> str:
+    """The first unit in which the values would be what is expected, and the keys that convert it."""
+    for words, scale, offset, units in _REPAIRS:
+        if (units is None or spec.units in units) and _fits(known, expected, scale, offset):
+            return f" They look like {words}: {_keys(spec, scale, offset)}."
+    return ""
+
+
+def _keys(spec: SourceSpec, scale: float, offset: float) -> str:
+    """The keys of the entry that do it, on top of those that it has."""
+    if spec.expression:
+        sign = "-" if offset < 0 else "+"
+        factor = "" if scale == 1 else f" * {scale:g}"
+        return f"change the expression to ({spec.expression}){factor}{f' {sign} {abs(offset):g}' if offset else ''}"
+    keys = []
+    if scale != 1:
+        keys.append(f"`scale: {scale * (spec.scale or 1):g}`")
+    if offset or spec.offset:
+        keys.append(f"`offset: {(spec.offset or 0) * scale + offset:g}`")
+    has = [key for key in ("scale", "offset") if getattr(spec, key) is not None]
+    if has:
+        return f"{' and '.join(keys)} instead of what is there"
+    return f"add {' and '.join(keys)} (times or plus what the file itself declares)"
+
+
+def _fits(values: np.ndarray, expected: Expectation, scale: float, offset: float) -> bool:
+    """Whether the values would be possible and usual, and are not squeezed into a sliver of what is expected."""
     changed = values * scale + offset
     span = expected.high - expected.low
+    if _outside(changed, expected.low, expected.high) > _TOLERATED:
+        return False
     if expected.low < 0 < expected.high and scale < 0.05:
-        return bool(_outside(changed, expected) <= _TOLERATED and np.abs(changed).max() > span / 50)
-    return bool(_outside(changed, expected) <= _TOLERATED and np.ptp(np.append(changed, 0.0)) > span / 1000)
+        return bool(np.abs(changed).max() > span / 50)
+    return bool(np.ptp(np.append(changed, 0.0)) > span / 1000)

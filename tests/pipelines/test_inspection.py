@@ -1,5 +1,7 @@
 """A look at the values before a run: what cannot be right is named, with what may mend it."""
 
+import re
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -26,6 +28,9 @@ def spec(units: str = "degC", **entries) -> SourceSpec:
     ("name", "units", "values", "words"),
     [
         ("mat", "degC", COLD + 273.15, "kelvin: add `offset: -273.15`"),
+        ("soil", "degC", COLD + 273.15, "kelvin: add `offset: -273.15`"),
+        ("soil", "K", COLD, "degrees Celsius: add `offset: 273.15`"),
+        ("clay", "%", np.linspace(1.2, 0.9, 9) * 1e3, "hundredths: add `scale: 0.01`"),
         ("mat", "degC", np.linspace(-80, 20, 50), "tenths: add `scale: 0.1`"),
         ("mat", "degC", np.full(9, -43.0), "tenths: add `scale: 0.1`"),
         ("mat", "degC", (COLD + 273.15) * 10, "tenths of a kelvin"),
@@ -36,9 +41,10 @@ def spec(units: str = "degC", **entries) -> SourceSpec:
     ],
 )
 def test_values_in_another_unit(name, units, values, words):
-    problem = doubt(name, spec(units), values)
-    assert problem is not None and words in problem
-    assert problem.startswith(f"covariates.{name}: values from ")
+    found = doubt(name, spec(units), values)
+    assert found is not None and words in found.text
+    assert found.text.startswith(f"covariates.{name}: values from ")
+    assert not (found.sure and units == "1")  # no units, no certainty
 
 
 @pytest.mark.parametrize(
@@ -55,8 +61,71 @@ def test_a_few_odd_cells_are_no_matter_and_expected_overrules_the_name():
     values = np.append(np.tile(COLD, 20), 99.0)
     assert doubt("mat", spec(), values) is None
     assert doubt("mat", spec(expected=(200, 320)), COLD + 273.15) is None
-    assert "expected of `expected`: 0 to 1" in str(doubt("odd", spec("1", expected=(0, 1)), COLD))
+    own = doubt("odd", spec("1", expected=(0, 1)), COLD)
+    assert own and own.sure and "expected of `expected`: 0 to 1" in own.text
     assert expectation("mat", spec(classes={"a": (1,)})) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "values"),
+    [
+        ("evi1", "1", np.linspace(-3, 4, 50)),
+        ("ndvi_pc2", "1", np.linspace(-300, 400, 50)),
+        ("temp", "1", np.linspace(-300, 400, 50)),
+        ("map", "1", np.linspace(-3, 4, 50)),
+        ("clay_ilr", "1", np.linspace(-3, 4, 50)),
+        ("sand_trend", "%", np.linspace(-3, 4, 50)),
+        ("precip_trend", "1", np.linspace(-3, 4, 50)),
+        ("distance", "m", np.linspace(0, 40_000, 50)),
+        ("alt_sd", "m", np.linspace(0, 400, 50)),
+    ],
+)
+def test_a_name_that_means_something_else_is_no_matter(name, units, values):
+    assert doubt(name, spec(units), values) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "values", "sure"),
+    [
+        ("mat", {}, np.linspace(-80, 20, 50), True),
+        ("mat", {}, np.linspace(-45, 20, 50), False),
+        ("anything", {}, np.linspace(2700, 2900, 50), True),
+        ("anything", {"reduce": "annual_sum"}, np.linspace(2700, 2900, 50), None),
+        ("elevation", {"units": "m"}, np.linspace(0, 22_000, 50), True),
+        ("alt", {"units": "m"}, np.linspace(0, 3000, 50), False),
+        ("evi", {"units": "1"}, np.linspace(-3, 4, 50), False),
+        ("ai", {"units": "1"}, np.linspace(0, 40, 50), False),
+    ],
+)
+def test_only_the_impossible_is_a_problem(name, entries, values, sure):
+    found = doubt(name, spec(**entries), values)
+    assert (found and found.sure) is sure
+
+
+def test_hints_count_on_top_of_what_is_there():
+    def hint(values, **entries):
+        return doubt("mat", spec(**entries), values).text.partition("They look like ")[2].partition(".  If")[0]
+
+    assert hint(COLD * 10, scale=0.1).startswith("tenths: `scale: 0.01` instead of what is there")
+    assert hint(COLD + 273.15, scale=0.1).startswith("kelvin: `offset: -273.15` instead of what is there")
+    assert hint(COLD + 273.15, offset=-3.15).startswith("kelvin: `offset: -276.3` instead of what is there")
+    formula = SourceSpec(expression="a + b", units="degC")
+    assert "change the expression to (a + b) - 273.15" in doubt("mat", formula, COLD + 273.15).text
+
+
+def test_hints_give_what_is_possible():
+    """Whatever the values, the keys that are offered would make them what is expected."""
+    rng = np.random.default_rng(0)
+    for name, units in (("mat", "degC"), ("ndvi", "1"), ("clay", "%"), ("elevation", "m"), ("tn", "g/kg"), ("x", "K")):
+        expected = expectation(name, spec(units))
+        for size in 10.0 ** np.arange(-3, 6):
+            values = rng.normal(0.3, 1, 200) * size
+            found = doubt(name, spec(units), values)
+            if found and "They look like" in found.text:
+                scale = re.search(r"`scale: ([^`]+)`", found.text)
+                offset = re.search(r"`offset: ([^`]+)`", found.text)
+                changed = values * float(scale[1] if scale else 1) + float(offset[1] if offset else 0)
+                assert np.mean((changed < expected.low) | (changed > expected.high)) <= 0.01
 
 
 def test_patches_lie_inside_and_apart(run: SmallRun):
@@ -73,7 +142,7 @@ def test_check_names_every_doubt_with_all_other_problems(run: SmallRun, gelisol)
     assert result.exit_code == 1
     assert result.stderr.startswith("2 problems with the input:")
     assert "covariates.ai.href: no such file" in result.stderr
-    assert "They look like kelvin: add `offset: -273.15`" in result.stderr
+    assert "They look like kelvin: `offset: 0` instead of what is there" in result.stderr
     run.set("covariates.mat.expected", [200, 320])
     run.set("covariates.ai.href", "ai.tif")
     assert gelisol("check", run.path).exit_code == 0
