@@ -187,10 +187,14 @@ def check(
     from pipelines.inspection import Inspection, draw_maps
     from pipelines.memory import require_promised_memory
     from pipelines.prepare import survey
+    from pipelines.waiting import watch
 
     with _reported():
         inspection, console = Inspection(), Console(width=None if sys.stdout.isatty() else 140)
-        found = survey(run_file, tuple(settings or ()), _place(out), refresh=refresh, inspect=inspection)
+        found = survey(
+            run_file, tuple(settings or ()), _place(out), refresh=refresh, inspect=inspection, watch=watch(errors),
+            probe=True,
+        )  # fmt: skip
         show(found, inspection, console)
         prepared = found.prepared()
         require_promised_memory(prepared)

@@ -3,7 +3,7 @@
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -29,12 +29,15 @@ from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.trial import try_family
 from pipelines.config import Draft, Model, RunFile, read
+from pipelines.grouped import grouped
 from pipelines.outline import bounds_in_degrees, box_in_degrees, read_outline
 from pipelines.progress import EVENTS
+from pipelines.servers import needed_servers, silent_needs
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.profiles import Profiles, profiles_of
 from pipelines.soil_carbon.table import read_observations
 from pipelines.soil_carbon.tabulated import depth_label
+from pipelines.waiting import Watch, unwatched
 
 ZONES = "zone"
 """Cube variable of zones that come from a source of their own rather than from a covariate."""
@@ -145,6 +148,8 @@ def survey(
     *,
     refresh: bool = False,
     inspect: Inspect | None = None,
+    watch: Watch = unwatched,
+    probe: bool = False,
 ) -> "Survey":
     """Read a run file and open what it names, as far as that can be done.
 
@@ -158,6 +163,10 @@ def survey(
         Search STAC catalogs anew, whatever an earlier search found.
     inspect : callable, optional
         Told of the grid and the sources that could be opened; gives further problems.
+    watch : callable
+        Told of what may take long.
+    probe : bool
+        Try every server once first, and ask one that does not answer no more.
 
     Raises
     ------
@@ -172,7 +181,7 @@ def survey(
     found.problems.found += reading.problems
     with found.problems.collect():
         _require_other_place(path, directory)
-    _open(found, refresh, inspect)
+    _open(found, refresh, inspect, watch, probe)
     return found
 
 
@@ -214,7 +223,7 @@ class Survey:
     def prepared(self) -> Prepared:
         """The run; an `InputError` with all problems if there are any."""
         if self.problems.found or self.grid is None or self.profiles is None:
-            raise InputError(self.problems.found)
+            raise InputError(grouped(self.problems.found))
         assert isinstance(self.run, RunFile) and self.directory is not None
         return Prepared(
             self.run,
@@ -229,17 +238,11 @@ class Survey:
         )
 
 
-def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
+def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, probe: bool) -> None:
     """Open what is named in the sound parts of a run file."""
     run, base, problems = found.run, found.base, found.problems
     outline: Geometry | None = None
     data = base / run.data
-    if domain := run.domain:
-        drawn = problems.attempt(read_outline, domain, base)
-        if drawn is not None:
-            outline, found.notes = drawn.geometry, tuple(("domain.boundary", note) for note in drawn.notes)
-            found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
-    bbox = None if outline is None else box_in_degrees(outline)
     # A draft may yet get another outline: what is found for it is not kept.
     items = None
     if found.directory is not None and isinstance(run, RunFile):
@@ -248,10 +251,21 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
             items = found.directory / ITEMS
         if items is None:
             found.directory = None
-    context = Context(bbox, items, refresh, run.covariates)
+    silent = _silent(run, None if refresh else items, watch) if probe else {}
+    problems.found += [f"{key}: {text}" for key, text in silent.items()]
+    if (domain := run.domain) and "domain.boundary" not in silent:
+        with watch("domain.boundary"):
+            drawn = problems.attempt(read_outline, domain, base)
+        if drawn is not None:
+            outline, found.notes = drawn.geometry, tuple(("domain.boundary", note) for note in drawn.notes)
+            found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
+    context = Context(None if outline is None else box_in_degrees(outline), items, refresh, run.covariates)
     for name, spec in _openable(run).items():
+        if _key(name) in silent:
+            continue
         before = len(problems.found)
-        source = problems.attempt(open_source, name, spec, data, context)
+        with watch(f"opening {name} ({spec.place})"):
+            source = problems.attempt(open_source, name, spec, data, context)
         problems.found[before:] = [
             _with_recipe(text, name, spec, base).replace(f"covariates.{name}", _key(name))
             for text in problems.found[before:]
@@ -263,7 +277,7 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
             problems.attempt(read_about, base / spec.about, f"{_key(name)}.about")
     if isinstance(run, RunFile) and run.truth and not (base / run.truth).is_dir():
         problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
-    if run.observations and run.depths:
+    if run.observations and run.depths and "observations.table" not in silent:
         found.profiles = problems.attempt(_profiles, run, data, outline)
     if run.observations and run.depths and run.model and run.model.validation.independent:
         found.independent = problems.attempt(_independent, run, data, outline)
@@ -284,6 +298,13 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None) -> None:
         problems.found += _uncovered(run, found)
         if inspect:
             problems.found += inspect(found.grid, found.sources)
+
+
+def _silent(run: RunFile | Draft, items: OutPath | None, watch: Watch) -> dict[str, str]:
+    """Key of the run file → what does not answer of the servers that it needs; each is tried once."""
+    needs = needed_servers(run, _openable(run), _key, items)
+    with watch(f"whether {', '.join(sorted(set().union(*needs.values())))} answer") if needs else nullcontext():
+        return silent_needs(needs)
 
 
 def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
