@@ -13,7 +13,7 @@ from engine.outputs.place import OutPath
 from engine.sources.spec import SourceSpec, StacSpec
 from pipelines.model_spec import FamilySpec, Selection, Validation
 from pipelines.nearest import nearest
-from pipelines.observations_spec import PROFILE_COLUMNS, Observations
+from pipelines.observations_spec import PROFILE_COLUMNS, Observations, SiteTable
 from pipelines.schema import (
     TLS,
     Adaptive,
@@ -36,6 +36,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "domain": Domain,
     "mask": Mask,
     "observations": Observations,
+    "sites": SiteTable,
     "model": Model,
     "validation": Validation,
     "selection": Selection,

@@ -10,13 +10,14 @@ from engine.outputs.place import OutPath
 from engine.remote.files import Place, place_of, read_bytes
 from engine.words import counted, verb
 from pipelines import STAGES
+from pipelines.observations_spec import files_of
 from pipelines.prepare import INDEPENDENT, Prepared
 
 CODE = {"profiles": 2, "cube": 2, "select": 1, "validation": 1, "train": 2, "map": 3, "report": 1}
 """Version of the code of each stage; one more when what it writes changes, so that older results are made again.
 `validation` is that of all that the stage `train` keeps on its way: searches, folds, held-out predictions, coverage."""
 ARTEFACTS: dict[str, tuple[str, ...]] = {
-    "profiles": ("profiles.parquet", "depth_regression.csv"),
+    "profiles": ("profiles.parquet", "dropped_rows.csv", "depth_regression.csv"),
     "cube": ("cube.zarr",),
     "select": ("selection.csv",),
     "train": ("ensemble", "applicability.npz", "validation.csv", "skill.csv", "importance.csv"),
@@ -57,7 +58,7 @@ def stage_parts(prepared: Prepared) -> dict[str, Parts]:
         "profiles": {
             "observations": entries["observations"],
             "depths": entries["depths"],
-            "the profile table": _content(place_of(config.observations.table, prepared.data)),
+            **{name: _content(place) for name, place in files_of(config.observations, prepared.data).items()},
         },
         "cube": {**outline, **covariates, **files, "zones": entries["zones"]},
         "select": {"selection": entries["selection"]},

@@ -2,8 +2,8 @@
 
 import re
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -30,12 +30,13 @@ from engine.sources.spec import SourceSpec
 from engine.trial import try_family
 from pipelines.config import Draft, Model, RunFile, read
 from pipelines.grouped import grouped
+from pipelines.observations_spec import tables_of
 from pipelines.outline import bounds_in_degrees, box_in_degrees, read_outline
 from pipelines.progress import EVENTS
 from pipelines.servers import needed_servers, silent_needs
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
+from pipelines.soil_carbon.profile_table.reading import read_observations
 from pipelines.soil_carbon.profiles import Profiles, profiles_of
-from pipelines.soil_carbon.table import read_observations
 from pipelines.soil_carbon.tabulated import depth_label
 from pipelines.waiting import Watch, unwatched
 
@@ -350,21 +351,31 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
     keys = observations.model_copy(update={"at_site": at_site})
     categories = {name: spec for name, spec in run.covariates.items() if spec.is_categorical}
 
-    def read_table(path: Path) -> Profiles:
-        return profiles_of(read_observations(path, keys), keys, depths, bounds, categories)
+    with ExitStack() as stack:
+        paths = {}
+        for key, href in tables_of(observations).items():
+            place = place_of(href, data)
+            try:
+                paths[key] = stack.enter_context(on_disk(place))
+            except FileNotFoundError as error:
+                raise InputError(f"{key}: no such file: {place}") from error
+            except RemoteError as error:
+                raise InputError(f"{key}: cannot be reached: {error}") from error
+        try:
+            table = read_observations(
+                paths["observations.table"], keys, paths.get("observations.sites.table"), run.covariates, depths
+            )
+            return profiles_of(table, keys, depths, bounds, categories)
+        except InputError as error:
+            named = {str(paths[key]): str(place_of(href, data)) for key, href in tables_of(observations).items()}
+            raise InputError(_with_addresses(problem, named) for problem in error.problems) from None
 
-    place = place_of(observations.table, data)
-    if isinstance(place, Path):
-        return read_table(place)
-    try:
-        with on_disk(place) as table:
-            return read_table(table)
-    except FileNotFoundError as error:
-        raise InputError(f"observations.table: no such file: {place}") from error
-    except RemoteError as error:
-        raise InputError(f"observations.table: cannot be reached: {error}") from error
-    except InputError as error:
-        raise InputError(problem.replace(str(table), place.url) for problem in error.problems) from None
+
+def _with_addresses(problem: str, named: Mapping[str, str]) -> str:
+    """A problem with the addresses of tables rather than the copies on this machine's disks."""
+    for copy, address in named.items():
+        problem = problem.replace(copy, address)
+    return problem
 
 
 def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:

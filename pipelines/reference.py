@@ -44,9 +44,11 @@ This page is written by `python -m pipelines.reference`.
 _TABLE = """\
 ## The profile table
 
-One row per site and layer. Other column names are declared in `observations.columns`. `site`, `lon`, `lat`, `top`,
-`bottom` and one of `soc` and `som` are needed. A table may instead give finished densities, one row per site: `site`,
-`lon`, `lat` and for every one of `depths` a column such as `socd_0-30`, kg C/m².
+One row per site and layer. Other column names are declared in `observations.columns`, other units in
+`observations.units`. `site`, `lon`, `lat`, `top`, `bottom` and one of `soc` and `som` are needed. A table may instead
+give finished densities, one row per site: `site`, `lon`, `lat` and for every one of `depths` a column such as
+`socd_0-30`, kg C/m². [profile-tables.md](profile-tables.md) says how tables in other forms are read: units,
+coordinates, encodings, two tables, wide tables, depths as text, heights, bad rows.
 
 | column | content |
 |---|---|"""

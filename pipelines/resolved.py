@@ -36,7 +36,7 @@ def write_run_file(prepared: Prepared) -> None:
     entries["covariates"] = {name: moved(spec) for name, spec in config.covariates.items()}
     if isinstance(config.zones, SourceSpec):
         entries["zones"] = moved(config.zones)
-    entries["observations"]["table"] = relative(entries["observations"]["table"])
+    entries["observations"] = _moved_tables(entries["observations"], relative)
     validation = entries["model"]["validation"]
     if given := validation.get("independent"):
         validation["independent"] = relative(given) if isinstance(given, str) else _moved_tables(given, relative)

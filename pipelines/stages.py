@@ -26,6 +26,7 @@ from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.independent import try_independent
 from pipelines.soil_carbon.modelling import Modelling
 from pipelines.soil_carbon.products import map_attrs, write_catalog, write_cogs
+from pipelines.soil_carbon.profile_table.bad_rows import left_out_table
 from pipelines.soil_carbon.screening import screen
 from pipelines.soil_carbon.stocks import replicate_table, stock_table
 from pipelines.soil_carbon.training import TrainingTable
@@ -72,6 +73,8 @@ def _profiles(context: Context) -> dict[str, Any]:
         context.display.say(f"profiles: {note}")
     with staged(context.path("profiles.parquet")) as stage:
         profiles.table.to_parquet(stage, index=False)
+    with staged(context.path("dropped_rows.csv")) as stage:
+        left_out_table(profiles.left_out).to_csv(stage, index=False)
     with staged(context.path("depth_regression.csv")) as stage:
         fit_depth_regressions(profiles.wide(), labels).to_csv(stage, index=False)
     return {"notes": list(profiles.notes)}

@@ -1,15 +1,15 @@
 """What a record of the observation table may hold: numbers, ranges and units; problems are collected, not raised."""
 
-import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import cast
 
-import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
 from engine.words import counted
-from pipelines.soil_carbon.table import ObservationTable, did_you_mean
+from pipelines.soil_carbon.profile_table.names import did_you_mean
+from pipelines.soil_carbon.table import LeftOut, ObservationTable, Row
 
 SHOWN = 10
 """Problems of one kind that are spelt out; the rest are counted."""
@@ -20,34 +20,38 @@ DENSEST = 200
 PURE_MATTER = 600
 """g/kg of carbon above which a layer is purer than organic matter, but for errors of analysis."""
 
-DECIMAL_COMMA = r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?"
-HINTS = {
-    **dict.fromkeys(
-        ("lon", "lat"),
-        (
-            r"""(?i).*\d.*[°'′″"nsewo].*""",
-            " (decimal degrees such as -117.912; west and south are negative)",
-        ),
-    ),
-    **dict.fromkeys(
-        ("top", "bottom"),
-        (
-            r"(?i)\d{1,4}[-./ ]*([a-zä]{3,9}|\d{1,2})([-./ ]\d{2,4}.*)?|[a-zä]{3,9}[-./ ]\d{1,4}",
-            " (spreadsheets turn depths such as 10-12 into dates)",
-        ),
-    ),
-}
-"""What a field of these columns that is not a number most often is, where it looks like it."""
-
 FILL_CODES = (-9999.0, -999.0, -99.0, -99999.0, -32768.0)
 
 
 @dataclass
 class Problems:
-    """Collects what is wrong with a table, so that the user sees all of it at once."""
+    """Collects what is wrong with a table, so that the user sees all of it at once.
+
+    Parameters
+    ----------
+    table : ObservationTable
+        Says where a row stands and how its columns are called.
+    found : list of str
+        Problems.
+    drop : bool
+        Rows at fault are left out rather than reported.
+    left_out : list of LeftOut
+        Those rows, with the reason.
+    fields : dict
+        Column → rows whose field is empty because of a problem found.
+    """
 
     table: ObservationTable
     found: list[str] = field(default_factory=list)
+    drop: bool = False
+    left_out: list[LeftOut] = field(default_factory=list)
+    fields: dict[str, set[Row]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: ObservationTable, drop: bool) -> "Problems":
+        """Go on from what was found on reading."""
+        fields = {column: set(rows) for column, rows in table.faulty.items()}
+        return cls(table, list(table.problems), drop, list(table.left_out), fields)
 
     def add(self, kind: str, messages: Iterable[str]) -> None:
         """Add the problems of one kind; `kind` names what the rest, beyond the first ten, are."""
@@ -56,9 +60,45 @@ class Problems:
         if len(messages) > SHOWN:
             self.found.append(f"{self.table.path}: {len(messages) - SHOWN} more records like these: {kind}")
 
-    def add_rows(self, kind: str, rows: pd.DataFrame, describe: Callable[["pd.Series"], str]) -> None:
-        """Add one problem per row: where it is, its site, and what `describe` says of it."""
+    def add_rows(
+        self,
+        kind: str,
+        rows: pd.DataFrame,
+        describe: Callable[["pd.Series"], str],
+        column: str = "",
+        *,
+        droppable: bool = True,
+    ) -> None:
+        """Add one problem per row, or leave the rows out where the run file says so.
+
+        Parameters
+        ----------
+        kind : str
+            What the rows have in common; the reason why they are left out.
+        rows : DataFrame
+            Records; nothing happens where there is none.
+        describe : callable
+            What is wrong with a row.
+        column : str
+            The column at fault.
+        droppable : bool
+            False of what leaving rows out does not make right.
+        """
+        if self.drop and droppable:
+            for label, row in labelled(rows):
+                site = "" if pd.isna(row.get("site")) else str(row["site"])
+                value = self.table.written(label, column, row.get(column, ""))
+                self.left_out.append(LeftOut(label, site, column, value, kind))
+            return
         self.add(kind, [f"{self.at(row)}: {describe(row)}" for _, row in rows.iterrows()])
+
+    def faulty(self, column: str, rows: Iterable[Row]) -> None:
+        """Remember fields that are empty because of a problem, so that nobody reports them as empty."""
+        self.fields.setdefault(column, set()).update(rows)
+
+    def sound(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the records that are not left out."""
+        return frame[~frame.index.isin({left.row for left in self.left_out})] if self.left_out else frame
 
     def at(self, row: "pd.Series") -> str:
         """`profiles.csv, line 12: site A1`."""
@@ -69,6 +109,11 @@ class Problems:
         """Raise an InputError with everything found, if there is anything."""
         if self.found:
             raise InputError(self.found)
+
+
+def labelled(rows: pd.DataFrame) -> Iterator[tuple[Row, "pd.Series"]]:
+    """Return every record with its label."""
+    return cast(Iterator[tuple[Row, "pd.Series"]], rows.iterrows())
 
 
 @dataclass(frozen=True)
@@ -137,54 +182,32 @@ def require_columns(table: ObservationTable, columns: Iterable[str], at_site: di
     """Raise an InputError that names every column the table lacks, and then gives the hint."""
     have = [str(c) for c in table.frame]
     missing = [
-        f"{table.path}: the column `{c}` is missing{did_you_mean(c, have)} "
+        f"{table.path}: the column `{c}` is missing{did_you_mean(c, table.own)} "
         f"(another name is declared by observations.columns: {{{c}: NAME}})"
         for c in columns
         if c not in have
     ]
     missing += [hint] if missing and hint else []
     missing += [
-        f"observations.at_site: {covariate}: {column!r} is no column of {table.path}{did_you_mean(column, have)}"
+        f"observations.at_site: {covariate}: {column!r} is not a column of "
+        f"{table.path}{did_you_mean(column, table.own)}"
         for covariate, column in at_site.items()
         if column not in have
     ]
     if missing:
-        raise InputError(missing)
+        raise InputError([*missing, *table.problems])
 
 
 def check_present(frame: pd.DataFrame, columns: Iterable[str], problems: Problems) -> None:
     """Add records whose field is empty in a column that every record needs."""
     for column in columns:
         name = problems.table.column(column)
-        empty = frame[frame[column].isna()]
-        messages = [f"{problems.at(row)}: {name} is empty; every record needs one" for _, row in empty.iterrows()]
-        problems.add(f"{name} is empty", messages)
+        empty = frame[frame[column].isna() & ~frame.index.isin(problems.fields.get(column, ()))]
+        problems.add_rows(f"{name} is empty", empty, _always(f"{name} is empty; every record needs one"), column)
 
 
-def to_numbers(frame: pd.DataFrame, columns: Iterable[str], problems: Problems) -> pd.DataFrame:
-    """Turn text into float64; what is neither a finite number nor empty is a problem."""
-    frame = frame.copy()
-    for column in columns:
-        text = frame[column]
-        numbers = pd.to_numeric(text, errors="coerce").astype(np.float64)
-        wrong = text.notna() & ~np.isfinite(numbers)
-        name = problems.table.column(column)
-        comma = frame[wrong & text.astype(str).str.fullmatch(DECIMAL_COMMA)]
-        if len(comma):
-            first = comma.iloc[0]
-            problems.found.append(
-                f"{problems.at(first)}: {name} is {first[column]!r}, with a decimal comma ({len(comma)} records); set "
-                "`decimal: ','` under `observations` if the whole table has them"
-            )
-
-        def describe(row: "pd.Series", column: str = column, name: str = name) -> str:
-            pattern, text = HINTS.get(column, ("", ""))
-            hint = text if pattern and re.fullmatch(pattern, str(row[column]).strip()) else ""
-            return f"{name} is {row[column]!r}; expected a number, or nothing where none was measured{hint}"
-
-        problems.add_rows(f"{name} is not a number", frame[wrong].drop(comma.index), describe)
-        frame[column] = numbers.where(~wrong)
-    return frame
+def _always(text: str) -> Callable[["pd.Series"], str]:
+    return lambda _: text
 
 
 def check_ranges(
@@ -220,7 +243,7 @@ def check_ranges(
             )
             return f"{name} is {row[column]:g}; expected {expected} ({hint})"
 
-        problems.add_rows(f"{name} outside {expected}", frame[wrong], describe)
+        problems.add_rows(f"{name} outside {expected}", frame[wrong], describe, column)
 
 
 def check_carbon(layers: pd.DataFrame, problems: Problems) -> None:

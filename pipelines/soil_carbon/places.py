@@ -98,7 +98,7 @@ def _check_range(outside: pd.DataFrame, problems: Problems) -> None:
             hint = " East of 180° is negative: subtract 360 from lon." if 180 < lon <= 360 else ""
         return f"lon {lon:g}, lat {lat:g}; expected degrees, lon −180 to 180 and lat −90 to 90.{hint}"
 
-    problems.add_rows("lon or lat out of range", outside, describe)
+    problems.add_rows("lon or lat out of range", outside, describe, "lon")
 
 
 def _check_one_place(frame: pd.DataFrame, problems: Problems) -> None:
@@ -112,4 +112,5 @@ def _check_one_place(frame: pd.DataFrame, problems: Problems) -> None:
             f"at lon {row['lon']:.5f}, lat {row['lat']:.5f}, but before at lon {row['first_lon']:.5f}, lat "
             f"{row['first_lat']:.5f}; expected one place per site: correct it, or give the two sites two names"
         ),
+        droppable=False,
     )

@@ -17,16 +17,18 @@ from pipelines.soil_carbon.checks import (
     check_ranges,
     require_columns,
     suspicions,
-    to_numbers,
 )
 from pipelines.soil_carbon.density import FLAGS, profile_densities
 from pipelines.soil_carbon.fills import fill_layers
 from pipelines.soil_carbon.harmonise import Harmonise
 from pipelines.soil_carbon.layers import check_layers
 from pipelines.soil_carbon.places import Bounds, check_places
+from pipelines.soil_carbon.profile_table.bad_rows import count_left_out
+from pipelines.soil_carbon.profile_table.fields import as_text
+from pipelines.soil_carbon.profile_table.reading import holds_layers, read_observations
 from pipelines.soil_carbon.recorded import check_classes
 from pipelines.soil_carbon.sites import disagreements, site_attributes
-from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable, misspelt, read_observations
+from pipelines.soil_carbon.table import TEXT_COLUMNS, LeftOut, ObservationTable, misspelt
 from pipelines.soil_carbon.tabulated import Depths, check_densities, dense, depth_label, given_densities
 from pipelines.soil_carbon.unit_guards import density_signs, heeded, layer_signs
 
@@ -58,10 +60,13 @@ class Profiles:
         bridged (`gap_bridged`, cm), and `excluded`: why, or empty.
     notes : tuple of str
         What was filled, left out or looks odd, in sentences; those that ask for a look start with `warning:`.
+    left_out : tuple of LeftOut
+        Rows of the file that are not used.
     """
 
     table: pd.DataFrame
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def wide(self) -> pd.DataFrame:
         """One row per site, sorted by site: its columns but `source`, and `socd_LABEL` (kg C/m²) for every depth."""
@@ -107,8 +112,10 @@ def read_profiles(
     InputError
         With everything that is wrong with the table, or if no site has a density for the first depth.
     """
-    keys = Observations(table=str(path), columns=columns, at_site=at_site, harmonise=harmonise, decimal=decimal)
-    return profiles_of(read_observations(path, keys), keys, depths, bounds, categories)
+    keys = Observations.model_validate(
+        {"table": str(path), "columns": columns, "at_site": at_site, "harmonise": harmonise, "decimal": decimal}
+    )
+    return profiles_of(read_observations(path, keys, None, categories, depths), keys, depths, bounds, categories)
 
 
 def profiles_of(
@@ -148,9 +155,9 @@ def profiles_of(
         With everything that is wrong with the table, or if no site has a density for the first depth.
     """
     at_site, harmonise = observations.at_site, observations.harmonise
-    in_layers = _holds_layers(table)
+    in_layers = holds_layers(table.frame)
     categories = categories or {}
-    records, notes = _checked(table, observations, depths, bounds, in_layers, categories)
+    records, notes, left_out = _checked(table, observations, depths, bounds, in_layers, categories)
     records = records.sort_values(["site", "top"] if in_layers else ["site"]).reset_index(drop=True)
     notes += disagreements(records)
     unfilled: list[str] = []
@@ -171,17 +178,12 @@ def profiles_of(
     labelled = [result.assign(depth=depth_label(d)) for d, result in zip(depths, densities, strict=True)]
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable")
     long["bulk_density_from"] = np.where(long["bulk_density_filled"] > 0, published or FITTED, "")
-    return Profiles(long[[*sites.columns, *RESULTS]].reset_index(drop=True), (count, *notes, *summaries))
+    table_of_all = long[[*sites.columns, *RESULTS]].reset_index(drop=True)
+    return Profiles(table_of_all, (count, *notes, *summaries), tuple(left_out))
 
 
 def _plain(warning: str) -> str:
     return warning.removeprefix("warning: ")
-
-
-def _holds_layers(table: ObservationTable) -> bool:
-    """Whether the records are layers; a table that is neither kind is held to be a layer table with gaps."""
-    layers = {"top", "bottom"} <= set(table.frame) and ({"soc", "som"} & set(table.frame))
-    return bool(layers) or not any(str(c).startswith("socd_") for c in table.frame)
 
 
 def _checked(
@@ -191,37 +193,38 @@ def _checked(
     bounds: Bounds | None,
     in_layers: bool,
     categories: Mapping[str, SourceSpec],
-) -> tuple[pd.DataFrame, list[str]]:
-    """The records as text and numbers, sound, with notes on what looks odd; raises with everything that is wrong."""
+) -> tuple[pd.DataFrame, list[str], list[LeftOut]]:
+    """Sound records, notes on what looks odd, and rows that are left out; raises with everything that is wrong."""
     at_site = observations.at_site
     records = _records(table, depths, at_site, in_layers)
-    problems = Problems(table)
+    problems = Problems.of(table, drop=observations.on_bad_row == "drop")
     present = ["site", "lon", "lat", *(["top", "bottom"] if in_layers else [])]
     measured = [column for covariate, column in at_site.items() if covariate not in categories]
     quantities = [*(LAYER_QUANTITIES if in_layers else ()), "tn", *measured]
     quantities = [c for c in dict.fromkeys(quantities) if c in records and c not in (*present, *TEXT_COLUMNS)]
     check_present(records, present, problems)
-    labels = [] if in_layers else [f"socd_{depth_label(depth)}" for depth in depths]
-    records = to_numbers(records, [*present[1:], *quantities, *labels], problems)
     signs = layer_signs(table, records, observations.som_to_soc) if in_layers else density_signs(table, records, depths)
     signs = heeded(signs, observations.sure_of)
     problems.found += [sign.problem(table) for sign in signs if sign.sure]
     explained = {column for sign in signs if sign.sure for column in sign.columns}
     check_ranges(records, quantities, problems, explained)
     check_classes(records, at_site, categories, problems)
-    notes = misspelt(table) + check_places(records, problems, bounds, observations.sure_of)
+    records = problems.sound(records)
+    notes = [*table.notes, *misspelt(table), *check_places(records, problems, bounds, observations.sure_of)]
     notes += [sign.warning for sign in signs if not sign.sure]
+    records = problems.sound(records)
     if in_layers:
         if not {"soc", "som"} & explained:
             check_carbon(records, problems)
-        check_layers(records, problems)
+        check_layers(problems.sound(records), problems)
         if given := [str(c) for c in table.frame if str(c).startswith("socd_")]:
             notes.append(f"warning: {', '.join(given)} not read: densities are computed from the table's layers.")
     else:
         check_densities(records, depths, problems, explained)
-        notes += dense(records, depths)
+        notes += dense(problems.sound(records), depths)
+    notes += count_left_out(problems)
     problems.raise_if_any()
-    return records, notes
+    return problems.sound(records), notes, problems.left_out
 
 
 def _records(table: ObservationTable, depths: Depths, at_site: dict[str, str], in_layers: bool) -> pd.DataFrame:
@@ -238,8 +241,7 @@ def _records(table: ObservationTable, depths: Depths, at_site: dict[str, str], i
     optional = [*TEXT_COLUMNS, *(LAYER_QUANTITIES if in_layers else ())]
     records = table.frame.assign(**{c: np.nan for c in optional if c not in table.frame})
     for column in TEXT_COLUMNS:
-        text = records[column].map(str, na_action="ignore").astype(TEXT).str.strip()
-        records[column] = text.mask(text == "")
+        records[column] = records[column].map(as_text, na_action="ignore").astype(TEXT)
     return records if in_layers else records.drop(columns=["top", "bottom"], errors="ignore")
 
 

@@ -60,6 +60,7 @@ LINKS = {
     "importance.csv": "importance of covariates and groups",
     "partial_dependence.csv": "partial dependence",
     "depth_regression.csv": "depth regressions",
+    "dropped_rows.csv": "rows of the profile table that are not used",
     "profiles.parquet": "densities of the profiles with every fill and exclusion",
     "ensemble/manifest.json": "the trained ensemble",
     "applicability.npz": "what the area of applicability is judged by",

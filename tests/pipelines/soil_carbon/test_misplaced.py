@@ -6,8 +6,8 @@ import pytest
 
 from engine.errors import InputError
 from pipelines.observations_spec import Observations
+from pipelines.soil_carbon.profile_table.reading import read_observations
 from pipelines.soil_carbon.profiles import profiles_of
-from pipelines.soil_carbon.table import read_observations
 
 CANADA = (-140.0, 55.0, -60.0, 75.0)
 

@@ -10,8 +10,8 @@ from engine.errors import InputError
 from pipelines.observations_spec import BulkDensity, Observations
 from pipelines.soil_carbon.fills import fill_layers
 from pipelines.soil_carbon.pedotransfer import FUNCTIONS
+from pipelines.soil_carbon.profile_table.reading import read_observations
 from pipelines.soil_carbon.profiles import profiles_of, read_profiles
-from pipelines.soil_carbon.table import read_observations
 
 
 def test_the_run_file_names_the_functions_there_are():

@@ -64,7 +64,7 @@ def test_missing_columns_are_all_named_with_the_nearest(problems):
     assert "the column `top` is missing" in found[1]
     assert "the column `soc` is missing" in found[2]
     assert "gives densities instead, one row per site: socd_0-10, socd_0-30" in found[3]
-    assert "observations.at_site: tn: 'TN' is no column" in problems(layers(), at_site={"tn": "TN"})[0]
+    assert "observations.at_site: tn: 'TN' is not a column" in problems(layers(), at_site={"tn": "TN"})[0]
     assert "has the name of a result" in problems(layers(depth=1), at_site={"tn": "depth"})[0]
 
 
@@ -77,15 +77,19 @@ def test_every_target_depth_needs_its_density(problems):
 @pytest.mark.parametrize(
     ("changes", "line", "said"),
     [
-        ({"soc": ["40", "n.d.", "45", "25"]}, "3: site A", "`soc` is 'n.d.'; expected a number"),
+        ({"soc": ["40", "n.d.", "45", "25"]}, "3: site A", "`soc` is 'n.d.' (1 record); expected a number"),
         (
             {"soc": ["40", "2,5", "45", "25"]},
             "3: site A",
-            "`soc` is '2,5', with a decimal comma (1 records)",
+            "`soc` is '2,5', with a decimal comma (1 record)",
         ),
-        ({"lon": ["120", "120°30'E", "121", "121"]}, "3: site A", "decimal degrees such as"),
+        ({"lon": ["120", "somewhere", "121", "121"]}, "3: site A", "(not an angle such as 121.5"),
         ({"soc": ["40", "inf", "45", "25"]}, "3: site A", "`soc` is 'inf'; expected a number"),
-        ({"soc": [40, 20, -9999, 25]}, "4: site B", "`soc` is -9999; expected 0 to 700 g/kg (leave the field empty"),
+        (
+            {"soc": [40, 20, -9999, 25]},
+            "4: site B",
+            "`soc` is -9999 (1 record), which looks like a marker of missing values; if it",
+        ),
         ({"soc": [40, 20, 45000, 25]}, "4: site B", "expected 0 to 700 g/kg (in mg/kg it would be 45 g/kg)"),
         ({"som": [None, 1200, None, None]}, "3: site A", "`som` is 1200; expected 0 to 1000 g/kg"),
         ({"som": [None, 15, None, None]}, "3: site A", "SOC 20 g/kg exceeds SOM 15 g/kg"),
@@ -121,9 +125,10 @@ def test_one_mistake_in_a_layer_table_is_one_message(problems, changes, line, sa
     [
         ({"socd_0-10": [-1, 5]}, "line 2: site A: `socd_0-10` is -1; expected 0 to 500 kg C/m²"),
         (
-            {"socd_0-30": [9, 9999]},
-            "line 3: site B: `socd_0-30` is 9999; expected 0 to 500 kg C/m² (in g/m² it would be 10 kg C/m²)",
+            {"socd_0-30": [9, 9998]},
+            "line 3: site B: `socd_0-30` is 9998; expected 0 to 500 kg C/m² (in g/m² it would be 10 kg C/m²)",
         ),
+        ({"socd_0-30": [9, 9999]}, "line 3: site B: `socd_0-30` is 9999 (1 record), which looks like a marker"),
         ({"socd_0-10": [4, 12]}, "line 3: site B: socd_0-10 is 12 but socd_0-30 is 10"),
         ({"socd_0-10": ["4", "x"]}, "line 3: site B: `socd_0-10` is 'x'"),
         ({"site": ["A", "A"], "lon": 120, "lat": 50}, "line 3: site A: is listed in line 2 already"),
@@ -137,7 +142,7 @@ def test_one_mistake_in_a_density_table_is_one_message(problems, changes, said):
 def test_decimal_commas_are_one_problem_a_column(problems):
     found = problems(layers(soc=["4,1", "2,5", "45", "n.d."], lat=["50,1", "50,1", "51", "51"]))
     assert [problem.partition(": ")[0] for problem in found] == ["p.csv, line 2", "p.csv, line 2", "p.csv, line 5"]
-    assert "`soc` is '4,1', with a decimal comma (2 records); set `decimal: ','`" in found[1]
+    assert "`soc` is '4,1', with a decimal comma (2 records: lines 2, 3); set `decimal: ','`" in found[1]
 
 
 def test_densities_in_another_unit_are_a_suspicion(notes):

@@ -5,9 +5,15 @@ import pandas as pd
 import pytest
 
 from engine.errors import InputError
-from pipelines.soil_carbon.table import misspelt, read_table
+from pipelines.observations_spec import Observations
+from pipelines.soil_carbon.profile_table.reading import read_observations
+from pipelines.soil_carbon.table import misspelt
 
 CSV = "site,lon,lat,top,bottom,soc\nA,120.5,50.25,0,10,40\n\nB,121,51,0,10,\n"
+
+
+def read_table(path, columns, decimal="."):
+    return read_observations(path, Observations(table=str(path), columns=columns, decimal=decimal))
 
 
 def problem(path, columns=None):
@@ -31,7 +37,7 @@ def test_separators_and_stray_blanks(tmp_path, separator):
     path.write_text(CSV.replace(",", f" {separator} "))
     frame = read_table(path, {}).frame
     assert frame.columns.tolist() == ["site", "lon", "lat", "top", "bottom", "soc"]
-    assert frame.loc[2, "lon"] == "120.5"
+    assert frame.loc[2, "lon"] == 120.5
     assert pd.isna(frame.loc[4, "soc"])
 
 
@@ -50,16 +56,16 @@ def test_columns_of_another_name_take_the_default_one(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("id,soc,SOC_g_kg\nA,wrong,40\n")
     table = read_table(path, {"site": "id", "soc": "SOC_g_kg"})
-    assert table.frame.loc[2, ["site", "soc", "SOC_g_kg"]].tolist() == ["A", "40", "40"]
+    assert table.frame.loc[2, ["site", "soc", "SOC_g_kg"]].tolist() == ["A", 40.0, "40"]
     assert table.column("soc") == "`soc` (column `SOC_g_kg`)"
-    assert "'SOC_gkg' is no column" in problem(path, {"soc": "SOC_gkg"})
+    assert "'SOC_gkg' is not a column" in problem(path, {"soc": "SOC_gkg"})
     assert "did you mean `SOC_g_kg`?" in problem(path, {"soc": "SOC_gkg"})
 
 
 def test_two_default_columns_may_trade_names(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("site,lon,lat\nA,50,120\n")
-    assert read_table(path, {"lon": "lat", "lat": "lon"}).frame.loc[2, ["lon", "lat"]].tolist() == ["120", "50"]
+    assert read_table(path, {"lon": "lat", "lat": "lon"}).frame.loc[2, ["lon", "lat"]].tolist() == [120.0, 50.0]
 
 
 @pytest.mark.parametrize(
@@ -67,9 +73,9 @@ def test_two_default_columns_may_trade_names(tmp_path):
     [
         (b"", "the file is empty"),
         (b"site,lon\n", "not one record"),
-        (b"site,source\nA,x\nB,M\xfcller\n", "line 3: byte 0xfc is not UTF-8"),
+        (b"site,source\nA,x\nB,M\xfcller\n", "line 3: byte 0xfc (byte 19 of the file) is not UTF-8"),
         (b"site,lon\nA,1\nB,2,3\n", "line 3: 3 fields between ',', the lines before have 2"),
-        (b"site,lon,lon\nA,1,2\n", "line 1: the column lon is there more than once"),
+        (b"site,lon,lon\nA,1,2\n", "line 1: the column lon is there more than once with different content"),
     ],
 )
 def test_csv_that_cannot_be_read(tmp_path, content, said):
@@ -80,9 +86,9 @@ def test_csv_that_cannot_be_read(tmp_path, content, said):
 
 def test_missing_file_and_unknown_format(tmp_path):
     assert "no such file" in problem(tmp_path / "nowhere.csv")
-    (tmp_path / "p.xlsx").write_bytes(b"PK")
-    assert "cannot read .xlsx; expected .csv" in problem(tmp_path / "p.xlsx")
-    for name in ("p.parquet", "p.gpkg"):
+    (tmp_path / "p.xls").write_bytes(b"PK")
+    assert "cannot read .xls; expected .csv" in problem(tmp_path / "p.xls")
+    for name in ("p.parquet", "p.gpkg", "p.xlsx", "p.shp", "p.geojson"):
         (tmp_path / name).write_bytes(b"neither one nor the other")
         assert "cannot be read as" in problem(tmp_path / name)
 
@@ -114,7 +120,7 @@ def test_points_do_not_replace_columns_of_degrees(tmp_path):
 def test_lines_are_no_sites(tmp_path):
     square = gpd.GeoDataFrame({"site": ["A"]}, geometry=gpd.points_from_xy([9], [9]).buffer(1), crs=4326)
     square.to_file(tmp_path / "p.gpkg")
-    assert "row 1: a Polygon is no site" in problem(tmp_path / "p.gpkg")
+    assert "row 1: geometry is Polygon; expected Point (1 of 1" in problem(tmp_path / "p.gpkg")
 
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")

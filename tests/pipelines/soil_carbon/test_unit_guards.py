@@ -9,8 +9,8 @@ import pytest
 from engine.errors import InputError
 from pipelines.observations_spec import Observations
 from pipelines.soil_carbon.carbon_units import FACTORS, judge_carbon
+from pipelines.soil_carbon.profile_table.reading import read_observations
 from pipelines.soil_carbon.profiles import profiles_of
-from pipelines.soil_carbon.table import read_observations
 
 DEPTHS = ((0.0, 10.0), (0.0, 30.0))
 LAYERS = ((0, 10), (10, 30), (30, 60))
