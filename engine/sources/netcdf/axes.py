@@ -8,7 +8,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from engine.errors import InputError
-from engine.grid import crs_of
+from engine.sources.netcdf.cells import bounds_of, centres, require_centres, require_no_corners, require_on_earth
 from engine.sources.netcdf.coordinates import (
     AXIS_NAMES,
     Coordinate,
@@ -16,18 +16,10 @@ from engine.sources.netcdf.coordinates import (
     coordinates_along,
     numbers,
     planes_of,
-    text_of,
 )
-from engine.sources.netcdf.mapping import crs_of_axes, curvilinear
+from engine.sources.netcdf.mapping import crs_of_axes, curvilinear, geotransform
 from engine.sources.netcdf.units import factor
 from engine.sources.spec import SourceSpec
-
-_UNEVEN = 0.01
-"""Share of a pixel by which the spacing of coordinates may vary: rounding in float32."""
-_OFF = 0.02
-"""Share of a pixel by which the middle of a cell's bounds may miss its coordinate."""
-_CORNER = {"center": (0.0, 0.0), "lower_left": (0.5, 0.5), "upper_left": (0.5, -0.5)}
-"""Pixels from what `coordinates` says to the centre, to the east and to the north."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +64,17 @@ def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: SourceSpec, where:
     x, y = (_only(dataset, variable, along, role, where) for role in ("x", "y"))
     time, levels, notes = _others(variable, along, (x, y), spec, where)
     crs = crs_of_axes(dataset, variable, x, y, spec, where, crs_key)
-    west, dx, nx = _centres(dataset, x, spec, where, 0, is_longitude=crs.geographic)
-    first, dy, ny = _centres(dataset, y, spec, where, 1)
+    west, dx, nx = centres(dataset, x, spec, where, 0, is_longitude=crs.geographic)
+    first, dy, ny = centres(dataset, y, spec, where, 1)
     fx, fy = factor(x, crs, where), factor(y, crs, where)
     west, dx, first, dy = west * fx, dx * fx, first * fy, dy * fy
     left, top = min(west, west + (nx - 1) * dx) - abs(dx) / 2, max(first, first + (ny - 1) * dy) + abs(dy) / 2
     geobox = GeoBox((ny, nx), Affine.translation(left, top) @ Affine.scale(abs(dx), -abs(dy)), crs)
-    _require_on_earth(geobox, x, y, where)
-    if crs.geographic and "coordinates" not in spec.model_fields_set and _bounds(dataset, y) is None:
-        _require_centres(min(first, first + (ny - 1) * dy), max(first, first + (ny - 1) * dy), abs(dy), where)
+    require_on_earth(geobox, x, y, where)
+    if crs.geographic and "coordinates" not in spec.model_fields_set and bounds_of(dataset, y) is None:
+        require_centres(min(first, first + (ny - 1) * dy), max(first, first + (ny - 1) * dy), abs(dy), where)
+    if "coordinates" not in spec.model_fields_set and bounds_of(dataset, x) is None and fx == fy == 1:
+        require_no_corners(geotransform(dataset, variable, x, y), (west, dx), (first, dy), where)
     names = (x.dim, y.dim, time.dim if time else None)
     axes = Axes(*names, y_ascending=dy > 0, x_descending=dx < 0, levels=levels)
     return Layout(geobox, axes, time, notes)
@@ -165,99 +159,3 @@ def _shown(value: object, number: float | None = None) -> str:
     if number is not None or isinstance(value, np.number | int | float):
         return f"{value if number is None else number:g}"
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _centres(
-    dataset: xr.Dataset, axis: Coordinate, spec: SourceSpec, where: str, side: int, *, is_longitude: bool = False
-) -> tuple[float, float, int]:
-    """First centre, step and number of pixels of an axis: by the run file, by its bounds, else by its coordinates."""
-    values = numbers(axis.variable)
-    if unknown := np.flatnonzero(~np.isfinite(values)).tolist():
-        raise InputError(f"{where}: {axis.name} has no number at place {unknown[0] + 1} of {len(values)}")
-    full = 360.0 if is_longitude and axis.role == "x" else None
-    if full and "rad" not in axis.units.lower():
-        values = np.unwrap(values, period=full)
-    bounds = _bounds(dataset, axis)
-    if len(values) == 1:
-        return _single(values[0], bounds, axis, where)
-    start, step, n = _regular(values, axis.name, where)
-    if "coordinates" in spec.model_fields_set:
-        return start + _CORNER[spec.coordinates][side] * abs(step), step, n
-    if bounds is not None and bounds.shape == (n, 2):
-        start += _offset(values, bounds, abs(step), axis, full, where)
-    return start, step, n
-
-
-def _bounds(dataset: xr.Dataset, axis: Coordinate) -> np.ndarray | None:
-    """Edges of every cell, shape (n, 2), if the file holds them."""
-    name = text_of(axis.variable.attrs.get("bounds"))
-    if name not in dataset.variables or dataset[name].dims[:1] != (axis.dim,) or dataset[name].ndim != 2:
-        return None
-    return numbers(dataset[name].variable, axis.variable)
-
-
-def _offset(
-    values: np.ndarray, bounds: np.ndarray, step: float, axis: Coordinate, full: float | None, where: str
-) -> float:
-    """How far the middles of the cells lie from their coordinates."""
-    low, high = bounds.min(axis=1), bounds.max(axis=1)
-    off = (low + high) / 2 - values
-    if full:
-        off = (off + full / 2) % full - full / 2
-    inner = slice(1, -1) if len(values) > 2 else slice(None)  # cells at the poles may be cut off
-    typical, width = float(np.median(off[inner])), float(np.median((high - low)[inner]))
-    if abs(typical) < _OFF * step:
-        return 0.0
-    if abs(width / step - 1) > 2 * _OFF or np.abs(off[inner] - typical).max() > 2 * _OFF * step or abs(typical) > step:
-        raise InputError(
-            f"{where}: the bounds of {axis.name} (`{axis.variable.attrs['bounds']}`) do not fit its coordinates, e.g. "
-            f"{low[0]:g} to {high[0]:g} around {values[0]:g}; say what the coordinates mark with `coordinates: center` "
-            "(or lower_left, upper_left)"
-        )
-    return typical
-
-
-def _single(value: float, bounds: np.ndarray | None, axis: Coordinate, where: str) -> tuple[float, float, int]:
-    """The one pixel of an axis, which is as wide as its bounds."""
-    if bounds is None or bounds.shape != (1, 2) or not abs(bounds[0, 1] - bounds[0, 0]) > 0:
-        raise InputError(
-            f"{where}: {axis.name} has one place ({value:g}) and no bounds, so that the width of its cell is unknown; "
-            "expected two places or more, or `bounds`"
-        )
-    return float(bounds[0].mean()), float(abs(bounds[0, 1] - bounds[0, 0])), 1
-
-
-def _regular(values: np.ndarray, dim: str, where: str) -> tuple[float, float, int]:
-    """Start, step and number of evenly spaced coordinates; float32 files store them rounded."""
-    steps = np.diff(values)
-    mean = (values[-1] - values[0]) / (len(values) - 1)
-    if mean == 0 or np.abs(steps / mean - 1).max() > _UNEVEN * max(1, len(values) / 1000):
-        raise InputError(
-            f"{where}: {dim} is not evenly spaced (steps {steps.min():g} to {steps.max():g}); warp it first"
-        )
-    return float(values[0]), float(mean), len(values)
-
-
-def _require_on_earth(geobox: GeoBox, x: Coordinate, y: Coordinate, where: str) -> None:
-    box = geobox.boundingbox
-    if not crs_of(geobox).geographic:
-        return
-    degree = crs_of(geobox).proj.axis_info[0].unit_conversion_factor / np.radians(1)
-    tolerance = 1.01 * abs(geobox.resolution.y) * degree
-    if max(-box.bottom, box.top) * degree > 90 + tolerance or max(-box.left, box.right) * degree > 720:
-        raise InputError(
-            f"{where}: {x.name} from {box.left:g} to {box.right:g} and {y.name} from {box.bottom:g} to {box.top:g} "
-            "cannot be longitudes and latitudes in degrees; if they are of a projection, give its `crs`"
-        )
-
-
-def _require_centres(south: float, north: float, step: float, where: str) -> None:
-    """Latitudes of cell centres do not reach past one pole and stop short of the other by half a cell: corners do."""
-    past = (np.array([-south, north]) + step / 2 - 90) / step
-    for beyond, short, corner in ((0, 1, "lower_left"), (1, 0, "upper_left")):
-        if np.allclose(past[[beyond, short]], (0.5, -0.5), atol=0.05):
-            raise InputError(
-                f"{where}: latitudes from {south:g} to {north:g} in steps of {step:g} cannot be centres of cells, "
-                f"which would reach past the pole; they look like corners: add `coordinates: {corner}` "
-                "(or `coordinates: center` if they are not)"
-            )

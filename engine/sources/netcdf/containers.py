@@ -1,6 +1,5 @@
 """Files and stores that hold arrays by name, opened lazily: NetCDF 4, classic NetCDF, HDF5 like it, and Zarr."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,22 +9,18 @@ import xarray as xr
 from zarr.errors import ContainsArrayError
 
 from engine.errors import InputError
-from engine.remote.files import ZARR_SUFFIX, Place, Remote, fsspec_options, holds_store, open_remote
+from engine.remote.files import Place, Remote, fsspec_options, holds_store, open_remote
 from engine.remote.patience import RemoteError, persistently, reason, unsigned
 from engine.remote.signing import BY_HOST, Access
 from engine.sources.netcdf.coordinates import planes_of, text_of
+from engine.sources.netcdf.recognise import CLASSIC, HDF5, begin_of
 from engine.sources.netcdf.zarr_store import open_zarr
 from engine.sources.spec import SourceSpec
 
-NETCDF_SUFFIXES = (".nc", ".nc4", ".nc3", ".cdf", ".netcdf", ZARR_SUFFIX)
 _CONSOLIDATE = (
     "A Zarr store behind http(s):// needs consolidated metadata, since web servers list no folders: make them with "
     "`zarr.consolidate_metadata`, or fetch the store"
 )
-_CLASSIC, _HDF5 = (b"CDF\x01", b"CDF\x02", b"CDF\x05"), b"\x89HDF\r\n\x1a\n"
-"""How NetCDF files begin."""
-_REFERENCES = re.compile(rb'\s*\{\s*"(version"\s*:\s*\d+\s*,\s*"(refs|templates|gen)|refs|templates|\.zgroup|\.zattrs|'
-                         rb'\.zmetadata)"')  # fmt: skip
 _SHOWN = 12
 """Names that a message lists."""
 _PLAIN: dict[str, Any] = {
@@ -34,65 +29,6 @@ _PLAIN: dict[str, Any] = {
     "decode_coords": False,
 }
 """Stored values as they are, none kept."""
-
-
-def holds_arrays(place: Place, variable: str | None) -> bool:
-    """Whether a file is NetCDF or Zarr by its name, or, where its name does not tell, by what it holds."""
-    suffix = place.suffix.lower()
-    if suffix in NETCDF_SUFFIXES:
-        return True
-    if holds_store(place):
-        return True
-    begin = _begin(place)
-    return begin.startswith(_CLASSIC) or (begin == _HDF5 and _has_axes(place, variable))
-
-
-def refuse_references(where: str, place: Place) -> None:
-    """Refuse what only points to the chunks of other files, as kerchunk and VirtualiZarr write it."""
-    if isinstance(place, Path) and place.is_dir():
-        metadata = place / ".zmetadata"
-        found = metadata.is_file() and b'"record_size"' in metadata.read_bytes()
-    else:
-        found = place.suffix.lower() == ".json" and bool(_REFERENCES.match(_begin(place, 512)))
-    if found:
-        raise InputError(
-            f"{where}: {place} holds references to chunks of other files (kerchunk), which are not followed; name "
-            "those files with `href`, or write them to a Zarr store (xarray opens them with engine='kerchunk')"
-        )
-
-
-def _begin(place: Place, n: int = 8) -> bytes:
-    """The first bytes of a file; none of a folder, or of what cannot be read: opening it says why."""
-    try:
-        if isinstance(place, Path):
-            with place.open("rb") as file:
-                return file.read(n)
-        with open_remote(place, BY_HOST, block=max(n, 4096)) as file:
-            return bytes(file.read(n))
-    except (OSError, ValueError):
-        return b""
-
-
-def _has_axes(place: Place, variable: str | None) -> bool:
-    """Whether an HDF5 file has NetCDF's dimensions for a variable; HDF-EOS tells its grid in a way that GDAL knows."""
-    import h5py
-
-    def has(file: h5py.File) -> bool:
-        plain = (variable or "").strip("/")
-        if "HDFEOS INFORMATION" in file and plain not in file:
-            return False
-        found: list[str] = []
-        file.visititems(lambda name, item: found.append(name) if "DIMENSION_LIST" in item.attrs else None)
-        return bool(found)
-
-    try:
-        if isinstance(place, Path):
-            with h5py.File(place) as file:
-                return has(file)
-        with open_remote(place, BY_HOST) as remote, h5py.File(remote) as file:
-            return has(file)
-    except (OSError, ValueError):
-        return False
 
 
 @contextmanager
@@ -170,7 +106,7 @@ def _source(path: Place, access: Access, is_store: bool) -> tuple[Any, dict[str,
             file.close()
             raise
         return file, {"cache": False, **_engine(begin), **_PLAIN}, [file]
-    return path, {"cache": False, **_engine(_begin(path)), **_PLAIN}, []
+    return path, {"cache": False, **_engine(begin_of(path)), **_PLAIN}, []
 
 
 def _start(file: Any) -> bytes:
@@ -182,7 +118,7 @@ def _start(file: Any) -> bytes:
 
 def _engine(begin: bytes) -> dict[str, str]:
     """By how the file begins, for xarray looks at names and at what is installed: netCDF4 fills a cut-off file up."""
-    return {"engine": "h5netcdf"} if begin == _HDF5 else {"engine": "scipy"} if begin.startswith(_CLASSIC) else {}
+    return {"engine": "h5netcdf"} if begin == HDF5 else {"engine": "scipy"} if begin.startswith(CLASSIC) else {}
 
 
 def _open_group(source: Any, group: str, options: dict[str, Any]) -> xr.Dataset:
@@ -242,9 +178,11 @@ def variable_of(
         If there is no such variable, naming those that there are, or it is not clear which is meant.
     """
     bare = (spec.variable or "").strip("/").rpartition("/")[2] or None
+    if bare in dataset.data_vars:
+        return dataset[bare]
     gridded = _gridded(dataset)
     name = bare or (gridded[0] if len(gridded) == 1 else None)
-    if name in dataset.data_vars:
+    if name is not None and bare is None:
         return dataset[name]
     inner = []
     if path is not None and not _group(spec):

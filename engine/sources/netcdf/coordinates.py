@@ -150,7 +150,8 @@ def numbers(variable: xr.Variable, parent: xr.Variable | None = None) -> np.ndar
     values = stored.astype("float64")
     for key in ("_FillValue", "missing_value"):
         for fill in np.ravel(attrs.get(key, ())):
-            if np.issubdtype(np.asarray(fill).dtype, np.number):
+            # Zarr fills with 0 what was never written, and 0 is a place like any other.
+            if np.issubdtype(np.asarray(fill).dtype, np.number) and fill != 0:
                 values[stored == fill] = np.nan
     return values * _number(attrs.get("scale_factor"), 1.0) + _number(attrs.get("add_offset"), 0.0)
 

@@ -18,6 +18,10 @@ DEGREES = CRS("EPSG:4326")
 _TEXTS = ("crs_wkt", "spatial_ref", "esri_pe_string", "proj4", "proj4text", "proj4_string", "proj4_params", "epsg_code",
           "EPSG_code", "epsg", "EPSG", "srid", "proj:code", "proj:wkt2", "proj:projjson", "proj:epsg")  # fmt: skip
 """Attributes that hold a whole CRS."""
+_PARAMETERS = ("standard_parallel", "longitude_of_central_meridian", "latitude_of_projection_origin",
+               "longitude_of_projection_origin", "straight_vertical_longitude_from_pole", "grid_north_pole_latitude",
+               "grid_north_pole_longitude", "longitude_of_prime_meridian")  # fmt: skip
+"""Single attributes, degrees, of which a file may hold others than its whole CRS has."""
 
 
 def crs_of_axes(
@@ -135,15 +139,46 @@ def _crs_from(attrs: Mapping[str, Any]) -> tuple[pyproj.CRS | None, str]:
     problem = ""
     for text in _whole(attrs):
         try:
-            return pyproj.CRS.from_user_input(text), ""
+            crs = pyproj.CRS.from_user_input(text)
         except pyproj.exceptions.CRSError as error:
             problem = problem or str(error)
+            continue
+        other = _contradicted(crs, attrs)
+        return (None, other) if other else (crs, "")
     if attrs.get("grid_mapping_name"):
         try:
             return pyproj.CRS.from_cf({key: _plain(value) for key, value in attrs.items()}), ""
         except (pyproj.exceptions.CRSError, KeyError, ValueError, TypeError) as error:
             problem = problem or str(error)
     return None, problem
+
+
+def _contradicted(crs: pyproj.CRS, attrs: Mapping[str, Any]) -> str:
+    """Which single attribute of a grid mapping says something else than its whole CRS; "" if none does."""
+    whole = crs.to_cf()
+    for key in _PARAMETERS:
+        if key not in attrs or key not in whole:
+            continue
+        ours, theirs = (np.sort(np.ravel(np.asarray(_plain(part[key]), "float64"))) for part in (attrs, whole))
+        if ours.shape != theirs.shape:
+            continue
+        apart = np.abs(ours - theirs)
+        if "longitude" in key:
+            apart = np.minimum(apart % 360, 360 - apart % 360)
+        if apart.max(initial=0) > 1e-3:
+            return f"`{key}` is {_plain(attrs[key])}, but {_plain(whole[key])} in the CRS beside it, {crs.name}"
+    return ""
+
+
+def geotransform(dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate) -> list[float]:
+    """GDAL's six numbers of the grid, if the grid mapping has them; else none."""
+    name = _named_mapping(dataset, variable, x, y)
+    text = text_of(dataset[name].attrs.get("GeoTransform")) if name else ""
+    try:
+        numbers_of = [float(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        return []
+    return numbers_of if len(numbers_of) == 6 and numbers_of[1] and numbers_of[5] else []
 
 
 def _whole(attrs: Mapping[str, Any]) -> Iterator[Any]:

@@ -341,3 +341,29 @@ def test_gdal_reads_the_same_grid(tmp_path):
             assert np.allclose(gdal.transform[:6], source.geobox.affine[:6])
             assert np.array_equal(gdal.read(1), source.read((slice(0, 10), slice(0, 12))))
             assert isinstance(source.geobox, GeoBox)
+
+
+def test_what_contradicts_itself(tmp_path):
+    """WKT beside other parameters, and coordinates on the edges of GDAL's pixels; but not a part of a file."""
+    x, y, values = plane()
+    wrong = POLAR.to_cf() | {"straight_vertical_longitude_from_pole": 0.0}
+    path = save(tmp_path / "a.nc", ("y", "x"), values, {"x": x, "y": y}, {"grid_mapping": "crs"},
+                crs=xr.Variable((), 0, wrong))  # fmt: skip
+    assert "`straight_vertical_longitude_from_pole` is 0.0, but -45.0 in the CRS beside it" in problem(path)
+    turned = POLAR.to_cf() | {"straight_vertical_longitude_from_pole": 315.0}
+    path = save(tmp_path / "b.nc", ("y", "x"), values, {"x": x, "y": y}, {"grid_mapping": "crs"},
+                crs=xr.Variable((), 0, turned))  # fmt: skip
+    assert error_of(opened(path)) < 0.01
+    for name, left, top in (
+        ("corner", x[0], y[0]),
+        ("part", x[0] - 32_500, y[0] + 7500),
+        ("whole", x[0] - 2500, y[0] + 2500),
+    ):
+        gdal = {"spatial_ref": POLAR.to_wkt(), "GeoTransform": f"{left} 5000.0 0.0 {top} 0.0 -5000.0"}
+        path = save(tmp_path / f"{name}.nc", ("y", "x"), values, {"x": x, "y": y}, {"grid_mapping": "crs"},
+                    crs=xr.Variable((), 0, gdal))  # fmt: skip
+        if name != "corner":
+            assert error_of(opened(path)) < 0.01
+    assert "look like corners, add `coordinates: upper_left`" in problem(tmp_path / "corner.nc")
+    corners = opened(tmp_path / "corner.nc", coordinates="upper_left").geobox.boundingbox
+    assert (corners.left, corners.top) == (x[0], y[0])
