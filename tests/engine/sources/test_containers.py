@@ -124,3 +124,20 @@ def test_what_is_no_store_or_grid(tmp_path):
 
     zarr.save_array(tmp_path / "array", VALUES)
     assert "holds no group of arrays with coordinates" in problem(tmp_path, href="array", variable="v")
+
+
+def test_a_place_at_zero_of_a_zarr_store_is_no_hole(tmp_path):
+    """Arrays of format 2 are filled with 0, which is also a longitude."""
+    import zarr
+
+    group = zarr.open_group(tmp_path / "z.zarr", mode="w", zarr_format=2)
+    for name, values, dims in (
+        ("lon", np.arange(0.0, 4), ["lon"]),
+        ("lat", LAT, ["lat"]),
+        ("v", VALUES, ["lat", "lon"]),
+    ):
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype, fill_value=0)
+        array[...] = values
+        array.attrs["_ARRAY_DIMENSIONS"] = dims
+    source = open_source("c", SourceSpec(href="z.zarr", variable="v"), tmp_path)
+    assert source.geobox.boundingbox.left == -0.5
