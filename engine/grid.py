@@ -12,6 +12,7 @@ from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox, GeoboxTiles
 from rasterio.features import rasterize
 
+from engine.crs_name import named
 from engine.errors import InputError
 from engine.polygons.repair import polygonal, valid
 from engine.scaling import best_chunk
@@ -100,6 +101,7 @@ class Grid:
                 "Use an equal-area CRS such as EPSG:6931 (north polar) or EPSG:6933 (global)."
             )
         _require_cells(outline.to_crs(target), resolution)
+        target = named(target)
         # A straight edge in degrees is a curve on the grid: keep points along it about ten cells apart.
         step = resolution * 10 if outline.crs and outline.crs.projected else resolution * 10 / 111_000
         projected = outline.segmented(step).to_crs(target)

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.blockwise import STATISTICS
+from engine.crs_name import crs_text
 from engine.forest import INSTRUCTION_SETS
-from engine.grid import Grid
+from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath
 from engine.sources.base import Source, SourceSummary
 from engine.words import counted
@@ -129,7 +130,8 @@ def _grid(survey: Survey, grid: Grid) -> Table:
     height, width = grid.shape
     table = Table(title="Grid", title_justify="left", show_header=False)
     table.add_row(
-        "CRS", f"{grid.geobox.crs}" + ("" if grid.is_equal_area else " (not equal-area: true cell areas count)")
+        "CRS",
+        crs_text(crs_of(grid.geobox)) + ("" if grid.is_equal_area else " (not equal-area: true cell areas count)"),
     )
     table.add_row("cells", f"{height} × {width} of {grid.geobox.resolution.x:g} m in {counted(grid.n_blocks, 'block')}")
     table.add_row("kernel", f"compiled ({INSTRUCTION_SETS[0]})" if INSTRUCTION_SETS else SLOW)

@@ -30,7 +30,7 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
         "stock_uncertainty.csv",
         "cog",
     ),
-    "report": ("report.html", "summary.json", "stac"),
+    "report": ("report.html", "summary.json", "stac", "sites.gpkg"),
 }
 """What is there once a stage is done."""
 ALSO_WRITES = {"select": ("profiles.parquet",), "train": ("profiles.parquet",)}
@@ -67,7 +67,12 @@ def stage_parts(prepared: Prepared) -> dict[str, Parts]:
             **{name: value for name, value in model.items() if name in of_map},
             **{name: entries[name] for name in ("name", "title", "synthetic")},
         },
-        "report": {"truth": entries["truth"], INDEPENDENT: independent, **_tables(independent, prepared.data)},
+        "report": {
+            **{name: entries[name] for name in ("truth", "figures")},
+            "output": {name: value for name, value in entries["output"].items() if name != "dir"},
+            INDEPENDENT: independent,
+            **_tables(independent, prepared.data),
+        },
     }
     before = {"select": ("profiles", "cube"), "train": ("select",), "map": ("train",), "report": ("map",)}
     parts: dict[str, Parts] = {}

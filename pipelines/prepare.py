@@ -22,13 +22,13 @@ from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath, out_path, require_access
 from engine.remote.files import on_disk, place_of
 from engine.remote.patience import RemoteError
-from engine.sources.about import read_about
 from engine.sources.base import Context, Source, SourceSummary
 from engine.sources.composite import terms_of
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.trial import try_family
 from pipelines.config import Draft, Model, RunFile, read
+from pipelines.descriptions import read_description
 from pipelines.grouped import grouped
 from pipelines.observations_spec import tables_of
 from pipelines.outline import bounds_in_degrees, box_in_degrees, read_outline
@@ -275,7 +275,7 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
             found.sources[name] = source
     for name, spec in _specs(run).items():
         if spec.about:
-            problems.attempt(read_about, base / spec.about, f"{_key(name)}.about")
+            problems.attempt(read_description, base / spec.about, f"{_key(name)}.about")
     if isinstance(run, RunFile) and run.truth and not (base / run.truth).is_dir():
         problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
     if run.observations and run.depths and "observations.table" not in silent:
@@ -337,7 +337,7 @@ def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
     if described is None or not ("no such file" in problem or "no file matches" in problem):
         return problem
     try:
-        return f"{problem}. {read_about(base / described, 'about').how_to_get}"
+        return f"{problem}. {read_description(base / described, 'about').how_to_get}"
     except InputError:  # a problem of its own
         return problem
 

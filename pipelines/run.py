@@ -11,8 +11,10 @@ from distributed import Client, performance_report
 from rich.table import Table
 
 from engine.cluster import connect, peak_memory
+from engine.crs_name import crs_text
 from engine.errors import InputError
 from engine.forest import INSTRUCTION_SETS
+from engine.grid import crs_of
 from engine.ledger import RECORDS, Entry, Ledger, digest_of
 from engine.lock import locked
 from engine.outputs.place import OutPath, said_by_store
@@ -29,6 +31,7 @@ from pipelines.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.provenance import Provenance
 from pipelines.resolved import write_run_file
+from pipelines.source_list import descriptions
 from pipelines.stages import FUNCTIONS, NEED_CLUSTER, Context
 
 
@@ -236,6 +239,7 @@ def _describe_cluster(client: Client, workers: Any) -> str:
 
 def _describe(prepared: Prepared, provenance: Provenance) -> None:
     grid, config = prepared.grid, prepared.config
+    about = descriptions(config, prepared.base)
     provenance.add(
         kernel=INSTRUCTION_SETS[0] if INSTRUCTION_SETS else "plain",
         seed=config.model.seed,
@@ -247,12 +251,13 @@ def _describe(prepared: Prepared, provenance: Provenance) -> None:
                 "resolution": s.resolution,
                 "crs_unit": "degree" if s.crs.geographic else "metre",
                 "period": s.period,
+                "about": about.get(name, []),
             }
             for name, s in prepared.summaries.items()
         },
         grid={
             **provenance.record.get("grid", {}),
-            "crs": str(grid.geobox.crs),
+            "crs": crs_text(crs_of(grid.geobox)),
             "shape": list(grid.shape),
             "resolution": config.domain.resolution,
             "chunk": grid.chunk,

@@ -1,7 +1,7 @@
 """The types of the run file: its sections, keys and what they refer to."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from dask.utils import parse_bytes
 from pydantic import (
@@ -18,7 +18,7 @@ from engine.errors import InputError
 from engine.outputs.place import problem_of
 from engine.sources.composite import terms_of
 from engine.sources.formula import names_in, units_of
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import SourceSpec, in_order
 from pipelines.model_spec import Model, Selection
 from pipelines.nearest import nearest
 from pipelines.observations_spec import Observations
@@ -148,9 +148,28 @@ class Cluster(Section):
         return self
 
 
-class Output(Section):
-    """Where the results go."""
+class Provider(Section):
+    """Who stands behind the maps."""
 
+    name: str = Field(min_length=1, description="of the person, group or institution")
+    url: str | None = Field(None, description="its page")
+    roles: tuple[Literal["licensor", "producer", "processor", "host"], ...] = Field(
+        ("processor",), description="as in STAC"
+    )
+
+
+class Output(Section):
+    """Where the results go, and what their catalogue says of them."""
+
+    licence: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9.+-]+$",
+        description="of the maps: SPDX identifier, e.g. CC-BY-4.0; default: not stated, and the catalogue says so",
+    )
+    providers: tuple[Provider, ...] = Field((), description="who made the maps")
+    period: Annotated[tuple[int, int] | None, AfterValidator(in_order)] = Field(
+        None, description="first and last year that the maps stand for; default: from the covariates' periods"
+    )
     dir: str = Field(
         description="results folder, shared by client and workers and made where it is not there; or s3://BUCKET/PREFIX"
     )
@@ -161,6 +180,16 @@ class Output(Section):
         if problem := problem_of(path):
             raise ValueError(problem)
         return path
+
+
+class Figures(Section):
+    """What the figures show."""
+
+    permafrost: str | None = Field(
+        None,
+        description="what Figure 1 shows the permafrost by: a covariate, `boundary` (the domain is the permafrost "
+        "region) or `none`; default: a covariate whose name or label speaks of permafrost",
+    )
 
 
 def _depth(interval: tuple[float, float]) -> tuple[float, float]:
@@ -199,6 +228,7 @@ class RunFile(Section):
     zones: str | SourceSpec | None = Field(None, description="a categorical covariate, or a source with classes")
     cluster: Cluster = Cluster()
     output: Output
+    figures: Figures = Figures()
     truth: str | None = Field(None, description="a Zarr store with the true densities; only a virtual region has one")
 
     @property
@@ -232,7 +262,14 @@ class RunFile(Section):
 
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> Self:
-        if dangling := dangling_references(self):
+        dangling = dangling_references(self)
+        shown = self.figures.permafrost
+        if shown not in (None, "boundary", "none", *self.covariates):
+            problem = (
+                f"{shown!r} is not among the covariates{nearest(str(shown), ('boundary', 'none', *self.covariates))}"
+            )
+            dangling.append((("figures", "permafrost"), problem))
+        if dangling:
             raise ValueError("\n".join(f"{'.'.join(location)}: {text}" for location, text in dangling))
         return self
 

@@ -1,13 +1,17 @@
 """`gelisol sources`: whose data a run file names, under which licence, and how they are had; nothing is opened."""
 
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
 from engine.errors import InputError
-from engine.sources.about import About, read_about
+from engine.sources.about import About
 from engine.sources.spec import SourceSpec
 from pipelines.config import Draft, RunFile
+from pipelines.descriptions import read_description
 
 
 def entries(run: RunFile | Draft) -> dict[str, SourceSpec]:
@@ -23,7 +27,23 @@ def entries(run: RunFile | Draft) -> dict[str, SourceSpec]:
 
 def about(name: str, spec: SourceSpec, base: Path) -> About | None:
     """The description that an entry names, if any."""
-    return read_about(base / spec.about, f"covariates.{name}.about") if spec.about else None
+    return read_description(base / spec.about, f"covariates.{name}.about") if spec.about else None
+
+
+def descriptions(run: RunFile, base: Path) -> dict[str, list[dict[str, Any]]]:
+    """Covariate → what is known of its data sets (its own, or those of its formula's terms), for the record.
+
+    A description that cannot be read any more is left out: `check` has said so.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for key, spec in entries(run).items():
+        name = key.partition(".")[0]
+        with suppress(InputError):
+            if known := about(key, spec, base):
+                facts = asdict(known)
+                if facts not in found.setdefault(name, []):
+                    found[name].append(facts)
+    return found
 
 
 def source_table(run: RunFile, base: Path) -> Table:

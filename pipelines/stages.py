@@ -22,12 +22,14 @@ from pipelines.keys import validation_scratch
 from pipelines.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.provenance import Provenance
+from pipelines.soil_carbon.catalogue import write_catalogue
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.independent import try_independent
 from pipelines.soil_carbon.modelling import Modelling
-from pipelines.soil_carbon.products import map_attrs, write_catalog, write_cogs
+from pipelines.soil_carbon.products import map_attrs, write_cogs
 from pipelines.soil_carbon.profile_table.bad_rows import left_out_table
 from pipelines.soil_carbon.screening import screen
+from pipelines.soil_carbon.sites_file import write_sites
 from pipelines.soil_carbon.stocks import replicate_table, stock_table
 from pipelines.soil_carbon.training import TrainingTable
 from pipelines.soil_carbon.zonal_tables import write_zone_tables
@@ -184,9 +186,10 @@ def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:
     from pipelines.soil_carbon.report import write_report  # with Matplotlib, which only this stage needs
 
     with display.stage("report", "page"):
+        write_sites(directory, config.depth_labels)
         page = write_report(directory)
         headline = read_headline(directory)
-        write_catalog(config, directory, headline.statement if headline else "")
+        write_catalogue(config, directory, headline.statement if headline else "")
     display.say(f"report: {page}")
 
 

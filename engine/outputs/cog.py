@@ -20,6 +20,9 @@ from engine.outputs.store import open_dataset, staged
 TILE = 512
 """Side of a tile in the file, cells."""
 
+DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
+"""Tag of the file that says in a sentence what it holds."""
+
 CACHE_MEGABYTES = 64
 """GDAL's block cache while a file is written; its default, a share of the machine's memory, is no bound."""
 
@@ -29,8 +32,10 @@ def write_cog(
     variable: str,
     path: OutPath,
     *,
+    name: str,
     description: str,
     units: str,
+    missing: str = "",
     index: Mapping[str, int] | None = None,
     tags: Mapping[str, str] | None = None,
     resampling: Literal["average", "mode"] = "average",
@@ -49,8 +54,12 @@ def write_cog(
         Array to read. Floats have NaN as nodata, integers (class codes) 0.
     path : OutPath
         The file to write; one that exists is replaced. Its folder is made if need be.
+    name : str
+        Of the band, short, e.g. `socd_0-30_mean`: what GIS programs call it.
     description, units : str
-        Of the band.
+        Of the band, for people and machines.
+    missing : str
+        What it means where a cell has no value.
     index : mapping of str to int, optional
         Position along every dimension other than y and x, e.g. `{"depth": 1}`.
     tags : mapping of str to str, optional
@@ -80,9 +89,10 @@ def write_cog(
             with rasterio.open(plain, "w", **_profile(geobox, geobox.crs, layer.dtype)) as file:
                 for window, values in _strips(layer):
                     file.write(values, 1, window=window)
-                file.set_band_description(1, description)
+                file.set_band_description(1, name)
                 file.set_band_unit(1, units)
-                file.update_tags(**(tags or {}))
+                file.update_tags(1, long_name=description, units=units, **({"missing": missing} if missing else {}))
+                file.update_tags(**{DESCRIPTION: description, **(tags or {})})
             rasterio.shutil.copy(
                 plain,
                 stage,

@@ -1,5 +1,6 @@
 """Where on Earth a grid lies: its outline in longitude and latitude, cut as GeoJSON wants it."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -48,9 +49,14 @@ def footprint(geobox: GeoBox) -> BaseGeometry:
         translate(unrolled & shapely.box(-180 + shift, -90, 180 + shift, 90), xoff=-shift)
         for shift in (FULL_TURN * turn for turn in turns)
     ]
-    whole = shapely.union_all([part for piece in pieces for part in shapely.get_parts(piece) if part.area > 0])
-    parts = shapely.get_parts(shapely.orient_polygons(shapely.set_precision(whole, 1e-6)))
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(list(parts))
+    return tidy(part for piece in pieces for part in shapely.get_parts(piece))
+
+
+def tidy(parts: Iterable[BaseGeometry]) -> BaseGeometry:
+    """Polygons as GeoJSON wants them: put together, to a millionth of a degree, exterior rings counter-clockwise."""
+    whole = shapely.union_all([part for part in parts if part.area > 0])
+    found = shapely.get_parts(shapely.orient_polygons(shapely.set_precision(whole, 1e-6)))
+    return found[0] if len(found) == 1 else shapely.MultiPolygon(list(found))
 
 
 def bounding_box(outline: BaseGeometry) -> list[float]:

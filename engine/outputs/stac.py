@@ -9,12 +9,15 @@ from typing import Any
 
 import numpy as np
 import pystac
+import pystac.utils
 import rasterio
 import shapely
 from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from pystac.extensions.projection import ProjectionExtension
 
+from engine.outputs.cog import DESCRIPTION
+from engine.outputs.extent import Extent
 from engine.outputs.footprint import bounding_box, crs_of, footprint
 from engine.outputs.place import OutPath
 from engine.outputs.store import staged
@@ -45,12 +48,15 @@ class Layers:
         Asset key → GeoTIFF. What the item says of each (CRS, shape, units, …) is read from the file.
     properties : mapping
         Further properties of the item.
+    styles : mapping of str to OutPath
+        Asset key → style of that GeoTIFF for QGIS, where there is one.
     """
 
     id: str
     title: str
     files: Mapping[str, OutPath]
     properties: Mapping[str, Any] = field(default_factory=dict)
+    styles: Mapping[str, OutPath] = field(default_factory=dict)
 
 
 def write_collection(
@@ -66,6 +72,8 @@ def write_collection(
     license: str = "other",
     keywords: Sequence[str] = (),
     providers: Sequence[pystac.Provider] = (),
+    links: Sequence[pystac.Link] = (),
+    extent: Extent | None = None,
 ) -> OutPath:
     """Write `stac/collection.json` and one item per set of layers, all with relative links.
 
@@ -85,8 +93,11 @@ def write_collection(
         When the maps were made; default: now.
     license : str
         SPDX identifier, or `other`.
-    keywords, providers
-        As in the STAC specification.
+    keywords, providers, links
+        As in the STAC specification; links beyond those of the catalogue itself, e.g. to licences.
+    extent : Extent, optional
+        Where the maps have values; default: the whole grid of the files, which in degrees reaches far beyond a domain
+        that fills it only in part.
 
     Returns
     -------
@@ -103,7 +114,7 @@ def write_collection(
     directory = directory.resolve()
     made = created or datetime.now(UTC)
     start, end = period or (made, made)
-    described = [_item(layers, start, end, made) for layers in items]
+    described = [_item(layers, start, end, made, extent) for layers in items]
     collection = pystac.Collection(
         id=collection_id,
         title=title,
@@ -113,7 +124,9 @@ def write_collection(
         keywords=list(keywords),
         providers=list(providers),
         catalog_type=pystac.CatalogType.SELF_CONTAINED,
+        extra_fields={"created": pystac.utils.datetime_to_str(made)},
     )
+    collection.add_links(list(links))
     collection.add_items(described)
     for key, asset in assets.items():
         path = directory / asset.href
@@ -130,16 +143,16 @@ def write_collection(
     return directory / "stac" / "collection.json"
 
 
-def _item(layers: Layers, start: datetime, end: datetime, created: datetime) -> pystac.Item:
+def _item(layers: Layers, start: datetime, end: datetime, created: datetime, extent: Extent | None) -> pystac.Item:
     geoboxes = {key: _geobox(path) for key, path in layers.files.items()}
     geobox = next(iter(geoboxes.values()))
     if other := [key for key, box in geoboxes.items() if box != geobox]:
         raise ValueError(f"item {layers.id!r}: {', '.join(other)} lie on another grid than {next(iter(geoboxes))}")
-    outline = footprint(geobox)
+    outline = extent.outline if extent else footprint(geobox)
     item = pystac.Item(
         id=layers.id,
         geometry=shapely.geometry.mapping(outline),
-        bbox=bounding_box(outline),
+        bbox=list(extent.bbox) if extent else bounding_box(outline),
         datetime=start if start == end else None,
         start_datetime=None if start == end else start,
         end_datetime=None if start == end else end,
@@ -150,6 +163,8 @@ def _item(layers: Layers, start: datetime, end: datetime, created: datetime) -> 
     _project(item, geobox)
     for key, path in layers.files.items():
         item.add_asset(key, _cog_asset(path))
+        if style := layers.styles.get(key):
+            item.add_asset(f"{key}_style", _style_asset(style))
     return item
 
 
@@ -185,8 +200,10 @@ def _cog_asset(path: OutPath) -> pystac.Asset:
     """A GeoTIFF as an asset, with STAC 1.1's `bands` from what the file says of its first band."""
     with _opened(path) as file:
         description, unit, dtype, nodata = file.descriptions[0], file.units[0], file.dtypes[0], file.nodata
-        stored = file.tags(1)
+        stored, title = file.tags(1), file.tags().get(DESCRIPTION) or description
     band: dict[str, Any] = {"name": description, "data_type": dtype}
+    if title != description:
+        band["description"] = title
     if unit:
         band["unit"] = unit
     if nodata is not None:
@@ -195,11 +212,15 @@ def _cog_asset(path: OutPath) -> pystac.Asset:
         band["statistics"] = statistics
     return pystac.Asset(
         href=str(path.resolve()),
-        title=description,
+        title=title,
         media_type=pystac.MediaType.COG,
         roles=["data"],
         extra_fields={"bands": [band]},
     )
+
+
+def _style_asset(path: OutPath) -> pystac.Asset:
+    return pystac.Asset(href=str(path.resolve()), title="Style for QGIS", media_type="text/xml", roles=["metadata"])
 
 
 def _spatial(items: Iterable[pystac.Item]) -> pystac.SpatialExtent:

@@ -6,6 +6,7 @@ Descriptions are STAC collections, one JSON file each; `catalogs/sources` holds 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from engine.errors import InputError
 
@@ -29,6 +30,14 @@ class About:
         Page from which it can be had.
     recipe : str
         What to fetch there, and where to put it.
+    version : str
+        Of the data set, or "".
+    period : (int, int) or None
+        First and last year that it speaks of, where its description states them.
+    providers : tuple of (str, tuple of str)
+        Everyone who made or keeps it, and in which roles.
+    terms : str
+        Of its use in a few words, where the licence has no name, or "".
     """
 
     title: str
@@ -38,6 +47,10 @@ class About:
     access: str
     address: str
     recipe: str
+    version: str = ""
+    period: tuple[int, int] | None = None
+    providers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    terms: str = ""
 
     @property
     def how_to_get(self) -> str:
@@ -76,4 +89,15 @@ def read_about(path: Path, key: str) -> About:
         access=access,
         address=links.get("via") or links.get("about") or "",
         recipe=document.get("gelisol:recipe", ""),
+        version=str(document.get("version", "")),
+        period=_years(document),
+        providers=tuple((p.get("name", ""), tuple(p.get("roles", ()))) for p in document.get("providers", [])),
+        terms=document.get("gelisol:terms", ""),
     )
+
+
+def _years(document: dict[str, Any]) -> tuple[int, int] | None:
+    """First and last year of the description's temporal extent; None if either is open."""
+    intervals = document.get("extent", {}).get("temporal", {}).get("interval") or [[None, None]]
+    start, end = intervals[0]
+    return (int(start[:4]), int(end[:4])) if start and end else None

@@ -28,7 +28,8 @@ def _season(value: Any) -> Any:
     return SEASONS.get(value.upper(), value) if isinstance(value, str) else value
 
 
-def _forward(value: tuple[int, int] | None) -> tuple[int, int] | None:
+def in_order(value: tuple[int, int] | None) -> tuple[int, int] | None:
+    """A period that does not run backwards."""
     if value and value[0] > value[1]:
         raise ValueError(f"runs backwards: {value[0]} is after {value[1]}")
     return value
@@ -116,10 +117,10 @@ class SourceSpec(BaseModel):
     valid_range: tuple[float, float] | None = Field(
         None, description="lowest and highest stored value that are measurements; others are fill codes"
     )
-    period: Annotated[tuple[int, int] | None, AfterValidator(_forward)] = Field(
+    period: Annotated[tuple[int, int] | None, AfterValidator(in_order)] = Field(
         None, description="first and last year, both included"
     )
-    baseline: Annotated[tuple[int, int] | None, AfterValidator(_forward)] = Field(
+    baseline: Annotated[tuple[int, int] | None, AfterValidator(in_order)] = Field(
         None, description="first and last year of the period that `reduce: anomaly` compares with"
     )
     months: Months | None = Field(None, description="months that count, 1 to 12, or DJF, MAM, JJA, SON; default: all")

@@ -159,7 +159,7 @@ class Modelling:
         training = self.training
         results: list[HeldOut] = []
         for candidate in candidates:
-            with self.display.stage(candidate.family.name, "repeats") as progress:
+            with self.display.stage(candidate.family.name, "repeat") as progress:
                 try:
                     results.append(self._cross_validate(candidate, folds, progress))
                 except FitError as error:

@@ -1,22 +1,28 @@
-"""The finished maps as files for others: COGs for GIS, a STAC collection to find them by."""
+"""The finished maps as files for others: COGs for GIS, each with its style."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pystac
 from distributed import Client
 
+from engine.applicability import Applicability
 from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
 from engine.ledger import Records, digest_of
 from engine.outputs.cog import write_cog
 from engine.outputs.place import OutPath, children
-from engine.outputs.stac import Layers, write_collection
-from engine.outputs.store import remove
+from engine.outputs.qgis import Class, Ramp, write_style
+from engine.outputs.store import open_dataset, remove
 from engine.tasks import Progress, run_each, silent
 from pipelines.config import RunFile
+from pipelines.soil_carbon.pictures import distance_limits, limits, picture
+from pipelines.soil_carbon.wording import unit
 
 _KG = "kg m-2"
+_MISSING = "outside the domain, or without a value of a covariate"
+_INSIDE = "#1fa187"
+"""Colour of the area of applicability."""
 
 
 def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
@@ -39,21 +45,36 @@ def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
     }
 
 
+def band_name(depth: str, statistic: str) -> str:
+    """Name of a map and of its band, e.g. `socd_0-30_mean`."""
+    return f"socd_{depth}_{statistic}"
+
+
 def cog_name(depth: str, statistic: str) -> str:
     """File name of a map, e.g. `socd_0-30_mean.tif`."""
-    return f"socd_{depth}_{statistic}.tif"
+    return f"{band_name(depth, statistic)}.tif"
 
 
 @dataclass(frozen=True)
 class _Cog:
-    """One file: which variable, which layer of it, and what to say of it."""
+    """One file: which variable, which layer of it, what to say of it, and how QGIS shows it."""
 
-    file: str
+    name: str
     variable: str
     description: str
     units: str
     index: dict[str, int]
     resampling: Literal["average", "mode"] = "average"
+
+    @property
+    def file(self) -> str:
+        """Its name in the folder `cog`."""
+        return f"{self.name}.tif"
+
+    @property
+    def style(self) -> str:
+        """The name of its style for QGIS, beside it."""
+        return f"{self.name}.qml"
 
 
 def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
@@ -63,7 +84,7 @@ def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
     items = {
         depth: [
             _Cog(
-                cog_name(depth, name), name, f"{depth} cm: {attrs[name]['long_name']}{made_up}", attrs[name]["units"],
+                band_name(depth, name), name, f"{depth} cm: {attrs[name]['long_name']}{made_up}", attrs[name]["units"],
                 {"depth": index},
             )
             for name in STATISTICS
@@ -71,8 +92,8 @@ def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
         for index, depth in enumerate(config.depth_labels)
     }  # fmt: skip
     items[APPLICABLE] = [
-        _Cog("dissimilarity.tif", DISSIMILARITY, attrs[DISSIMILARITY]["long_name"] + made_up, "1", {}),
-        _Cog("applicable.tif", APPLICABLE, "1 inside the area of applicability" + made_up, "1", {}, "mode"),
+        _Cog(DISSIMILARITY, DISSIMILARITY, attrs[DISSIMILARITY]["long_name"] + made_up, "1", {}),
+        _Cog(APPLICABLE, APPLICABLE, "1 inside the area of applicability" + made_up, "1", {}, "mode"),
     ]
     return items
 
@@ -88,49 +109,31 @@ def write_cogs(
         Of this map's files: those that are recorded and there are kept.
     """
     cogs = [cog for item in _cogs(config).values() for cog in item]
-    done = {cog.file for cog in cogs if (directory / "cog" / cog.file).exists() and records.load(cog.file)}
+    done = {
+        cog.file
+        for cog in cogs
+        if all((directory / "cog" / name).exists() for name in (cog.file, cog.style)) and records.load(cog.file)
+    }
     todo = [cog for cog in cogs if cog.file not in done]
     for _ in run_each(
         client, _write, todo, directory, records, total=len(cogs), before=len(done), progress=progress, name="cog"
     ):
         pass
     records.forget_others()
-    keep = {cog.file for cog in cogs}
+    keep = {name for cog in cogs for name in (cog.file, cog.style)}
     for other in children(directory / "cog"):
         if other.name not in keep:
             remove(other)
 
 
-def write_catalog(config: RunFile, directory: OutPath, verdict: str) -> None:
-    """Write the STAC collection of all results.
-
-    Parameters
-    ----------
-    verdict : str
-        What the validation says of the maps, in sentences.
-    """
-    name = config.title or config.name
-    write_collection(
-        directory,
-        collection_id=config.name,
-        title=name,
-        description=f"Soil organic carbon density and stocks of {name}, mapped by Gelisol{_made_up(config)}; {verdict}",
-        items=[
-            Layers(
-                id=f"{config.name}-{'socd-' if depth in config.depth_labels else ''}{depth}",
-                title=(
-                    f"Soil organic carbon density, {depth} cm"
-                    if depth in config.depth_labels
-                    else "Area of applicability"
-                )
-                + _made_up(config),
-                files={cog.variable: directory / "cog" / cog.file for cog in cogs},
-            )
-            for depth, cogs in _cogs(config).items()
-        ],
-        assets=_assets(),
-        keywords=["soil organic carbon", "permafrost", *(["made-up data"] if config.synthetic else [])],
-    )
+def item_files(config: RunFile, directory: OutPath) -> Iterator[tuple[str, str, dict[str, tuple[OutPath, OutPath]]]]:
+    """For every item of the catalogue its key, its title, and variable → the map's GeoTIFF and its style."""
+    folder = directory / "cog"
+    for key, cogs in _cogs(config).items():
+        depth = key in config.depth_labels
+        title = f"Soil organic carbon density, {key} cm" if depth else "Area of applicability"
+        files = {cog.variable: (folder / cog.file, folder / cog.style) for cog in cogs}
+        yield f"socd-{key}" if depth else key, title + _made_up(config), files
 
 
 def _made_up(config: RunFile) -> str:
@@ -139,22 +142,22 @@ def _made_up(config: RunFile) -> str:
 
 def _write(cog: _Cog, directory: OutPath, records: Records) -> None:
     write_cog(
-        directory / "maps.zarr", cog.variable, directory / "cog" / cog.file, index=cog.index,
-        description=cog.description, units=cog.units, resampling=cog.resampling,
+        directory / "maps.zarr", cog.variable, directory / "cog" / cog.file, index=cog.index, name=cog.name,
+        description=cog.description, units=cog.units, missing=_MISSING, resampling=cog.resampling,
     )  # fmt: skip
+    write_style(directory / "cog" / cog.style, _style(cog, directory))
     records.save(cog.file, digest=np.array(digest_of(directory / "cog" / cog.file)))
 
 
-def _assets() -> dict[str, pystac.Asset]:
-    return {
-        "maps": pystac.Asset("maps.zarr", "Maps of all depths", media_type="application/vnd+zarr", roles=["data"]),
-        "cube": pystac.Asset("cube.zarr", "Covariates", media_type="application/vnd+zarr", roles=["data"]),
-        "stocks": pystac.Asset("stocks.csv", "Stocks by zone and depth", media_type="text/csv", roles=["data"]),
-        "summary": pystac.Asset(
-            "summary.json", "Headline and verdict", media_type="application/json", roles=["metadata"]
-        ),
-        "report": pystac.Asset("report.html", "Report", media_type="text/html", roles=["overview"]),
-        "provenance": pystac.Asset(
-            "provenance.json", "Versions, sources, timings", media_type="application/json", roles=["metadata"]
-        ),
-    }
+def _style(cog: _Cog, directory: OutPath) -> Ramp | list[Class]:
+    """The colours and limits of the report's figure."""
+    if cog.variable == APPLICABLE:
+        return [Class(1, _INSIDE, "inside the area of applicability")]
+    with open_dataset(directory / "maps.zarr") as maps:
+        low, high = limits(picture(maps[cog.variable].isel(cog.index)).values)
+    if cog.variable == DISSIMILARITY:
+        threshold = Applicability.load(directory / "applicability.npz").threshold
+        return Ramp(*distance_limits(low, high, threshold), "YlGnBu")
+    if cog.variable == "uncertainty":
+        return Ramp(low, high, "magma_r", "%", 100)
+    return Ramp(low, high, "magma_r" if cog.variable == "sd" else "viridis_r", unit(cog.units))

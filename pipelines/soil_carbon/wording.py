@@ -79,7 +79,7 @@ def listed(names: Iterable[object], last: str = "and") -> str:
 
 def unit(units: str) -> str:
     """Units as people write them; empty for a plain number."""
-    return {"1": "", "degC": "°C"}.get(units, units.replace("m2", "m²").replace("m3", "m³"))
+    return {"1": "", "degC": "°C", "kg m-2": "kg C/m²"}.get(units, units.replace("m2", "m²").replace("m3", "m³"))
 
 
 def with_unit(label: str, units: str) -> str:

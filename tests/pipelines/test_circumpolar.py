@@ -55,7 +55,6 @@ def test_most_pedons_train(results: Path):
         ("mat", -30, 0),
         ("july", -15, 25),
         ("map", 50, 3000),
-        ("ndvi", -0.08, 0.93),
         ("tree_cover", 0, 100),
         ("elevation", -50, 4000),
         ("clay", 0, 100),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from engine.blockwise import DISSIMILARITY
 from engine.outputs.place import OutPath, children
 from pipelines.soil_carbon.figures.backdrop import Backdrop
-from pipelines.soil_carbon.figures.canvas import WIDTH, canvas, colour_of
+from pipelines.soil_carbon.figures.canvas import WIDTH, canvas
 from pipelines.soil_carbon.figures.density import ZoneBars, densities_size, draw_densities
 from pipelines.soil_carbon.figures.drivers import (
     LEADING,
@@ -21,9 +21,9 @@ from pipelines.soil_carbon.figures.drivers import (
     drivers_size,
     others_size,
 )
-from pipelines.soil_carbon.figures.fit import draw_fit, fit_size
+from pipelines.soil_carbon.figures.fit import HeldOut, draw_fit, fit_size
 from pipelines.soil_carbon.figures.independent import draw_independent, independent_size
-from pipelines.soil_carbon.figures.raster import Picture, class_picture, picture
+from pipelines.soil_carbon.figures.permafrost import permafrost_limits
 from pipelines.soil_carbon.figures.regions import draw_regions, regions_size
 from pipelines.soil_carbon.figures.scores import draw_scores, scores_size
 from pipelines.soil_carbon.figures.screening import draw_screening, screening_size
@@ -36,6 +36,8 @@ from pipelines.soil_carbon.figures.uncertainty import (
     scheme_colours,
     uncertainty_size,
 )
+from pipelines.soil_carbon.figures.zone_colours import zone_colours
+from pipelines.soil_carbon.pictures import Picture, class_picture, picture
 from pipelines.soil_carbon.regions import compare_regions
 from pipelines.soil_carbon.results import Results
 from pipelines.soil_carbon.truth import Agreement
@@ -83,7 +85,7 @@ class _Figures:
         self.results = results
         self.labels = results.run.depth_labels
         self.backdrop = _backdrop(results)
-        self.zone_colours = colour_of(results.zones[1])
+        self.zone_colours = zone_colours(results.zones[1])
         self.scheme_colours = scheme_colours(list(results.run.model.validation.schemes))
         self.files: dict[str, OutPath] = {}
 
@@ -152,20 +154,28 @@ class _Figures:
         to_plane = pyproj.Transformer.from_crs("EPSG:4326", self.backdrop.crs.proj, always_xy=True)
         places = np.column_stack(to_plane.transform(sites["lon"], sites["lat"]))
         with self._canvas("figure1_sites", sites_size(self.backdrop, WIDTH)) as figure:
-            draw_sites(figure, self.backdrop, codes, sites, places, self.zone_colours)
+            limits = permafrost_limits(results, self.backdrop)
+            draw_sites(figure, self.backdrop, codes, sites, places, self.zone_colours, limits)
 
     def _fit(self) -> None:
         results = self.results
-        held_out = results.predictions.query("family == @results.mapped and scheme == @results.scheme")
-        held_out = held_out.merge(results.training[["site", "zone"]], on="site")
-        repeats = results.validation.query("family == @results.mapped and scheme == @results.scheme")
-        scores = {score: float(repeats[score].mean()) for score in ("r2_explained", "r2", "rmse", "mae")}
+        schemes = [name for name in self.scheme_colours if (results.validation["scheme"] == name).any()]
+        held_out, *others = (self._held_out(scheme, named=len(schemes) > 1) for scheme in schemes)
         sites = results.profiles.pivot(index="site", columns="depth", values="socd")
-        with self._canvas("figure2_fit", fit_size(len(self.labels))) as figure:
+        with self._canvas("figure2_fit", fit_size(len(self.labels), len(schemes))) as figure:
             draw_fit(
-                figure, held_out, scores, sites, results.depth_regression, results.coefficients, self.labels,
-                self.zone_colours,
+                figure, held_out.predictions, held_out.scores, sites, results.depth_regression, results.coefficients,
+                self.labels, self.zone_colours, held_out.folds, others,
             )  # fmt: skip
+
+    def _held_out(self, scheme: str, named: bool) -> HeldOut:
+        """Predictions and scores of the mapped family under one scheme."""
+        results = self.results
+        predictions = results.predictions.query("family == @results.mapped and scheme == @scheme")
+        repeats = results.validation.query("family == @results.mapped and scheme == @scheme")
+        scores = {score: float(repeats[score].mean()) for score in ("r2_explained", "r2", "rmse", "mae")}
+        zones = results.training[["site", "zone"]]
+        return HeldOut(predictions.merge(zones, on="site"), scores, scheme if named else "")
 
     def _densities(self) -> None:
         results = self.results

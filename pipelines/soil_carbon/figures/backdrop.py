@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from pipelines.soil_carbon.figures.canvas import DPI, INK
 from pipelines.soil_carbon.figures.graticule import draw_graticule, draw_scale_bar
-from pipelines.soil_carbon.figures.raster import Picture
+from pipelines.soil_carbon.pictures import Picture
 
 MISSING = (0.86, 0.86, 0.86, 1.0)
 """Cells of the domain without a value."""
@@ -63,19 +63,24 @@ class Backdrop:
     @cached_property
     def outline(self) -> list[np.ndarray]:
         """The domain's outline, each line of shape (points, 2), m."""
-        # Smoothed to what can be told apart on the map, and with a rim of cells outside, so that the outline closes
-        # where the domain touches the edge of the grid.
-        shares = gaussian_filter(np.pad(self.inside.astype(np.float32), 1), max(self.inside.shape) / LINES_APART)
-        left, right, bottom, top = self.domain.extent
-        height, width = self.inside.shape
-        dx, dy = (right - left) / width, (bottom - top) / height
-        x, y = left + dx * (np.arange(-1, width + 1) + 0.5), top + dy * (np.arange(-1, height + 1) + 0.5)
-        # Of the kind of lines that are arrays of points.
-        return [np.asarray(line) for line in contour_generator(x, y, shares, line_type="Separate").lines(0.5)]
+        return contours(self.inside, self.domain.extent)
 
     def size(self, width: float) -> tuple[float, float]:
         """Size in inches of a figure with one map and its colour bar."""
         return width, (width - MARGIN) * self.aspect + HEADROOM
+
+
+def contours(inside: np.ndarray, extent: tuple[float, float, float, float]) -> list[np.ndarray]:
+    """The outline of some pixels of a picture, each line of shape (points, 2), m."""
+    # Smoothed to what can be told apart on the map, and with a rim of cells outside, so that the outline closes
+    # where they touch the edge of the grid.
+    shares = gaussian_filter(np.pad(inside.astype(np.float32), 1), max(inside.shape) / LINES_APART)
+    left, right, bottom, top = extent
+    height, width = inside.shape
+    dx, dy = (right - left) / width, (bottom - top) / height
+    x, y = left + dx * (np.arange(-1, width + 1) + 0.5), top + dy * (np.arange(-1, height + 1) + 0.5)
+    # Of the kind of lines that are arrays of points.
+    return [np.asarray(line) for line in contour_generator(x, y, shares, line_type="Separate").lines(0.5)]
 
 
 def draw_classes(axes: Axes, backdrop: Backdrop, codes: Picture, colours: Sequence[str], width: float) -> set[str]:

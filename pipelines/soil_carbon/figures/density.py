@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.canvas import INK, WIDTH, letter
 from pipelines.soil_carbon.figures.maps import Scale, draw_map
-from pipelines.soil_carbon.figures.raster import Picture, limits
+from pipelines.soil_carbon.pictures import Picture, limits
 from pipelines.soil_carbon.stocks import TOTAL
 from pipelines.soil_carbon.wording import depth_text
 

@@ -1,16 +1,18 @@
 """The study's Figure 2: predicted against observed in cross-validation, and deeper densities on the first."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import t as student
 
 from pipelines.soil_carbon.figures.canvas import letter, marker_of, panels
 from pipelines.soil_carbon.figures.charts import CROWDED, LINE, cloud, note, one_to_one
-from pipelines.soil_carbon.wording import depth_text, fixed, p_text, signed
+from pipelines.soil_carbon.wording import depth_text, fixed, named, p_text, signed
 
 BAND = (2.5, 97.5)
 """Percentiles of the replicates that a band spans."""
@@ -20,9 +22,29 @@ FEW_ZONES = 3
 """Zones whose names find room above the points; those of more stand under the figure."""
 
 
-def fit_size(depths: int) -> tuple[float, float]:
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out predictions under one scheme of the validation.
+
+    Attributes
+    ----------
+    predictions : DataFrame
+        `observed, predicted` (kg C/m²)`, zone`, one row per site.
+    scores : mapping
+        `r2_explained, r2, rmse, mae`, means over the repeats.
+    folds : str
+        The scheme; empty if it is the only one.
+    """
+
+    predictions: pd.DataFrame
+    scores: Mapping[str, float]
+    folds: str = ""
+
+
+def fit_size(depths: int, schemes: int = 1) -> tuple[float, float]:
     """Width and height in inches of the figure: up to three panels in a row."""
-    return PANEL * max(min(depths, 3), 1.4), 2.75 * -(-depths // 3)
+    number = schemes + depths - 1
+    return PANEL * max(min(number, 3), 1.4), 2.75 * -(-number // 3)
 
 
 def draw_fit(
@@ -34,8 +56,10 @@ def draw_fit(
     coefficients: np.ndarray,
     labels: Sequence[str],
     colours: Mapping[str, str],
+    folds: str = "",
+    others: Sequence[HeldOut] = (),
 ) -> None:
-    """Panel A: held-out predictions; the others: each deeper density against the first.
+    """Panel A: held-out predictions, and one panel for every other scheme; then each deeper density against the first.
 
     Parameters
     ----------
@@ -55,18 +79,25 @@ def draw_fit(
         Depths; the first is the predictor.
     colours : mapping
         Zone → colour.
+    folds : str
+        The scheme of panel A, where there are others.
+    others : sequence of HeldOut
+        Of the other schemes.
     """
-    first, *others = panels(figure, len(labels))
-    _cross_validation(first, predictions, scores, labels[0], colours)
+    schemes = [HeldOut(predictions, scores, folds), *others]
+    grid = panels(figure, len(schemes) + len(labels) - 1)
+    for number, (axes, held_out) in enumerate(zip(grid, schemes, strict=False)):
+        _cross_validation(axes, held_out, colours, legend=number == 0)
+        of_scheme = f", {named(held_out.folds)} folds" if held_out.folds else ""
+        axes.set_title(f"{letter(number)}   {depth_text(labels[0])}{of_scheme}")
     fits = {str(fit["depth"]): fit for fit in regressions.to_dict("records")}
-    for axes, (index, label) in zip(others, enumerate(labels[1:], start=1), strict=True):
+    for axes, (index, label) in zip(grid[len(schemes) :], enumerate(labels[1:], start=1), strict=True):
         _regression(axes, sites, labels[0], label, fits[label], coefficients[:, index])
-        axes.set_title(f"{letter(index)}   {depth_text(label)} on {depth_text(labels[0])}")
+        axes.set_title(f"{letter(len(schemes) - 1 + index)}   {depth_text(label)} on {depth_text(labels[0])}")
 
 
-def _cross_validation(
-    axes: Axes, predictions: pd.DataFrame, scores: Mapping[str, float], depth: str, colours: Mapping[str, str]
-) -> None:
+def _cross_validation(axes: Axes, held_out: HeldOut, colours: Mapping[str, str], legend: bool) -> None:
+    predictions, scores = held_out.predictions, held_out.scores
     zones = [zone for zone in colours if (predictions["zone"] == zone).any()]
     if len(predictions) > CROWDED or not zones:
         cloud(axes, predictions["predicted"].to_numpy(), predictions["observed"].to_numpy())
@@ -76,12 +107,15 @@ def _cross_validation(
             style: dict[str, Any] = {"color": colours[zone], "marker": marker, "linewidths": 0, "alpha": 0.75}
             if len(here):
                 axes.scatter(here["predicted"], here["observed"], s=11, label=zone, **style)
-        if len(zones) <= FEW_ZONES:
+        if not legend:
+            pass
+        elif len(zones) <= FEW_ZONES:
             axes.legend(loc="upper left", handletextpad=0.1, borderaxespad=0.1, labelspacing=0.25)
         else:
             axes.figure.legend(loc="outside lower center", ncols=len(zones), handletextpad=0.1, columnspacing=1)
     # Predictions vary less than observations: beyond them is room for the scores.
     one_to_one(axes, room=0.3)
+    _observed_on_predicted(axes, predictions["predicted"].to_numpy(float), predictions["observed"].to_numpy(float))
     note(
         axes,
         f"n = {len(predictions):,}",
@@ -92,7 +126,38 @@ def _cross_validation(
         low=True,
     )
     axes.set(xlabel="predicted in cross-validation, kg C/m²", ylabel="observed, kg C/m²")
-    axes.set_title(f"{letter(0)}   {depth_text(depth)}")
+
+
+def _observed_on_predicted(axes: Axes, predicted: np.ndarray, observed: np.ndarray) -> None:
+    """The regression of observations on predictions, with the 95 % confidence band of its mean."""
+    line = regression_band(predicted, observed)
+    if line is None:
+        return
+    x, y, half = line
+    low, high = axes.get_ylim()
+    axes.fill_between(
+        x, np.clip(y - half, low, high), np.clip(y + half, low, high), color=LINE, alpha=0.25, linewidth=0, zorder=4
+    )
+    axes.plot(x, y, color=LINE, linewidth=1.4, zorder=5)
+    axes.set_ylim(low, high)
+
+
+def regression_band(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Least squares of y on x: places, the line there, and half the width of the 95 % confidence band of the mean.
+
+    Returns
+    -------
+    tuple of ndarray, or None
+        None for fewer than three points, or where x does not vary.
+    """
+    n, spread = x.size, float(((x - x.mean()) ** 2).sum()) if x.size else 0.0
+    if n < 3 or spread <= 0:
+        return None
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / spread
+    error = np.sqrt((((y - y.mean()) - slope * (x - x.mean())) ** 2).sum() / (n - 2))
+    at = np.linspace(x.min(), x.max(), 100)
+    half = student.ppf(0.975, n - 2) * error * np.sqrt(1 / n + (at - x.mean()) ** 2 / spread)
+    return at, y.mean() + slope * (at - x.mean()), half
 
 
 def _regression(

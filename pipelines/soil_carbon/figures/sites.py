@@ -1,18 +1,22 @@
 """The study's Figure 1: sites over the map of zones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from pipelines.soil_carbon.figures.backdrop import MARGIN, MISSING, TINT, Backdrop, draw_classes
 from pipelines.soil_carbon.figures.canvas import INK, marker_of
-from pipelines.soil_carbon.figures.raster import Picture
+from pipelines.soil_carbon.figures.permafrost import Limit
+from pipelines.soil_carbon.pictures import Picture
+from pipelines.soil_carbon.source_kinds import KINDS, kind_of
 from pipelines.soil_carbon.training import LEFT_OUT
 
 LEGEND = 1.5
@@ -21,6 +25,10 @@ BESIDE, BESIDE_LABELS = 0.12, 0.42
 """Inches between the map and its legend."""
 MOST_ENTRIES = 15
 """Of both legends together: more would overlap."""
+SHAPES = dict(zip(KINDS, ("o", "^", "s", "D", "P"), strict=True))
+"""Kind of source → marker."""
+FROST = "#4b1d8f"
+"""Colour of the limits of permafrost, which no zone has."""
 MANY = 1000
 """Sites above which they are drawn as dots."""
 
@@ -60,8 +68,11 @@ def draw_sites(
     sites: pd.DataFrame,
     places: np.ndarray,
     colours: Mapping[str, str],
+    permafrost: Sequence[Limit] = (),
 ) -> None:
     """Zones in tints of their colours; sites by what was recorded there, filled where they train the model.
+
+    Colours say the zone. Where sites come from sources of several kinds, their shapes say the kind, else the zone, too.
 
     Parameters
     ----------
@@ -72,11 +83,13 @@ def draw_sites(
     codes : Picture
         Zone codes 1, 2, …; NaN where missing.
     sites : DataFrame
-        One row per site: `kind` (a zone, or empty)`, not_modelled`.
+        One row per site: `kind` (a zone, or empty)`, not_modelled`, and where it is known `source`.
     places : ndarray, shape (sites, 2)
         x and y in the grid's CRS, m.
     colours : mapping
         Zone → colour.
+    permafrost : sequence of Limit
+        Lines around it, if the run has any.
     """
     axes = figure.subplots()
     width = figure.get_figwidth() - MARGIN - LEGEND
@@ -85,13 +98,36 @@ def draw_sites(
     many = len(sites) > MANY
     size, line = (4, 0.2) if many else (17, 0.5)
     handles: list[Line2D] = []
+    origins = np.array([kind_of(source) for source in sites.get("source", pd.Series("", index=sites.index))], object)
+    shapes = {origin: marker for origin, marker in SHAPES.items() if (origins[~left_out] == origin).any()}
+    several = len(shapes) > 1
     markers = {**marker_of(list(colours)), "": "o"}
     for kind, colour in {**colours, "": "white"}.items():
-        here = (sites["kind"] == kind).to_numpy() & ~left_out
-        if here.any():
-            marks: dict[str, Any] = {"color": colour, "edgecolor": INK, "marker": markers[kind]}
+        of_kind = (sites["kind"] == kind).to_numpy() & ~left_out
+        if not of_kind.any():
+            continue
+        for origin, shape in (shapes if several else {"": markers[kind]}).items():
+            here = of_kind & (origins == origin) if several else of_kind
+            marks: dict[str, Any] = {"color": colour, "edgecolor": INK, "marker": shape}
             axes.scatter(places[here, 0], places[here, 1], s=size, linewidths=line, zorder=6, **marks)
-            handles.append(_mark(markers[kind], colour, f"{kind or 'site'}, n = {here.sum():,}"))
+        label = f"{kind or 'site'}, n = {of_kind.sum():,}"
+        handles.append(_mark("o" if several else markers[kind], colour, label))
+    if several:
+        handles += [
+            _mark(shape, "none", f"{origin}, n = {((origins == origin) & ~left_out).sum():,}")
+            for origin, shape in shapes.items()
+        ]
+    for limit in permafrost:
+        halo = [withStroke(linewidth=2.2, foreground="white")]
+        lines: dict[str, Any] = {
+            "colors": FROST,
+            "linewidths": 1.1,
+            "linestyles": [limit.style],
+            "zorder": 5,
+            "path_effects": halo,
+        }
+        axes.add_collection(LineCollection(limit.lines, **lines), autolim=False)
+        handles.append(Line2D([], [], color=FROST, linewidth=1.1, linestyle=limit.style, label=limit.label))
     if left_out.any():
         axes.scatter(
             places[left_out, 0], places[left_out, 1], color=INK, marker="x", zorder=6, s=0.8 * size, linewidths=0.8

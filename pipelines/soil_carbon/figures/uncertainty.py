@@ -11,7 +11,7 @@ from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.canvas import FAINT, GROUPS, letter, marker_of, panels
 from pipelines.soil_carbon.figures.density import columns_of
 from pipelines.soil_carbon.figures.maps import Scale, draw_map
-from pipelines.soil_carbon.figures.raster import Picture, limits
+from pipelines.soil_carbon.pictures import Picture, distance_limits, limits
 from pipelines.soil_carbon.wording import depth_text, named
 
 COLOURS = "magma_r"
@@ -106,8 +106,8 @@ def draw_applicability(
     threshold : float
         Marked on the colour bar.
     """
-    low, high = limits(distance.values)
-    scale = Scale(min(low, 0.0), max(high, 1.05 * threshold), DISTANCE, "dissimilarity; red: threshold")
+    low, high = distance_limits(*limits(distance.values), threshold)
+    scale = Scale(low, high, DISTANCE, "dissimilarity; red: threshold")
     place = figure.subfigures(1, 1, squeeze=False)[0, 0]
     draw_map(place, backdrop, distance, scale, "Area of applicability", outside.values >= 0.5, threshold)
 

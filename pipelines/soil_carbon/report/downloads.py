@@ -32,7 +32,7 @@ def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.Dat
     """
     inside = results.stocks_applicable.set_index(["zone", "depth"]).add_prefix("applicable_").reset_index()
     content = {
-        "covariates": pd.DataFrame(inputs.covariates(results)),
+        "covariates": _covariates(results),
         "scores": _scores(results),
         "hyperparameters": results.tuning,
         "screening": results.selection,
@@ -54,6 +54,16 @@ def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.Dat
     return {
         key: _download(f"{results.run.name}_{key}.csv", table) for key, table in content.items() if table is not None
     }
+
+
+def _covariates(results: Results) -> pd.DataFrame:
+    """Table 1 with a column per fact; several data sets of a covariate are parted by semicolons."""
+    rows = []
+    for row in inputs.covariates(results):
+        known = row.pop("data_sets")
+        facts = {key: "; ".join(str(one[key]) for one in known) for key in ("title", "version", "doi", "licence")}
+        rows.append({**row, **{"data_set" if key == "title" else key: fact for key, fact in facts.items()}})
+    return pd.DataFrame(rows)
 
 
 def _scores(results: Results) -> pd.DataFrame:

@@ -3,11 +3,14 @@
 import pandas as pd
 
 from engine.sources.spec import SourceSpec
+from pipelines.config import RunFile
+from pipelines.soil_carbon.catalogue import covariate_years, licence_text
+from pipelines.soil_carbon.figures.permafrost import BOUNDARY, permafrost_of
 from pipelines.soil_carbon.profiles import RULES
 from pipelines.soil_carbon.report.tables import Row, records
 from pipelines.soil_carbon.results import Results
 from pipelines.soil_carbon.training import LEFT_OUT
-from pipelines.soil_carbon.wording import number, unit
+from pipelines.soil_carbon.wording import listed, number, unit
 
 CHANGES = ("bulk_density_filled", "coarse_fragments_filled", "soc_from_som", "layers_split")
 """Columns that count the layers of a profile that were filled, converted or split."""
@@ -22,8 +25,8 @@ def covariates(results: Results) -> list[Row]:
     Returns
     -------
     list of dict
-        `group, name, label, native` (its grid)`, period, units` (or classes)`, kept` (by the screening)`, href, files,
-        bytes, fingerprint`.
+        `group, name, label, native` (its grid)`, period, units` (or classes)`, kept` (by the screening)`, data_sets`
+        (what is known of each: see `data_sets`)`, read` (where the values come from)`, files, bytes, fingerprint`.
     """
     run, sources = results.run, results.provenance.get("sources", {})
     kept = results.selection.set_index("covariate")["kept"]
@@ -37,10 +40,11 @@ def covariates(results: Results) -> list[Row]:
                 "name": name,
                 "label": spec.label or name,
                 "native": native_grid(source),
-                "period": "–".join(map(str, spec.period)) if spec.period else source.get("period") or "–",
+                "period": period(spec, source),
                 "units": ", ".join(spec.class_names) if spec.is_categorical else unit(spec.units) or "–",
                 "kept": bool(kept[name]),
-                "href": _href(spec),
+                "data_sets": data_sets(source),
+                "read": read_from(spec),
                 "files": source.get("files"),
                 "bytes": source.get("bytes"),
                 "fingerprint": source.get("fingerprint", ""),
@@ -61,8 +65,43 @@ def native_grid(source: Row) -> str:
     return f"{side / 1000:.3g} km" if side >= 1000 else f"{side:.3g} m"
 
 
-def _href(spec: SourceSpec) -> str:
-    return spec.place
+def period(spec: SourceSpec, source: Row) -> str:
+    """The years of a covariate: those that the run file asks for, else those of its files or its description."""
+    if not spec.period and source.get("period"):
+        return str(source["period"])
+    years = covariate_years(spec, source)
+    return "not stated" if years is None else str(years[0]) if years[0] == years[1] else f"{years[0]}–{years[1]}"
+
+
+def data_sets(source: Row) -> list[Row]:
+    """What the record knows of a covariate's data sets: `title, version, doi, licence, provider`, each in words."""
+    return [
+        {
+            "title": about["title"],
+            "version": about.get("version", ""),
+            "doi": about["doi"],
+            "address": about["address"],
+            "licence": about["licence"] if licence_text(about["licence"]) else about.get("terms") or "not stated here",
+            "provider": about["provider"],
+        }
+        for about in source.get("about", [])
+    ]
+
+
+def read_from(spec: SourceSpec) -> str:
+    """Where a covariate's values are read: addresses in full, of files on disk the names."""
+    if spec.stac or spec.expression:
+        return spec.place
+    places = spec.hrefs or tuple(map(str, (spec.layers or {}).values()))
+    return listed(place if "://" in place else place.rpartition("/")[2] for place in places)
+
+
+def permafrost(run: RunFile) -> str:
+    """What Figure 1 shows the permafrost by, in words; empty where it shows none."""
+    name = permafrost_of(run)
+    if name is None or name == BOUNDARY:
+        return "the outline of the domain" if name else ""
+    return run.covariates[name].label or name
 
 
 def observations(results: Results) -> list[Row]:

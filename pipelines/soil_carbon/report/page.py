@@ -26,6 +26,7 @@ from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.report.downloads import csv_links
 from pipelines.soil_carbon.report.independent import independent
 from pipelines.soil_carbon.results import Results, read_results
+from pipelines.soil_carbon.source_kinds import kind_of
 from pipelines.soil_carbon.summary import sites_means, write_summary
 from pipelines.soil_carbon.truth import Agreement, compare_with_truth
 from pipelines.soil_carbon.verdict import judge
@@ -61,6 +62,7 @@ LINKS = {
     "partial_dependence.csv": "partial dependence",
     "depth_regression.csv": "depth regressions",
     "dropped_rows.csv": "rows of the profile table that are not used",
+    "sites.gpkg": "the sites with observed and predicted densities, for GIS",
     "profiles.parquet": "densities of the profiles with every fill and exclusion",
     "ensemble/manifest.json": "the trained ensemble",
     "applicability.npz": "what the area of applicability is judged by",
@@ -155,6 +157,8 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "sites": results.sites,
         "by_record": recorded_zones(results.sites, results.zones[1]) is not None,
         "left_out": inputs.left_out(results.sites),
+        "permafrost": inputs.permafrost(results.run),
+        "several_kinds": len({kind_of(source) for source in results.sites["source"]}) > 1,
         "observed": inputs.observations(results),
         "changes": inputs.CHANGES,
         "harmonisation": inputs.harmonisation(results.profiles),

@@ -53,7 +53,9 @@ def write(path: Path, target: Path, depth: int = 1) -> None:
         "mean",
         target,
         index={"depth": depth},
+        name="socd_0-30_mean",
         description="SOCD 0–30 cm, mean",
+        missing="outside the domain",
         units="kg/m2",
         tags={"synthetic": "made-up data"},
     )
@@ -70,7 +72,9 @@ def test_is_a_valid_cog_with_overviews_and_the_stores_values(store, tmp_path):
         assert file.overviews(1)
         np.testing.assert_array_equal(file.read(1).view("uint32"), values[1].view("uint32"))
         assert np.isnan(file.nodata)
-        assert file.descriptions == ("SOCD 0–30 cm, mean",)
+        assert file.descriptions == ("socd_0-30_mean",)
+        assert file.tags()["TIFFTAG_IMAGEDESCRIPTION"] == "SOCD 0–30 cm, mean"
+        assert file.tags(1)["missing"] == "outside the domain" and file.tags(1)["units"] == "kg/m2"
         assert file.units == ("kg/m2",)
         assert file.tags()["synthetic"] == "made-up data"
         assert file.crs.to_epsg() == 6931
@@ -95,7 +99,7 @@ def test_overviews_average_what_is_known(store, tmp_path):
 
 def test_categories_keep_their_codes_in_the_overviews(store, tmp_path):
     path, _ = store
-    write_cog(path, "zone", tmp_path / "z.tif", description="zone", units="1", resampling="mode")
+    write_cog(path, "zone", tmp_path / "z.tif", name="zone", description="zone", units="1", resampling="mode")
     with rasterio.open(tmp_path / "z.tif") as file:
         assert (file.dtypes, file.nodata) == (("uint8",), 0)
         codes = file.read(1)
@@ -148,5 +152,5 @@ def test_failure_leaves_the_old_file_and_nothing_else(store, tmp_path, monkeypat
 def test_an_index_that_leaves_a_cube_is_refused(store, tmp_path):
     path, _ = store
     with pytest.raises(ValueError, match=r"dims \('depth', 'y', 'x'\)"):
-        write_cog(path, "mean", tmp_path / "a.tif", description="d", units="1")
+        write_cog(path, "mean", tmp_path / "a.tif", name="mean", description="d", units="1")
     assert not list(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from pipelines.soil_carbon.figures.backdrop import MISSING, Backdrop, draw_class
 from pipelines.soil_carbon.figures.canvas import canvas
 from pipelines.soil_carbon.figures.graticule import draw_graticule, draw_scale_bar, east_west, north_south
 from pipelines.soil_carbon.figures.maps import HATCHED, Scale, draw_map
-from pipelines.soil_carbon.figures.raster import Picture, class_picture, limits, picture
+from pipelines.soil_carbon.pictures import Picture, class_picture, limits, picture
 from pipelines.soil_carbon.results import read_results
 from pipelines.soil_carbon.truth import compare_with_truth
 

@@ -121,3 +121,8 @@ def limits(*maps: np.ndarray) -> tuple[float, float]:
     least = max(LEAST_SPAN * abs(low + high) / 2, 1e-6)
     margin = max(least - (high - low), 0.0) / 2
     return float(low - margin), float(high + margin)
+
+
+def distance_limits(low: float, high: float, threshold: float) -> tuple[float, float]:
+    """What a colour scale of the dissimilarity spans: from 0, and beyond the threshold of the area of applicability."""
+    return min(low, 0.0), max(high, 1.05 * threshold)
