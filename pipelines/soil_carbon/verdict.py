@@ -243,8 +243,8 @@ def _of_independent(found: Independent, depth: str, units: str) -> Iterator[Reas
     if skill.upper is not None and skill.upper < 0:
         worse = f"{text}, beyond chance: that mean does better."
         yield Reason(code="independent_worse", level="none", depth=depth, text=worse)
-    elif not skill.value > 0:
-        no_better = f"{text}: the map does no better than that mean."
+    elif skill.value < LITTLE_SKILL:
+        no_better = f"{text}: the map does {'hardly' if skill.value > 0 else 'no'} better than that mean."
         yield Reason(code="independent_no_skill", level="weak", depth=depth, text=no_better)
     else:
         yield Reason(code="independent_skill", level="supported", depth=depth, text=f"{text}.")

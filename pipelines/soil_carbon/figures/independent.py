@@ -49,6 +49,7 @@ def draw_independent(figure: Figure, sites: pd.DataFrame, scores: Mapping[str, M
             f"bias = {fixed(row['bias'])}",
             f"RMSE = {fixed(row['rmse'])}",
             f"of the mean {fixed(row['rmse_of_mean'])}",
+            low=True,
         )
         axes.set(xlabel="predicted, kg C/m²", ylabel="observed, kg C/m²")
         axes.set_title(f"{letter(index)}   {depth_text(depth)}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -127,3 +128,26 @@ def test_a_damaged_summary_is_a_message(denied: Path, tmp_path: Path):
     (tmp_path / "ledger.json").write_text((denied / "ledger.json").read_text())
     result = CliRunner().invoke(app, ["status", str(tmp_path)])
     assert result.exit_code == 1 and "`gelisol report` writes it anew" in result.output
+
+
+def test_independent_sites_have_a_section_and_a_say(denied: Path, tmp_path: Path):
+    run = Path(shutil.copytree(denied, tmp_path / "run"))
+    text = (run / "run.yaml").read_text().replace("coverage: 1", "coverage: 1\n    independent: other.csv")
+    (run / "run.yaml").write_text(text)
+    scores = {"training_mean": 4.2, "n": 47, "groups": 10.4, "observed_mean": 11.6, "predicted_mean": 16.7, "bias": 5.1,
+              "bias_se": 1.1, "bias_of_mean": 4.0, "r": -0.02, "rmse": 11.7, "rmse_of_mean": 9.0, "mae": 9.0,
+              "ccc": -0.01, "skill": -0.7, "lower": -1.4, "upper": -0.2, "covered_0.5": 0.3,
+              "covered_0.95": 0.9}  # fmt: skip
+    nothing = {"depth": "0-30", "training_mean": 9.1, "n": 0}
+    pd.DataFrame([{"depth": "0-10", **scores}, nothing]).to_csv(run / "independent.csv", index=False)
+    sites = pd.DataFrame({"site": ["A", "B"], "lon": 121.0, "lat": 50.0, "depth": "0-10", "observed": [3.0, 9.0],
+                          "left_out": ["", "outside the domain"], "predicted": [5.0, None], "lower": [1.0, None],
+                          "upper": [9.0, None]})  # fmt: skip
+    sites.to_parquet(run / "independent_sites.parquet")
+    page = page_of(run).replace(NO_BREAK, " ")
+    section = page[page.index('<h2 id="independent">') : page.index('<h2 id="drivers">')]
+    assert "1 outside the domain" in section and "5.10 ± 1.10" in section and "30, 90" in section
+    assert "no site has this depth" in section
+    assert "at 47 independent sites: the map is 5.10 kg C/m² too high on average, where 11.6 were observed" in page
+    assert "beyond chance: that mean does better" in page
+    assert 'href="#independent"' not in page_of(denied)

@@ -81,6 +81,7 @@ def test_a_sound_run_is_supported_and_says_why():
         ),
         ({"depths": (at(independent=independent(-0.5, 0.2)),)}, "none", "independent_worse"),
         ({"depths": (at(independent=independent(-0.1, 0.2)),)}, "weak", "independent_no_skill"),
+        ({"depths": (at(independent=independent(0.04, 0.2)),)}, "weak", "independent_no_skill"),
         ({"depths": (at(independent=independent(bias=5.1)),)}, "weak", "independent_bias"),
         ({"depths": (at(independent=independent(shortfall=0.2)),)}, "weak", "independent_coverage_too_low"),
     ],
