@@ -135,9 +135,9 @@ def of_band(file: DatasetReader, spec: SourceSpec, where: str) -> Declared:
     return of_attributes(told, np.dtype(kind), spec, where)
 
 
-def needs_own_mask(kind: str, nodata: float | None) -> bool:
+def needs_own_mask(kind: str, nodata: float) -> bool:
     """Whether a nodata value is too long for the float64 as which GDAL gives it, so that its mask must be read."""
-    return kind in ("int64", "uint64") and nodata is not None and abs(nodata) > _EXACT
+    return kind in ("int64", "uint64") and abs(nodata) > _EXACT
 
 
 def of_catalogue(nodata: Any, scale: Any, offset: Any) -> Declared:

@@ -233,7 +233,8 @@ def _masks(file: DatasetReader, band: int) -> tuple[int, ...]:
     """Masks of a band that are not made of its nodata value, which is compared by itself."""
     alphas = [i for i, meaning in zip(file.indexes, file.colorinterp, strict=True) if meaning == ColorInterp.alpha]
     flags = file.mask_flag_enums[band - 1]
-    exact = MaskFlags.nodata in flags and needs_own_mask(file.dtypes[band - 1], file.nodatavals[band - 1])
+    nodata = file.nodatavals[band - 1]
+    exact = MaskFlags.nodata in flags and (nodata is None or needs_own_mask(file.dtypes[band - 1], nodata))
     own = exact or not (set(flags) & {MaskFlags.all_valid, MaskFlags.alpha} or flags == [MaskFlags.nodata])
     return ((_OWN,) if own else ()) + tuple(i for i in alphas if i != band)
 

@@ -24,7 +24,9 @@ def open_zarr(store: Path | str, **options: Any) -> xr.Dataset:
     """
     where = {key: options.pop(key) for key in _STORE_OPTIONS if key in options}
     options.pop("engine", None)
-    opened = ZarrStore.open_group(str(store), mode="r", consolidated=None, use_zarr_fill_value_as_mask=True, **where)
+    # Consolidated metadata save requests; xarray warns of local stores that have none.
+    where["consolidated"] = False if isinstance(store, Path) else None
+    opened = ZarrStore.open_group(str(store), mode="r", use_zarr_fill_value_as_mask=True, **where)
     dataset = xr.open_dataset(opened, cache=False, **options)
     version = opened.zarr_group.metadata.zarr_format
     for name, variable in dataset.variables.items():
