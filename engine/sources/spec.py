@@ -112,10 +112,12 @@ class SourceSpec(BaseModel):
     scale: float | None = Field(None, description="factor on stored values; default: what the source declares, else 1")
     offset: float | None = Field(None, description="added after scaling; default: what the source declares, else 0")
     nodata: float | tuple[float, ...] | None = Field(
-        None, description="stored values that mean missing, in addition to the one that the source declares"
+        None, description="stored values that mean missing, in addition to those that the source declares"
     )
     valid_range: tuple[float, float] | None = Field(
-        None, description="lowest and highest stored value that are measurements; others are fill codes"
+        None,
+        description="lowest and highest stored value that are measurements; others are fill codes; replaces what the "
+        "source declares",
     )
     period: Annotated[tuple[int, int] | None, AfterValidator(in_order)] = Field(
         None, description="first and last year, both included"
