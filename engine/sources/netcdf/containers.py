@@ -39,7 +39,8 @@ def opened(path: Place, access: Access, spec: SourceSpec, where: str) -> Iterato
     try:
         dataset, closing = _dataset(path, access, _group(spec), is_store)
     except FileNotFoundError as error:
-        raise InputError(f"{where}: is no store or file that can be opened ({reason(error)})") from error
+        problem = _no_group(path, access, spec, is_store) or f"is no store or file that can be opened ({reason(error)})"
+        raise InputError(f"{where}: {problem}") from error
     except RemoteError as error:
         raise InputError(f"{where}: cannot be reached: {reason(error)}") from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
