@@ -13,7 +13,8 @@ from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath
 from engine.sources.base import Source, SourceSummary
 from engine.words import counted
-from pipelines.inspection import Inspection, projected_download
+from pipelines.download import projected_download
+from pipelines.inspection import Inspection
 from pipelines.keys import stage_states, states_as_left
 from pipelines.memory import project
 from pipelines.prepare import Prepared, Survey
@@ -69,6 +70,11 @@ def _sources(survey: Survey) -> Table:
     return table
 
 
+def _of_land(share: float) -> str:
+    """Not all is not 100%, and a little is not 0%."""
+    return f"{share:.1%}" if 0 < share < 0.01 or 0.99 <= share < 1 else f"{share:.0%}"
+
+
 def _share(share: float) -> str:
     return "–" if math.isnan(share) else f"{share:.0%}"
 
@@ -89,9 +95,9 @@ def _pixel(source: Source, summary: SourceSummary, grid: Grid | None) -> str:
 
 
 def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -> Table:
-    table = Table(title="Values, in small patches over the domain", title_justify="left")
-    for name in ("covariate", "units", "lowest", "median", "highest", "known", "download"):
-        table.add_column(name, justify="left" if name in ("covariate", "units") else "right")
+    table = Table(title="Values where the map will be", title_justify="left")
+    for name in ("covariate", "units", "lowest", "median", "highest", "known", "looked at", "download"):
+        table.add_column(name, justify="left" if name in ("covariate", "units", "looked at") else "right")
     for name, source in sources.items():
         spread = inspection.spread.get(name)
         download = projected_download(source, grid)
@@ -99,7 +105,8 @@ def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -
             name,
             "classes" if source.spec.is_categorical else source.spec.units,
             *((f"{v:.4g}" for v in spread) if spread else ("–", "–", "–")),
-            f"{inspection.known[name]:.0%}" if name in inspection.known else "–",
+            _of_land(inspection.known[name]) if name in inspection.known else "–",
+            inspection.extent.get(name, "–"),
             "–" if download is None else f"about {_size(download)}",
         )
     return table
@@ -108,7 +115,8 @@ def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -
 def _notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
     notes = [*survey.notes]
     notes += [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
-    notes += inspection.doubts.items()
+    for found in (inspection.gaps, inspection.overlaps, inspection.doubts):
+        notes += found.items()
     for name, codes in inspection.unlisted.items():
         if codes:
             more = f" and {len(codes) - _CODES} more" if len(codes) > _CODES else ""

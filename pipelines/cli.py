@@ -184,13 +184,14 @@ def check(
     """Open everything and look at some values: sources, grid, plan, memory and disk, and every problem found."""
     from pipelines.check import show
     from pipelines.deep import check_results
-    from pipelines.inspection import Inspection, draw_maps
+    from pipelines.inspection import Inspection
     from pipelines.memory import require_promised_memory
     from pipelines.prepare import survey
+    from pipelines.small_maps import draw_maps
     from pipelines.waiting import watch
 
     with _reported():
-        inspection, console = Inspection(), Console(width=None if sys.stdout.isatty() else 140)
+        inspection, console = Inspection(watch(errors)), Console(width=None if sys.stdout.isatty() else 140)
         found = survey(
             run_file, tuple(settings or ()), _place(out), refresh=refresh, inspect=inspection, watch=watch(errors),
             probe=True,

@@ -32,6 +32,7 @@ from pipelines.descriptions import read_description
 from pipelines.grouped import grouped
 from pipelines.observations_spec import tables_of
 from pipelines.outline import bounds_in_degrees, box_in_degrees, read_outline
+from pipelines.places import Sites
 from pipelines.progress import EVENTS
 from pipelines.servers import needed_servers, silent_needs
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
@@ -52,7 +53,7 @@ ITEMS = "items"
 INDEPENDENT = "model.validation.independent"
 """Key of the table of sites that never train the model."""
 _OF_OBSERVATIONS = re.compile(r"\bobservations\.")
-Inspect = Callable[[Grid, dict[str, Source]], list[str]]
+Inspect = Callable[[Grid, dict[str, Source], DomainMask | None, Sites], list[str]]
 T = TypeVar("T")
 
 
@@ -163,7 +164,7 @@ def survey(
     refresh : bool
         Search STAC catalogs anew, whatever an earlier search found.
     inspect : callable, optional
-        Told of the grid and the sources that could be opened; gives further problems.
+        Called with the grid, the sources that could be opened, the mask and the sites; gives further problems.
     watch : callable
         Told of what may take long.
     probe : bool
@@ -298,7 +299,8 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
         found.coverage = {name: _coverage(s.summary(), found.grid, sites) for name, s in found.sources.items()}
         problems.found += _uncovered(run, found)
         if inspect:
-            problems.found += inspect(found.grid, found.sources)
+            here = {name: source for name, source in found.sources.items() if found.coverage[name].domain}
+            problems.found += inspect(found.grid, here, _mask(run), _sites(run, found.profiles))
 
 
 def _silent(run: RunFile | Draft, items: OutPath | None, watch: Watch) -> dict[str, str]:
@@ -407,9 +409,15 @@ def _require_scheduler(address: str) -> None:
         ) from None
 
 
-def _mask(config: RunFile) -> DomainMask | None:
-    mask = config.domain.mask
-    if mask is None:
+def _sites(run: RunFile | Draft, profiles: Profiles | None) -> Sites:
+    density = f"socd_{depth_label(run.depths[0])}" if run.depths else ""
+    at_site = run.observations.at_site if run.observations else {}
+    return Sites.of(profiles.wide() if profiles else None, density, at_site)
+
+
+def _mask(config: RunFile | Draft) -> DomainMask | None:
+    mask = config.domain.mask if config.domain else None
+    if mask is None or mask.covariate not in config.covariates:
         return None
     names = config.covariates[mask.covariate].class_names
     return DomainMask(

@@ -13,7 +13,8 @@ from small_run import SmallRun
 from web import serving
 
 from engine.sources.spec import SourceSpec
-from pipelines.inspection import Inspection, patches
+from pipelines.inspection import Inspection
+from pipelines.places import Lattice, patches
 from pipelines.plausible import doubt, expectation
 from pipelines.prepare import open_run
 
@@ -130,7 +131,8 @@ def test_hints_give_what_is_possible():
 
 def test_patches_lie_inside_and_apart(run: SmallRun):
     prepared = open_run(run.path)
-    boxes = patches(prepared.grid)
+    lattice = Lattice.over(prepared.grid)
+    boxes = patches(prepared.grid, 5, lattice, lattice.inside)
     assert len(boxes) == 5 and all(box.shape == (8, 8) for box in boxes)
     assert len({box.affine for box in boxes}) == 5
 

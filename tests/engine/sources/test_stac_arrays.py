@@ -20,7 +20,7 @@ from engine.sources.base import Context
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
-from pipelines.inspection import projected_download
+from pipelines.download import projected_download
 
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)
 LON, LAT = np.arange(120.025, 123, 0.05), np.arange(51.975, 50, -0.05)
