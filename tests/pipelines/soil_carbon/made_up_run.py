@@ -153,6 +153,20 @@ def write_profiles(directory: Path, sites: pd.DataFrame, rng: np.random.Generato
     table.to_csv(directory / "depth_regression.csv", index=False)
 
 
+ABOUT = {
+    "title": "Soil grids",
+    "version": "2.0",
+    "provider": "ISRIC",
+    "providers": [["ISRIC", ["producer"]]],
+    "licence": "CC-BY-4.0",
+    "terms": "",
+    "doi": "10.5194/soil-7-217-2021",
+    "address": "https://soilgrids.org",
+    "period": [2020, 2020],
+}
+"""What the record knows of the data set of `tn`."""
+
+
 def write_provenance(directory: Path, mapped: np.ndarray, applicable: np.ndarray, geobox: GeoBox) -> None:
     area = geobox.resolution.x**2 / 1e6
     cells = int(mapped.sum())
@@ -171,7 +185,7 @@ def write_provenance(directory: Path, mapped: np.ndarray, applicable: np.ndarray
         "sources": {
             "tn": {
                 "files": 1, "bytes": 3_200_000, "fingerprint": "ab12" * 4, "resolution": 1000.0, "crs_unit": "metre",
-                "period": "",
+                "period": "", "about": [ABOUT],
             },
             "mat": {
                 "files": 12, "bytes": 5_000, "fingerprint": "cd34" * 4, "resolution": 0.008333,
