@@ -14,6 +14,7 @@ import rasterio
 import tifffile
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import CRSError, RasterioIOError
 from rasterio.io import DatasetReader
@@ -40,7 +41,7 @@ _OWN, _BESIDE = 0, -1
 """Which masks count, besides the numbers of alpha bands: the band's own as GDAL finds it; the file `.msk` beside a
 remote one, where GDAL does not look."""
 # What a TIFF's directory holds beside the places of its tiles is GDAL's to read, and GDAL's to complain of.
-logging.getLogger("tifffile").addFilter(lambda record: " tag raised " not in record.getMessage())
+logging.getLogger("tifffile").addFilter(lambda record: " raised " not in record.getMessage())
 
 
 @dataclass(frozen=True)
@@ -254,17 +255,30 @@ def shown(place: Place) -> str:
 
 @contextmanager
 def opened(place: Place, spec: SourceSpec, access: Access, where: str) -> Iterator[DatasetReader]:
-    """A file, or the variable of one that holds several, open for reading."""
-    if isinstance(place, Path):
-        with rasterio.open(place) as file, _variable(file, spec, where) as variable:
-            yield variable
-        return
-    url = access.signed(place.url)
-    with (
-        gdal(**access.gdal_options(place.url)),
-        rasterio.open(gdal_path(url)) as file,
-        _variable(file, spec, where) as variable,
-    ):
+    """A file, or the variable of one that holds several, open for reading.
+
+    Raises
+    ------
+    RasterioIOError
+        For whatever GDAL has to object to, some of which rasterio lets through as GDAL's own errors.
+    """
+    try:
+        if isinstance(place, Remote):
+            with (
+                gdal(**access.gdal_options(place.url)),
+                _open(gdal_path(access.signed(place.url)), spec, where) as file,
+            ):
+                yield file
+        else:
+            with _open(place, spec, where) as file:
+                yield file
+    except CPLE_BaseError as error:
+        raise RasterioIOError(str(error)) from error
+
+
+@contextmanager
+def _open(path: Path | str, spec: SourceSpec, where: str) -> Iterator[DatasetReader]:
+    with rasterio.open(path) as file, _variable(file, spec, where) as variable:
         yield variable
 
 
