@@ -2,6 +2,7 @@
 
 import logging
 import struct
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import CRSError, RasterioIOError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
@@ -40,6 +41,8 @@ _HDF4 = b"\x0e\x03\x13\x01"
 _OWN, _BESIDE = 0, -1
 """Which masks count, besides the numbers of alpha bands: the band's own as GDAL finds it; the file `.msk` beside a
 remote one, where GDAL does not look."""
+# A raster without a georeference is refused in words of ours.
+warnings.filterwarnings("ignore", "Dataset has no geotransform", NotGeoreferencedWarning)
 # What a TIFF's directory holds beside the places of its tiles is GDAL's to read, and GDAL's to complain of.
 logging.getLogger("tifffile").addFilter(lambda record: " raised " not in record.getMessage())
 
