@@ -10,7 +10,7 @@ from engine.outputs.place import OutPath
 from engine.remote.files import Place, place_of, read_bytes
 from engine.words import counted, verb
 from pipelines import STAGES
-from pipelines.observations_spec import files_of
+from pipelines.observations_spec import files_beside, files_of
 from pipelines.prepare import INDEPENDENT, Prepared
 
 CODE = {"profiles": 2, "cube": 3, "select": 1, "validation": 1, "train": 2, "map": 3, "report": 1}
@@ -135,7 +135,11 @@ def _content(place: Place) -> str:
 def _tables(given: Any, base: Path) -> Parts:
     """Content of the tables that a key names, by itself or in a section."""
     if isinstance(given, str):
-        return {f"the table {given}": _content(place_of(given, base))}
+        place = place_of(given, base)
+        return {
+            f"the table {given}": _content(place),
+            **{f"the table {f.name}": _content(f) for f in files_beside(place)},
+        }
     found: Parts = {}
     for name, value in given.items() if isinstance(given, dict) else ():
         if isinstance(value, dict) or (name == "table" and isinstance(value, str)):

@@ -252,10 +252,15 @@ def files_of(observations: Observations, data: Path) -> dict[str, Place]:
     for key, href in tables_of(observations).items():
         place = place_of(href, data)
         found[names[key]] = place
-        if isinstance(place, Path) and place.suffix.lower() == ".shp":
-            beside = {suffix: place.with_suffix(suffix) for suffix in (".dbf", ".shx", ".prj", ".cpg")}
-            found |= {f"{names[key]} ({suffix})": file for suffix, file in beside.items() if file.is_file()}
+        found |= {f"{names[key]} ({file.suffix})": file for file in files_beside(place)}
     return found
+
+
+def files_beside(place: Place) -> list[Path]:
+    """Return the other files of a shapefile."""
+    if not isinstance(place, Path) or place.suffix.lower() != ".shp":
+        return []
+    return [file for suffix in (".dbf", ".shx", ".prj", ".cpg") if (file := place.with_suffix(suffix)).is_file()]
 
 
 def tables_of(observations: Observations) -> dict[str, str]:

@@ -279,7 +279,7 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
             problems.attempt(read_description, base / spec.about, f"{_key(name)}.about")
     if isinstance(run, RunFile) and run.truth and not (base / run.truth).is_dir():
         problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
-    if run.observations and run.depths and "observations.table" not in silent:
+    if run.observations and run.depths and not silent.keys() & tables_of(run.observations).keys():
         found.profiles = problems.attempt(_profiles, run, data, outline)
     if run.observations and run.depths and run.model and run.model.validation.independent:
         found.independent = problems.attempt(_independent, run, data, outline)

@@ -7,6 +7,7 @@ from engine.remote.reach import server_of, silent_servers
 from engine.sources.formula import names_in
 from engine.sources.spec import SourceSpec
 from pipelines.config import Draft, RunFile
+from pipelines.observations_spec import tables_of
 
 
 def silent_needs(needs: Mapping[str, set[str]]) -> dict[str, str]:
@@ -37,7 +38,7 @@ def needed_servers(
     if run.domain and run.domain.boundary:
         addresses["domain.boundary"] = {run.domain.boundary}
     if run.observations:
-        addresses["observations.table"] = {run.observations.table}
+        addresses |= {key: {href} for key, href in tables_of(run.observations).items()}
     found = {key: {server for a in each if (server := server_of(a))} for key, each in addresses.items()}
     return {key: servers for key, servers in found.items() if servers}
 

@@ -91,7 +91,7 @@ def _check_range(outside: pd.DataFrame, problems: Problems) -> None:
     def describe(row: "pd.Series") -> str:
         lon, lat = row["lon"], row["lat"]
         if max(abs(lon), abs(lat)) > 360:
-            hint = " Projected coordinates? Transform them to EPSG:4326."
+            hint = " Projected coordinates? Say which: `crs: EPSG:…` under `observations`."
         elif abs(lat) > 90 and abs(lon) <= 90 and abs(lat) <= 180:
             hint = " Swapped?"
         else:

@@ -22,7 +22,8 @@ def count_left_out(problems: Problems) -> list[str]:
     or means something else.
     """
     total = len(problems.table.as_written)
-    reasons = Counter(reason for _, reason in {(left.row, left.reason) for left in problems.left_out})
+    # In the order in which they were found: what a set holds has none.
+    reasons = Counter(reason for _, reason in dict.fromkeys((left.row, left.reason) for left in problems.left_out))
     rows = {left.row for left in problems.left_out}
     if not rows:
         return []

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from engine.errors import InputError
+from engine.words import counted
 from pipelines.soil_carbon.checks import SHOWN, Problems
 from pipelines.soil_carbon.profile_table.fields import Notation, clean_text
 from pipelines.soil_carbon.profile_table.names import did_you_mean
@@ -30,7 +31,8 @@ def key_of(
         raise InputError(
             f"{where}: {name!r} is not a column of {table.path}{did_you_mean(name, table.own)}" for name in missing
         )
-    parts = [clean_text(frame[name], notation) for name in key]
+    # A table written from numbers with gaps has 1.0 where the other has 1.
+    parts = [clean_text(frame[name], notation).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True) for name in key]
     found = [None if any(v is None or v != v for v in row) else row for row in zip(*parts, strict=True)]
     return pd.Series(found, frame.index, dtype=object)
 
@@ -101,18 +103,29 @@ def join_sites(
             differ = own.notna() & other.notna() & (own.astype(str) != other.astype(str))
             if differ.any() and not _as_numbers(own[differ], other[differ]):
                 notes.append(
-                    f"warning: {differ.sum()} rows have another `{column}` than the table of sites; their own counts."
+                    f"warning: {counted(int(differ.sum()), 'row')} with another `{column}` than in the table of "
+                    "sites; their own "
+                    "counts."
                 )
             frame[column] = own.where(own.notna(), other)
     lost = unmatched & ~_placed(layers)
     problems.add_rows(
         "without a row in the table of sites",
         frame[lost].assign(**{"the key": keys[lost].map(_shown)}),
-        lambda row: f"its site, {row['the key']}, is not in {sites.path} ({lost.sum()} such rows)",
+        lambda row: (
+            f"its site, {row['the key']}, is not in {sites.path} ({counted(int(lost.sum()), 'such row')}); add it "
+            "there, or "
+            "leave such rows out with `on_bad_row: drop`"
+        ),
         "the key",
     )
+    for axis in ("lon", "lat"):
+        problems.faulty(axis, frame.index[lost])
     if beside := int((unmatched & ~lost).sum()):
-        notes.append(f"warning: {beside} rows have no row in the table of sites; what stands beside the layers counts.")
+        notes.append(
+            f"warning: {counted(beside, 'row')} without one in the table of sites; what stands beside the layers "
+            "counts."
+        )
     without = [key for key in first if key not in set(keys.dropna())]
     if without:
         names = ", ".join(BETWEEN.join(key) for key in without[:SHOWN])

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.words import counted
 from pipelines.soil_carbon.checks import Problems
 from pipelines.soil_carbon.profile_table.depth_text import in_unit, interval_of
 from pipelines.soil_carbon.profile_table.fields import Notation
@@ -127,9 +128,9 @@ def split_intervals(
             for row in opened
         ]
         notes.append(
-            f"warning: {len(opened)} layers are open below, such as {frame.at[opened[0], 'depth']!r}; where they end "
-            "is not "
-            "known, so that they are left out (dropped_rows.csv lists them)."
+            f"warning: {counted(len(opened), 'layer')} open below, such as {frame.at[opened[0], 'depth']!r}: where "
+            "they "
+            "end is not known, so that they are left out."
         )
     depths = {c: pd.Series(v, dtype=np.float64).reindex(frame.index) for c, v in (("top", tops), ("bottom", bottoms))}
     return frame.assign(**{c: v.round(9) for c, v in depths.items()}), notes
@@ -147,8 +148,16 @@ def stack_thicknesses(frame: pd.DataFrame, problems: Problems) -> pd.DataFrame:
         ),
         droppable=False,
     )
-    bottom = thickness.groupby(frame["site"]).cumsum()
+    unclear = frame["site"].isin(frame["site"][~(thickness > 0)])
+    _forget_depths(frame[unclear], problems)
+    bottom = thickness.mask(unclear).groupby(frame["site"]).cumsum()
     return frame.assign(top=(bottom - thickness).round(9), bottom=bottom.round(9))
+
+
+def _forget_depths(rows: pd.DataFrame, problems: Problems) -> None:
+    """Depths of sites of which a problem is reported, so that what follows from it is not another."""
+    for column in ("top", "bottom"):
+        problems.faulty(column, rows.index)
 
 
 def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
@@ -175,9 +184,8 @@ def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd
     heights = (top > bottom) & ((top <= 0) if zero == "surface" else True)
     frame = frame.assign(top=top.mask(heights, -top) + 0.0, bottom=bottom.mask(heights, -bottom) + 0.0)
     if zero == "surface":
-        return frame, [
-            f"depth_zero: surface: {heights.sum()} layers in heights are read as depths."
-        ] if heights.any() else []
+        note = f"depth_zero: surface: {counted(int(heights.sum()), 'layer')} in heights read as depths."
+        return frame, [note] if heights.any() else []
     placed = frame.dropna(subset=["site", "top", "bottom"])
     above = placed[placed["top"] < -TOLERANCE]
     if above.empty:
@@ -190,7 +198,7 @@ def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd
     wrong = above[above["site"].isin(floating | doubtful)].drop_duplicates("site")
     problems.add_rows(
         "organic layers that do not rest on the mineral soil",
-        wrong,
+        wrong.assign(**{"from": top[wrong.index], "to": bottom[wrong.index]}),
         lambda row: (
             f"layer {row['from']:g} to {row['to']:g} lies above 0 (`depth_zero: mineral`), but the layers do "
             "not meet at 0; is it upside down, or is a layer missing?"
@@ -198,13 +206,14 @@ def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd
         droppable=False,
     )
     shift = (-above.groupby("site")["top"].min()).reindex(frame["site"]).fillna(0.0).set_axis(frame.index)
-    shift = shift.mask(frame["site"].isin(floating | doubtful), 0.0)
+    unclear = frame["site"].isin(floating | doubtful)
+    _forget_depths(frame[unclear], problems)
+    shift = shift.mask(unclear)
     thick = shift.groupby(frame["site"]).first()
     thick = thick[thick > 0]
     note = (
-        f"depth_zero: mineral: {len(thick)} sites have organic layers above 0, {thick.mean():.3g} cm on average; "
-        "depths count "
-        "from the top of these layers."
+        f"depth_zero: mineral: {counted(len(thick), 'site')} with organic layers above 0, {thick.mean():.3g} cm on "
+        "average; depths count from the top of these layers."
     )
     moved = frame.assign(top=(frame["top"] + shift).round(9), bottom=(frame["bottom"] + shift).round(9))
     return moved, [note] if len(thick) else []

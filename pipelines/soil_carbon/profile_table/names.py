@@ -93,8 +93,11 @@ def named(raw: RawTable, columns: dict[str, str], used: Collection[str], key: st
     wanted = {default: tidy(name) for default, name in columns.items()}
     if missing := [(default, name) for default, name in wanted.items() if name not in raw.own]:
         raise InputError(
-            f"{key}.{default}: {columns[default]!r} is not a column of {raw.path}{did_you_mean(name, raw.own)}"
-            for default, name in missing
+            [
+                f"{key}.{default}: {columns[default]!r} is not a column of {raw.path}{did_you_mean(name, raw.own)}"
+                for default, name in missing
+            ]
+            + header_hint(raw, used)
         )
     where = {name: [i for i, other in enumerate(raw.header) if other == name] for name in raw.own}
     notes, twice = [], []
@@ -117,6 +120,16 @@ def named(raw: RawTable, columns: dict[str, str], used: Collection[str], key: st
     frame = pd.DataFrame({name: raw.frame[places[0]] for name, places in where.items()}, index=raw.frame.index)
     kept = frame.drop(columns=[c for c in wanted if c in frame and c not in wanted.values()])
     return kept.assign(**{default: frame[name] for default, name in wanted.items()}), notes
+
+
+def header_hint(raw: RawTable, wanted: Collection[str]) -> list[str]:
+    """Say where the columns' names seem to stand, if further down than they were looked for."""
+    wanted = {_folded(tidy(name)) for name in wanted}
+    here = sum(_folded(name) in wanted for name in raw.own)
+    for row, fields in raw.frame.head(20).iterrows():
+        if sum(isinstance(v, str) and _folded(tidy(v)) in wanted for v in fields) > max(2, here):
+            return [f"{raw.path}, {raw.counted} {row}: looks like the columns' names; if it is, set `header: {row}`"]
+    return []
 
 
 def _folded(name: str) -> str:

@@ -5,6 +5,7 @@ import pandas as pd
 from pyproj import CRS, Transformer
 
 from engine.errors import InputError
+from engine.words import counted, verb
 from pipelines.soil_carbon.checks import Problems
 from pipelines.soil_carbon.profile_table.names import RawTable
 from pipelines.soil_carbon.profile_table.vector import GEOMETRY
@@ -110,7 +111,9 @@ def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tupl
             f"{known.sum()} places "
             f"lie outside the area of {source.name}: {hint}?"
         )
-        lost[:] = False
+        for axis in ("lon", "lat"):
+            problems.faulty(axis, frame.index)
+        return frame.assign(lon=np.nan, lat=np.nan), []
     elif outside.any():
         notes.append(f"warning: {outside.sum()} of {known.sum()} places lie outside the area of {source.name}.")
     problems.add_rows(
@@ -147,8 +150,8 @@ def _compare(raw: RawTable, frame: pd.DataFrame, x: pd.Series, y: pd.Series, crs
     if not apart:
         return []
     return [
-        f"warning: {raw.path.name}: {apart} points lie elsewhere than their columns `lon` and `lat` say; the columns "
-        "count."
+        f"warning: {raw.path.name}: {counted(apart, 'point')} elsewhere than {verb(apart, 'its', 'their')} columns "
+        "`lon` and `lat` say; the columns count."
     ]
 
 

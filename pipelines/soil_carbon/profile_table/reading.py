@@ -21,7 +21,7 @@ from pipelines.soil_carbon.profile_table.layer_forms import (
     split_intervals,
     stack_thicknesses,
 )
-from pipelines.soil_carbon.profile_table.names import named
+from pipelines.soil_carbon.profile_table.names import header_hint, named
 from pipelines.soil_carbon.profile_table.numbers import faulty_fields, to_numbers
 from pipelines.soil_carbon.profile_table.places import points_of, to_degrees
 from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable
@@ -82,6 +82,8 @@ def read_observations(
     table = ObservationTable(path, frame, names, raw.counted, raw.own, units, as_written=frame)
     problems = Problems(table, drop=observations.on_bad_row == "drop")
 
+    if not {"lon", "lat", "site"} & set(frame):
+        problems.found += header_hint(raw, used)
     frame, keys = _identified(table, frame, observations, notation)
     text = [c for c in (*TEXT_COLUMNS, *classes) if c in frame]
     frame = frame.assign(**{column: clean_text(frame[column], notation) for column in text})
@@ -138,9 +140,9 @@ def _identified(
     if observations.site_columns:
         names = key_of(table, frame, observations.site_columns, "observations.columns.site", notation)
         return frame.assign(site=composite(names)), keys
-    if keys is not None and "site" not in observations.columns:
-        key = observations.sites.key if observations.sites else ()
-        if len(key) > 1 or "site" not in frame:
+    if keys is not None and observations.sites is not None:
+        key, own = observations.sites.key, observations.columns.get("site")
+        if key in (("site",), (own,)) or (own is None and (len(key) > 1 or "site" not in frame)):
             return frame.assign(site=composite(keys)), keys
     return frame, keys
 

@@ -10,6 +10,7 @@ import pandas as pd
 from openpyxl.utils.exceptions import InvalidFileException
 
 from engine.errors import InputError
+from engine.words import counted
 from pipelines.soil_carbon.profile_table.names import RawTable, tidy
 
 
@@ -62,9 +63,8 @@ def read_sheet(path: Path, content: bytes, sheet: str | None, header: int | None
     # Formulas that no spreadsheet program has computed look like empty cells.
     if uncomputed := [at for title, at in formulas if title == cells.title and cells[at].value is None]:
         raise InputError(
-            f"{path}: {len(uncomputed)} formulas have no value, the first in {uncomputed[0]}: the file was not saved "
-            "by a "
-            "spreadsheet program. Open and save it there, or replace formulas by their values."
+            f"{path}: {counted(len(uncomputed), 'formula')} without a value, the first in {uncomputed[0]}: the file "
+            "was not saved by a spreadsheet program. Open and save it there, or replace formulas by their values."
         )
     first = next((i for i, row in enumerate(rows, 1) if any(v is not None for v in row)), 1)
     at = header or first

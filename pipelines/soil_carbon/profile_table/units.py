@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 CONTENT = MappingProxyType({
     "g/kg": 1.0, "%": 10.0, "g/100g": 10.0, "g/g": 1e3, "kg/kg": 1e3, "fraction": 1e3, "mg/g": 1.0, "‰": 1.0,
-    "kg/t": 1.0, "cg/kg": 1e-2, "mg/kg": 1e-3, "µg/g": 1e-3, "g/t": 1e-3, "ppm": 1e-3,
+    "kg/t": 1.0, "dg/kg": 0.1, "cg/kg": 1e-2, "mg/kg": 1e-3, "µg/g": 1e-3, "g/t": 1e-3, "ppm": 1e-3,
 })  # fmt: skip
 """Mass per mass of fine earth → g/kg."""
 PER_VOLUME = MappingProxyType({"kg/m3": 1.0, "g/l": 1.0, "mg/cm3": 1.0, "g/m3": 1e-3, "g/cm3": 1e3, "t/m3": 1e3})
@@ -17,7 +17,7 @@ PER_AREA = MappingProxyType({
 """Mass per area of the whole layer → kg/m²."""
 _MASS_PER_VOLUME = MappingProxyType({
     "g/cm3": 1.0, "kg/m3": 1e-3, "t/m3": 1.0, "kg/dm3": 1.0, "kg/l": 1.0, "g/ml": 1.0, "g/l": 1e-3, "g/dm3": 1e-3,
-    "mg/mm3": 1.0, "mg/cm3": 1e-3, "g/m3": 1e-6,
+    "mg/mm3": 1.0, "mg/cm3": 1e-3, "g/m3": 1e-6, "cg/cm3": 1e-2,
 })  # fmt: skip
 _LENGTH = MappingProxyType({"cm": 1.0, "m": 100.0, "mm": 0.1, "dm": 10.0, "inch": 2.54, "ft": 30.48})
 _VOLUME_SHARE = MappingProxyType({"%": 1.0, "fraction": 100.0, "cm3/cm3": 100.0, "‰": 0.1})
