@@ -77,13 +77,15 @@ def test_check_lists_what_is_to_be_downloaded_and_where_from(tmp_path, gelisol):
     result = gelisol("check", tmp_path / "run.yaml")
     assert result.exit_code == 1
     lines = [line for line in result.stderr.splitlines() if line.startswith("•")]
-    missing = {line.split(".")[1] for line in lines if line.startswith("• covariates.")}
-    assert missing == TABLE_1
+    heads = [line.removeprefix("• covariates.").partition(": ")[0] for line in lines if "covariates." in line]
+    missing = [name.partition(".")[0] for head in heads for name in head.split(", ")]
+    assert set(missing) == TABLE_1 and len(missing) == len(TABLE_1)
     for line in lines:
         if line.startswith("• covariates."):
             assert " Get it from " in line and "http" in line
     assert "covariates.ai.href: no such file" in result.stderr and "10.6084/m9.figshare.7504448" in result.stderr
-    assert len(lines) == 19  # eighteen files and the table of profiles
+    assert len({line.partition("Get it from")[2] for line in lines}) == len(lines)  # a line for each data set
+    assert "covariates.clay_silt, tn, ph: no such file: " in result.stderr and "clay_0-5cm" in result.stderr
 
 
 def test_sources_lists_whose_data_they_are(folder, domain, gelisol):

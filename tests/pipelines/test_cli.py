@@ -147,7 +147,7 @@ def test_blank_run_file_names_what_is_missing(gelisol, tmp_path: Path):
 def test_check_shows_sources_grid_and_plan(run: SmallRun, gelisol):
     result = gelisol("check", run.path)
     assert result.exit_code == 0, result.output
-    tables = result.stdout.partition("Values, in small patches")
+    tables = result.stdout.partition("Values where the map will be")
     rows, values = (
         {line.split("│")[1].strip(): line for line in part.splitlines() if line.startswith("│")}
         for part in (tables[0] + tables[2].partition("Grid")[2], tables[2].partition("Grid")[0])
