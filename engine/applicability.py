@@ -4,6 +4,7 @@ Meyer, H. & Pebesma, E. (2021): Predicting into unknown space? Estimating the ar
 prediction models. Methods in Ecology and Evolution 12:1620–1633, doi 10.1111/2041-210X.13650.
 """
 
+import hashlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -139,16 +140,24 @@ class Applicability:
         write_file(path, npz(content))
 
     @classmethod
-    def load(cls, path: OutPath) -> "Applicability":
+    def load(cls, path: OutPath, digest: str | None = None) -> "Applicability":
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        digest : str, optional
+            SHA-256 that the file must have.
 
         Raises
         ------
         InputError
-            If the file is missing or damaged.
+            If the file is missing, damaged, or not the one with this hash.
         """
         try:
-            arrays = from_npz(read_file(path))
+            content = read_file(path)
+            if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+                raise InputError(f"{path}: has changed since the run began; run again")
+            arrays = from_npz(content)
             return cls(
                 names=tuple(arrays["names"].tolist()),
                 scale=arrays["scale"],

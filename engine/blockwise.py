@@ -11,6 +11,7 @@ from engine.applicability import Applicability
 from engine.cube import DOMAIN
 from engine.ensemble import Ensemble, load_ensemble
 from engine.grid import Block, Grid
+from engine.ledger import digest_of
 from engine.onepass import STATISTICS, OnePass
 from engine.outputs.place import OutPath
 from engine.outputs.store import Layer, array
@@ -33,6 +34,8 @@ class MapPlan:
         Hash of the ensemble that the run started with.
     applicability : OutPath
         The fitted area of applicability.
+    applicability_digest : str
+        SHA-256 of that file.
     zones : str or None
         Cube variable with zone codes 1 … n_zones.
     level : float
@@ -44,6 +47,7 @@ class MapPlan:
     ensemble: OutPath
     digest: str
     applicability: OutPath
+    applicability_digest: str
     zones: str | None
     n_zones: int
     level: float
@@ -105,7 +109,10 @@ def make_plan(
     # A cell's true area differs from the projected one by the areal scale, within 2^±4 wherever one would map.
     largest_area = grid.nominal_cell_area * (1 if grid.is_equal_area else _HEADROOM)
     precision = Precision.for_map(largest, intercepts + max(slopes, 1) * largest, largest_area, height * width)
-    return MapPlan(grid, cube, ensemble.path, ensemble.hash, applicability, zones, n_zones, level, precision)
+    return MapPlan(
+        grid, cube, ensemble.path, ensemble.hash, applicability, digest_of(applicability), zones, n_zones, level,
+        precision,
+    )  # fmt: skip
 
 
 def map_region(
@@ -178,7 +185,7 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> ZoneSums | None:
     if plan.zones:
         zone = np.asarray(array(plan.cube, plan.zones)[block.roi]).ravel()[cells].astype("int64")
     x = features.matrix({name: v.ravel()[cells] for name, v in values.items()})
-    area_of_model = _load_applicability(plan.applicability, plan.digest)
+    area_of_model = _load_applicability(plan.applicability, plan.applicability_digest)
     dissimilarity = area_of_model.dissimilarity(x)
     applicable = area_of_model.applicable(dissimilarity)
     group = zone + (plan.n_zones + 1) * ~applicable
@@ -206,8 +213,8 @@ def _make_one_pass(path: OutPath, digest: str, level: float, precision: Precisio
 
 @lru_cache(maxsize=2)
 def _load_applicability(path: OutPath, digest: str) -> Applicability:
-    """What goes with the ensemble of this hash, read once per worker process."""
-    return Applicability.load(path)
+    """The area of applicability with this hash, read once per worker process."""
+    return Applicability.load(path, digest)
 
 
 @dataclass

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from distributed import Client
@@ -10,9 +12,11 @@ from engine.errors import InputError
 from engine.grid import Block, Grid
 from engine.outputs.place import OutPath
 from engine.outputs.store import Layer, array
+from engine.remote.files import during
 from engine.resume import Blocks
 from engine.sources.base import MISSING_CLASS, Source
 from engine.sources.shared import Readings
+from engine.sources.spec import SourceSpec
 from engine.tasks import WAITS, Progress, silent
 
 DOMAIN = "domain"
@@ -45,12 +49,15 @@ class CubePlan:
         Variable name → source. Covariates, and what else is needed per cell, such as zones.
     resampling : dict
         Variable name → resampling, chosen once for the whole grid so that blocks agree.
+    run : str
+        Another one for each plan: a worker that outlives a run keeps nothing of remote files for the next.
     """
 
     grid: Grid
     sources: Mapping[str, Source]
     resampling: Mapping[str, str]
     mask: DomainMask | None = None
+    run: str = field(default_factory=lambda: uuid4().hex)
 
     @classmethod
     def make(cls, grid: Grid, sources: Mapping[str, Source], mask: DomainMask | None = None) -> "CubePlan":
@@ -139,7 +146,8 @@ def write_block(block: Block, plan: CubePlan, path: OutPath) -> CubeCounts:
     if not inside.any():
         return CubeCounts(known=dict.fromkeys(plan.sources, 0))
     readings = Readings(plan.sources, plan.resampling, block.geobox)
-    values = {name: readings.values(name) for name in plan.sources}
+    with during(plan.run):
+        values = {name: readings.values(name) for name in plan.sources}
     if plan.mask:
         inside &= plan.mask.holds(values[plan.mask.covariate])
     complete = inside.copy()
@@ -156,13 +164,17 @@ def write_block(block: Block, plan: CubePlan, path: OutPath) -> CubeCounts:
 
 
 def _layer(source: Source) -> Layer:
-    spec = source.spec
-    attrs = {"long_name": spec.label or source.name, "group": spec.group}
-    if spec.is_categorical:
-        flags = list(range(1, len(spec.class_names) + 1))
-        meanings = " ".join(name.replace(" ", "_") for name in spec.class_names)
-        return Layer("uint8", {**attrs, "flag_values": flags, "flag_meanings": meanings, "comment": "0 is missing"})
-    return Layer("float32", {**attrs, "units": spec.units})
+    return Layer("uint8" if source.spec.is_categorical else "float32", layer_attrs(source.name, source.spec))
+
+
+def layer_attrs(name: str, spec: SourceSpec) -> dict[str, Any]:
+    """Attributes of a covariate's variable in a cube."""
+    attrs = {"long_name": spec.label or name, "group": spec.group}
+    if not spec.is_categorical:
+        return {**attrs, "units": spec.units}
+    flags = list(range(1, len(spec.class_names) + 1))
+    meanings = " ".join(name.replace(" ", "_") for name in spec.class_names)
+    return {**attrs, "flag_values": flags, "flag_meanings": meanings, "comment": "0 is missing"}
 
 
 def _require_cells(counts: CubeCounts) -> None:

@@ -45,6 +45,8 @@ class Manifest(BaseModel):
         Lowest value that an observation can have, where there is one: prediction intervals end there.
     files : dict
         File of a model, or of its trees → SHA-256, replicate by replicate, member by member.
+    arrays : dict
+        File of an array or a table beside them → SHA-256.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,6 +62,17 @@ class Manifest(BaseModel):
     largest: float
     least: float | None = None
     files: dict[str, str]
+    arrays: dict[str, str] = {}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides over a number: every file's hash, the order of the columns, the bounds.
+
+        Labels, units, groups and the version that wrote the manifest have no part in it.
+        """
+        content = self.model_dump(mode="json", exclude={"gelisol", "units", "features"})
+        columns = [(column.name, column.covariate, column.class_code) for column in self.features]
+        return hashlib.sha256(json.dumps([content, columns], sort_keys=True).encode()).hexdigest()
 
     @property
     def family(self) -> str:
@@ -79,6 +92,8 @@ class Ensemble:
         Predictions of the modelled output, NaN where the site is in the bag.
     observed : ndarray, shape (sites, outputs)
         NaN where a site lacks an output.
+    hash : str
+        The manifest's `digest`: of all that is read from the folder, so that a cache by it cannot be of another state.
 
     Raises
     ------
@@ -97,12 +112,18 @@ class Ensemble:
             text = read_file(path / _MANIFEST)
             self.manifest = Manifest.model_validate_json(text)
             for name in _ARRAYS:
-                setattr(self, name, from_npy(read_file(path / f"{name}.npy")))
+                setattr(self, name, self._array(f"{name}.npy"))
         except (OSError, EOFError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{path}: holds no trained ensemble ({reason}); run the stage `train`") from error
-        self.hash = hashlib.sha256(text).hexdigest()
+        self.hash = self.manifest.digest
         self.features = Features(self.manifest.features)
+
+    def _array(self, name: str) -> np.ndarray:
+        content = read_file(self.path / name)
+        if hashlib.sha256(content).hexdigest() != self.manifest.arrays.get(name):
+            raise ValueError(f"{name} is not the file that was trained")
+        return from_npy(content)
 
     @cached_property
     def models(self) -> list[list[Any]]:
@@ -245,6 +266,7 @@ def train_ensemble(
     units: str,
     seed: int,
     version: str,
+    environment: str = "",
     least: float | None = None,
     tables: Mapping[str, Any] | None = None,
     progress: Progress = silent,
@@ -260,6 +282,8 @@ def train_ensemble(
         The modelled output first, without missing values.
     coefficients : ndarray, shape (replicates, outputs, 2)
         Intercept and slope of every output on the modelled one (0, 1 for itself), replicate by replicate.
+    environment : str
+        Of the versions that the replicates' numbers depend on: those of another are trained again, not mixed in.
     least : float, optional
         Lowest value that an observation can have, in `units`.
     tables : mapping, optional
@@ -269,25 +293,27 @@ def train_ensemble(
     indices = bootstrap_indices(len(y), replicates, seed)
     # Not of their number: the first replicates are the same however many there are.
     trained_on = [hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y)]
-    key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed)
+    key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed, environment)
     records, stage = Records.of(path, key), resume(path, key)
     fitted = {r: record for r in range(replicates) if (record := _kept(records, r, members, stage, path))}
+    training = npz({"x": x, "y": y})
     if len(fitted) < replicates:
-        write_file(stage / _TRAINING, npz({"x": x, "y": y}))
+        write_file(stage / _TRAINING, training)
     items = zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True)
     tasks = run_each(
         client, _fit, [item for item in items if item[0] not in fitted], stage, tuple(members), features.names, records,
-        total=replicates, before=len(fitted), progress=progress, name="train",
+        hashlib.sha256(training).hexdigest(), total=replicates, before=len(fitted), progress=progress, name="train",
     )  # fmt: skip
     fitted |= {item[0]: record for item, record in tasks}
     remove(stage / _TRAINING)
     out_of_bag = np.full((replicates, len(y)), np.nan, "float32")
     for replicate, record in fitted.items():
         out_of_bag[replicate, record["left_out"]] = record["predictions"]
-    for name, values in zip(_ARRAYS, (indices, out_of_bag, coefficients, observed), strict=True):
-        write_file(stage / f"{name}.npy", npy(values))
-    for name, table in (tables or {}).items():
-        write_file(stage / name, table.to_parquet(index=False))
+    arrays = zip(_ARRAY_FILES, (indices, out_of_bag, coefficients, observed), strict=True)
+    beside = {name: npy(values) for name, values in arrays}
+    beside |= {name: table.to_parquet(index=False) for name, table in (tables or {}).items()}
+    for name, content in beside.items():
+        write_file(stage / name, content)
     files = [file for r in range(replicates) for file in zip(_files(members, r), fitted[r]["digests"], strict=True)]
     manifest = Manifest(
         gelisol=version,
@@ -301,9 +327,10 @@ def train_ensemble(
         largest=float(np.abs(y).max()),
         least=least,
         files={name: str(digest) for name, digest in files if digest},
+        arrays={name: hashlib.sha256(content).hexdigest() for name, content in beside.items()},
     )
-    write_file(stage / _MANIFEST, json.dumps(manifest.model_dump(mode="json"), indent=1).encode())
-    wanted = {*_ARRAY_FILES, *(tables or {}), *manifest.files, _MANIFEST}
+    write_file(stage / _MANIFEST, _as_text(manifest))
+    wanted = {*manifest.arrays, *manifest.files, _MANIFEST}
     for file in children(stage):
         if file.name not in wanted:  # of more replicates than are asked for now
             remove(file)
@@ -311,6 +338,40 @@ def train_ensemble(
     publish(stage, path, _MANIFEST)
     records.forget_others()
     return Ensemble(path)
+
+
+def read_manifest(path: OutPath) -> Manifest:
+    """The manifest of an ensemble's folder."""
+    return Manifest.model_validate_json(read_file(path / _MANIFEST))
+
+
+def damaged_files(path: OutPath) -> list[str]:
+    """Files of an ensemble that are not those that were trained."""
+    manifest = read_manifest(path)
+    wanted = manifest.files | manifest.arrays
+    found = digests_of([path / name for name in wanted])
+    return [name for (name, digest), here in zip(wanted.items(), found, strict=True) if digest != here]
+
+
+def write_words(path: OutPath, features: Features, units: str) -> bool:
+    """Write labels, groups and units into the manifest of an ensemble whose columns are these; no number changes.
+
+    Returns
+    -------
+    bool
+        Whether any of them was another.
+    """
+    manifest = read_manifest(path)
+    changed = manifest.model_copy(update={"features": features.columns, "units": units})
+    if changed.digest != manifest.digest:
+        raise ValueError(f"{path}: has other columns than {', '.join(features.names)}")
+    if changed != manifest:
+        write_file(path / _MANIFEST, _as_text(changed))
+    return changed != manifest
+
+
+def _as_text(manifest: Manifest) -> bytes:
+    return json.dumps(manifest.model_dump(mode="json"), indent=1).encode()
 
 
 def model_files(members: Sequence[Member], replicate: int) -> list[str]:
@@ -330,9 +391,12 @@ def _files(members: Sequence[Member], replicate: int) -> list[str]:
 
 
 @lru_cache(maxsize=1)
-def _training(path: OutPath) -> tuple[np.ndarray, np.ndarray]:
-    """The training data, read once per worker."""
-    arrays = from_npz(read_file(path))
+def _training(path: OutPath, digest: str) -> tuple[np.ndarray, np.ndarray]:
+    """The training data with this hash, read once per worker process."""
+    content = read_file(path)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise InputError(f"{path}: has changed since the run began; run again")
+    arrays = from_npz(content)
     return arrays["x"], arrays["y"]
 
 
@@ -342,12 +406,13 @@ def _fit(
     members: tuple[Member, ...],
     names: list[str],
     records: Records,
+    digest: str,
 ) -> dict[str, np.ndarray]:
     """Fit, store and record one replicate; returns its files' digests, the sites left out and their predictions."""
     replicate, rows, stream = item
     if (done := records.load(_record_name(replicate))) is not None:
         return done  # by a worker that died before its answer had arrived
-    x, y = _training(stage / _TRAINING)
+    x, y = _training(stage / _TRAINING, digest)
     models = fit_members(members, x[rows], y[rows], stream)
     digests = []
     contents = [*(save_model(model, names) for model in models), *(save_trees(model) for model in models)]

@@ -168,6 +168,12 @@ class Entry(BaseModel):
         What it depends on → a hash of it; names what has changed since.
     digests : dict
         Artefact → SHA-256 of what was written. Stores whose blocks are recorded are not in it.
+    versions : dict
+        Package or library → version, of those that its numbers depend on.
+    pieces : str
+        Key under which its blocks are recorded; empty where it has none.
+    leaves : str
+        Hash of what it leaves, where stages after it depend on that rather than on how it came about.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -175,12 +181,19 @@ class Entry(BaseModel):
     key: str
     parts: dict[str, str] = {}
     digests: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    pieces: str = ""
+    leaves: str = ""
+
+
+_OPTIONAL = ("versions", "pieces", "leaves", "begun")
 
 
 class _Entries(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     stages: dict[str, Entry] = {}
+    begun: dict[str, dict[str, str]] = {}
 
 
 class Ledger:
@@ -211,15 +224,30 @@ class Ledger:
         """What is recorded of a stage, whatever its key."""
         return self._entries.stages.get(stage)
 
-    def begin(self, stage: str) -> None:
-        """Forget a stage before its artefacts change."""
-        if self._entries.stages.pop(stage, None) is not None:
+    def begun(self, stage: str) -> dict[str, str]:
+        """The versions that an unfinished stage was begun with; empty where none was."""
+        return self._entries.begun.get(stage, {})
+
+    def begin(self, stage: str, versions: dict[str, str] | None = None) -> None:
+        """Forget a stage before its artefacts change, and record with which versions it is begun."""
+        known = self._entries.stages.pop(stage, None) is not None
+        if versions:
+            self._entries.begun[stage] = versions
+        if known or versions:
             self._write()
 
     def finish(self, stage: str, entry: Entry) -> None:
         """Record a stage after its artefacts are on disk."""
+        self._entries.begun.pop(stage, None)
         self._entries.stages[stage] = entry
         self._write()
 
     def _write(self) -> None:
-        write_file(self._file, self._entries.model_dump_json(indent=1).encode())
+        content = self._entries.model_dump(mode="json")
+        content["stages"] = {stage: _without_empty(entry) for stage, entry in content["stages"].items()}
+        write_file(self._file, json.dumps(_without_empty(content), indent=1).encode())
+
+
+def _without_empty(entry: dict[str, Any]) -> dict[str, Any]:
+    """What a stage need not have is not written where it has none."""
+    return {name: value for name, value in entry.items() if value or name not in _OPTIONAL}

@@ -19,6 +19,7 @@ from engine.outputs.store import (
     chunk_names,
     create,
     publish,
+    relabel,
     remove,
     resume,
     staged,
@@ -137,6 +138,8 @@ class Blocks:
             remove(stage)
             with staged(stage) as new:
                 create(new, grid, self.layers, self.coords, {**self.attrs, KEY: self.key})
+            return stage, set()
+        relabel(stage, {"": self.attrs, **{name: layer.attrs for name, layer in self.layers.items()}})
         return stage, self.records.names()
 
 

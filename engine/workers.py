@@ -2,28 +2,22 @@
 
 import hashlib
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Worker
 
-import engine
+import engine.versions
 from engine.cluster import ONE_THREAD
 from engine.outputs.place import OutPath, is_of_store, read_file, said_by_store
 from engine.outputs.store import remove, write_file
 from engine.remote.files import Place
 from engine.remote.patience import reason
 
-PACKAGES = (
-    "dask", "distributed", "numpy", "odc-geo", "pandas", "pyproj", "rasterio", "scikit-learn", "scipy", "xarray",
-    "xgboost-cpu", "xgboost", "zarr",
-)  # fmt: skip
-"""Packages whose versions decide over numbers, or over whether tasks arrive."""
 _FILES = 200
 """Files of the sources that each worker looks at, spread over all of them."""
 
@@ -72,14 +66,8 @@ def check_workers(client: Client, files: Sequence[Place], directory: OutPath) ->
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that matter, and a hash of this package's code."""
-    found = {"python": platform.python_version(), "gelisol": engine.__version__, "code of gelisol": _code()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    """Versions of Python and of what numbers depend on, and a hash of this package's code."""
+    return engine.versions.versions(version) | {"code of gelisol": _code()}
 
 
 def _code() -> str:

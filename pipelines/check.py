@@ -8,12 +8,16 @@ from rich.table import Table
 
 from engine.blockwise import STATISTICS
 from engine.crs_name import crs_text
+from engine.errors import InputError
 from engine.forest import INSTRUCTION_SETS
 from engine.grid import Grid, crs_of
+from engine.ledger import Ledger
 from engine.outputs.place import OutPath
 from engine.sources.base import Source, SourceSummary
+from engine.versions import versions
 from engine.words import counted
 from pipelines.download import projected_download
+from pipelines.environment import version_notes
 from pipelines.inspection import Inspection
 from pipelines.keys import stage_states, states_as_left
 from pipelines.memory import project
@@ -44,6 +48,8 @@ def show(survey: Survey, inspection: Inspection, console: Console) -> None:
         console.print(_grid(survey, survey.grid))
     if survey.directory is not None:
         console.print(_plan(survey, survey.directory))
+        for note in _versions(survey.directory):
+            console.print(f"warning: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _sources(survey: Survey) -> Table:
@@ -165,3 +171,11 @@ def _plan(survey: Survey, directory: OutPath) -> Table:
     for stage, state in states.items():
         table.add_row(stage, state)
     return table
+
+
+def _versions(directory: OutPath) -> list[str]:
+    """What was done with other versions than those that are here; of a damaged ledger the plan tells."""
+    try:
+        return version_notes(Ledger(directory), versions())
+    except InputError:
+        return []

@@ -340,11 +340,12 @@ def report(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Folder of a finished run, or s3://BUCKET/PREFIX.")],
 ) -> None:
     """Redo figures, page and catalogue from what is in a results folder."""
+    from engine.ledger import Ledger
     from engine.lock import locked
     from engine.outputs.place import out_path, require_access
     from pipelines.config import load
     from pipelines.progress import Display
-    from pipelines.run import amend_report, say_headline
+    from pipelines.run import amend_report, say_headline, update_words
     from pipelines.stages import redo_report
 
     with _reported(directory):
@@ -355,6 +356,7 @@ def report(
         config, _ = load(place / "run.yaml")
         with locked(place):
             display = Display()
+            update_words(config, place, Ledger(place))
             redo_report(config, place, display)
             amend_report(place)
             say_headline(display, place)

@@ -93,6 +93,7 @@ def read(path: str | OutPath, overrides: tuple[str, ...] = ()) -> Reading:
     """
     path = Path(path) if isinstance(path, str) else path
     document = _document(path)
+    original = _plain(document)
     for override in overrides:
         _override(document, override)
     # One on an object store has been resolved: its paths are absolute.
@@ -102,7 +103,10 @@ def read(path: str | OutPath, overrides: tuple[str, ...] = ()) -> Reading:
     except ValidationError as error:
         draft = Draft.of(entries)
         problems = [*_explained(error), *((k, f"`{'.'.join(k)}`: {text}") for k, text in dangling_references(draft))]
-        return Reading(draft, base, tuple(f"{path}{_line(document, keys)}: {text}" for keys, text in problems))
+        return Reading(draft, base, tuple(
+            f"{_set_by(keys, overrides, original) or f'{path}{_line(document, keys)}'}: {text}"
+            for keys, text in problems
+        ))  # fmt: skip
 
 
 def _document(path: OutPath) -> dict[str, Any]:
@@ -151,6 +155,28 @@ def _override(document: dict[str, Any], text: str) -> None:
         node[last] = YAML(typ="safe", pure=True).load(value)
     except MarkedYAMLError as error:
         raise InputError(f"--set {text}: {value!r} is not valid YAML: {error.problem}") from None
+
+
+def _set_by(keys: tuple[Any, ...], overrides: tuple[str, ...], original: Any) -> str:
+    """`--set KEY`, the last that gave what stands at nested keys, or all that they are in; else nothing."""
+    for override in reversed(overrides):
+        name = override.partition("=")[0]  # the value may hold a password
+        given = tuple(name.split("."))
+        within = keys[: len(given)] == given
+        # A section that the file does not have is there for what is set in it.
+        around = given[: len(keys)] == keys and not _has(original, keys)
+        if within or around:
+            return f"--set {name}"
+    return ""
+
+
+def _has(node: Any, keys: tuple[Any, ...]) -> bool:
+    for part in keys:
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
 
 
 _UNION_MEMBERS = ("str", "int", "float", "SourceSpec")

@@ -4,12 +4,14 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.errors import InputError
-from engine.ledger import Ledger, Records, digest_of
+from engine.ledger import RECORDS, Ledger, Records, digest_of
 from engine.lock import locked
+from engine.outputs.store import remove
 from engine.resume import damaged_blocks
+from engine.versions import versions
 from engine.words import counted
 from pipelines import STAGES
-from pipelines.keys import ALSO_WRITES, STORES, stage_keys
+from pipelines.keys import ALSO_WRITES, STORES, keys_of, stage_parts
 from pipelines.prepare import Prepared
 
 
@@ -28,8 +30,11 @@ def check_results(prepared: Prepared, console: Console) -> None:
         ledger = Ledger(prepared.directory)
         table = Table("stage", "checked", "damaged", title="Results", title_justify="left")
         problems: list[str] = []
-        for stage, key in stage_keys(prepared).items():
-            checked, damaged = _blocks(prepared, stage, key)
+        here = versions()
+        for stage, parts in stage_parts(prepared, ledger).items():
+            entry = ledger.entry(stage)
+            pieces = entry.pieces if entry and entry.pieces else keys_of(stage, parts, here).pieces
+            checked, damaged = _blocks(prepared, stage, pieces)
             files, damaged_files = _files(prepared, stage, ledger)
             damaged += damaged_files
             if damaged:
@@ -64,6 +69,6 @@ def _files(prepared: Prepared, stage: str, ledger: Ledger) -> tuple[str, list[st
     digests = {name: digest for name, digest in entry.digests.items() if name not in again}
     damaged = [name for name, digest in digests.items() if digest_of(prepared.directory / name) != digest]
     if "cog" in damaged:
-        Records.of(prepared.directory / "cog", entry.key).clear()
+        remove(prepared.directory / RECORDS / "cog")
     words = counted(len(digests), "file or folder", "files and folders") if digests else ""
     return words, [f"{prepared.directory / name}: is not what was written" for name in damaged]

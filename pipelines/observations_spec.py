@@ -1,14 +1,12 @@
 """The section of the run file that says how the profile table is to be read."""
 
 import codecs
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from engine.remote.files import Place, place_of
 from pipelines.nearest import nearest
 from pipelines.section import Section
 from pipelines.soil_carbon.profile_table.depth_text import interval_of
@@ -243,24 +241,6 @@ class Observations(TableKeys):
                 if one in self.columns and other in self.columns:
                     raise ValueError(f"`columns` names `{one}` and `{other}`; the depths need one form")
         return self
-
-
-def files_of(observations: Observations, data: Path) -> dict[str, Place]:
-    """Return every file that the records come from, under a name for people; a shapefile has several."""
-    names = {"observations.table": "the profile table", "observations.sites.table": "the table of sites"}
-    found: dict[str, Place] = {}
-    for key, href in tables_of(observations).items():
-        place = place_of(href, data)
-        found[names[key]] = place
-        found |= {f"{names[key]} ({file.suffix})": file for file in files_beside(place)}
-    return found
-
-
-def files_beside(place: Place) -> list[Path]:
-    """Return the other files of a shapefile."""
-    if not isinstance(place, Path) or place.suffix.lower() != ".shp":
-        return []
-    return [file for suffix in (".dbf", ".shx", ".prj", ".cpg") if (file := place.with_suffix(suffix)).is_file()]
 
 
 def tables_of(observations: Observations) -> dict[str, str]:

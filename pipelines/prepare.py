@@ -20,7 +20,7 @@ from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath, out_path, require_access
-from engine.remote.files import on_disk, place_of
+from engine.remote.files import forget, on_disk, place_of
 from engine.remote.patience import RemoteError
 from engine.sources.base import Context, Source, SourceSummary
 from engine.sources.composite import terms_of
@@ -30,6 +30,7 @@ from engine.trial import try_family
 from pipelines.config import Draft, Model, RunFile, read
 from pipelines.descriptions import read_description
 from pipelines.grouped import grouped
+from pipelines.inputs import fingerprints, of_sources
 from pipelines.observations_spec import tables_of
 from pipelines.outline import bounds_in_degrees, box_in_degrees, read_outline
 from pipelines.places import Sites
@@ -75,6 +76,8 @@ class Prepared:
         Folder of the run file.
     directory : OutPath
         Where the results go.
+    inputs : dict
+        Fingerprints of all that is read, by the names of `pipelines.inputs`, taken before it was: what is recorded.
     independent : Profiles or None
         Sites that never train the model.
     """
@@ -87,6 +90,7 @@ class Prepared:
     summaries: dict[str, SourceSummary]
     coverage: dict[str, Coverage]
     profiles: Profiles
+    inputs: dict[str, str]
     independent: Profiles | None = None
 
     @property
@@ -220,6 +224,7 @@ class Survey:
     independent: Profiles | None = None
     coverage: dict[str, Coverage] = field(default_factory=dict)
     notes: tuple[tuple[str, str], ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict)
     problems: _Problems = field(default_factory=_Problems)
 
     def prepared(self) -> Prepared:
@@ -236,6 +241,7 @@ class Survey:
             {name: source.summary() for name, source in self.sources.items()},
             self.coverage,
             self.profiles,
+            self.inputs,
             self.independent,
         )
 
@@ -244,6 +250,8 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
     """Open what is named in the sound parts of a run file."""
     run, base, problems = found.run, found.base, found.problems
     outline: Geometry | None = None
+    forget()
+    found.inputs |= fingerprints(run, base)
     data = base / run.data
     # A draft may yet get another outline: what is found for it is not kept.
     items = None
@@ -274,6 +282,8 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
         ]
         if source is not None:
             found.sources[name] = source
+            # Of what was opened just now, before a value is read.
+            found.inputs |= problems.attempt(of_sources, {name: source.summary()}) or {}
     for name, spec in _specs(run).items():
         if spec.about:
             problems.attempt(read_description, base / spec.about, f"{_key(name)}.about")

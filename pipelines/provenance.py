@@ -2,18 +2,13 @@
 
 import json
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import engine
 from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import write_file
+from engine.versions import versions
 from pipelines.redact import redacted
-
-_PACKAGES = (
-    "dask", "distributed", "geopandas", "numpy", "odc-geo", "pandas", "rasterio", "scikit-learn", "scipy", "xarray",
-    "xgboost-cpu", "xgboost", "zarr",
-)  # fmt: skip
 
 
 class Provenance:
@@ -25,7 +20,8 @@ class Provenance:
             self.record: dict[str, Any] = json.loads(read_file(self._file))
         except (FileNotFoundError, json.JSONDecodeError):
             self.record = {"stages": {}}
-        self.record |= {"gelisol": engine.__version__, "versions": _versions(), "started": _now()}
+        others = {name: version for name, version in versions().items() if name != "gelisol"}
+        self.record |= {"gelisol": engine.__version__, "versions": others, "started": _now()}
 
     def add(self, **facts: Any) -> None:
         """Set facts of the whole run."""
@@ -43,13 +39,3 @@ class Provenance:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

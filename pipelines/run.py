@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,30 @@ from rich.table import Table
 
 from engine.cluster import connect, peak_memory
 from engine.crs_name import crs_text
-from engine.errors import InputError
+from engine.ensemble import damaged_files, read_manifest
+from engine.errors import InputError, RunError
 from engine.forest import INSTRUCTION_SETS
 from engine.grid import crs_of
-from engine.ledger import RECORDS, Entry, Ledger, digest_of
+from engine.ledger import RECORDS, Entry, Ledger, Records, digest_of, key_of
 from engine.lock import locked
 from engine.outputs.place import OutPath, said_by_store
 from engine.outputs.store import all_unfinished, remove
 from engine.tasks import TOPIC
+from engine.versions import versions
 from engine.words import counted
 from engine.workers import check_workers
 from pipelines import STAGES
-from pipelines.config import Cluster
+from pipelines.config import Cluster, RunFile
+from pipelines.environment import of_stage, version_notes
 from pipelines.headline import read_headline
-from pipelines.keys import ALSO_WRITES, ARTEFACTS, STORES, stage_keys, stage_parts
+from pipelines.inputs import changed_since
+from pipelines.keys import ALSO_WRITES, ARTEFACTS, STORES, Keys, keys_of, stage_keys, stage_parts, validation_scratch
 from pipelines.memory import Projection, require_memory
 from pipelines.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.provenance import Provenance
 from pipelines.resolved import write_run_file
+from pipelines.soil_carbon.words import write_words
 from pipelines.source_list import descriptions
 from pipelines.stages import FUNCTIONS, NEED_CLUSTER, Context
 
@@ -74,19 +80,28 @@ def execute(
             display.say(f"an earlier run ended without a word ({former}); this one goes on from what it left")
         if fresh:
             _start_over(directory)
-        ledger, keys = Ledger(directory), stage_keys(prepared)
+        run = _Run(prepared, display, Ledger(directory), versions())
+        for note in version_notes(run.ledger, run.here):
+            display.say(f"warning: {note}")
         wanted = STAGES[: STAGES.index(until) + 1]
-        todo = _todo(ledger, keys, wanted, directory)
+        todo = run.todo(wanted)
         display.event("run_started", directory=str(directory), stages=wanted, todo=todo)
         for stage in wanted:
-            if stage not in todo:
+            if stage not in todo and not (stage == "map" and "train" in todo):
                 display.say(f"{stage}: done before, kept")
         provenance = Provenance(directory)
         _describe(prepared, provenance)
         write_run_file(prepared)
         with _cluster(prepared, todo, display, provenance, performance) as client:
-            for stage in todo:
-                _do(stage, Context(prepared, client, display, provenance, keys[stage]), ledger)
+            for stage in wanted:
+                # What stage `train` leaves decides over the map, and is known by now.
+                if stage == "map" and "train" in todo:
+                    if stage not in run.todo((stage,)):
+                        display.say("map: the ensemble and the area of applicability are the same, kept")
+                        continue
+                elif stage not in todo:
+                    continue
+                run.do(stage, client, provenance)
         if until == STAGES[-1]:
             say_headline(display, directory)
     return directory
@@ -99,42 +114,103 @@ def say_headline(display: Display, directory: OutPath) -> None:
             display.say(line)
 
 
-def _todo(ledger: Ledger, keys: dict[str, str], wanted: tuple[str, ...], directory: OutPath) -> list[str]:
-    """Stages that are not done, and those that complete an artefact which is made again."""
-    todo: list[str] = []
-    for stage in wanted:
-        again = {name for before in todo for name in ARTEFACTS[before]}
-        done = ledger.is_done(stage, keys[stage], [directory / name for name in ARTEFACTS[stage]])
-        if not done or again.intersection(ALSO_WRITES.get(stage, ())):
-            todo.append(stage)
-    return todo
+@dataclass
+class _Run:
+    """A run under way.
+
+    Attributes
+    ----------
+    here : dict
+        Versions of packages and libraries.
+    changed : set of str
+        Inputs that have changed since they were read, of which the user knows.
+    """
+
+    prepared: Prepared
+    display: Display
+    ledger: Ledger
+    here: dict[str, str]
+    changed: set[str] = field(default_factory=set)
+
+    def todo(self, wanted: tuple[str, ...]) -> list[str]:
+        """Stages that are not done, and those that complete an artefact which is made again."""
+        todo: list[str] = []
+        keys = stage_keys(self.prepared, self.ledger)
+        for stage in wanted:
+            again = {name for before in todo for name in ARTEFACTS[before]}
+            paths = [self.prepared.directory / name for name in ARTEFACTS[stage]]
+            done = self.ledger.is_done(stage, keys[stage], paths)
+            if not done or again.intersection(ALSO_WRITES.get(stage, ())):
+                todo.append(stage)
+        return todo
+
+    def do(self, stage: str, client: Client | None, provenance: Provenance) -> None:
+        """One stage, recorded, with what it depended on when it began, once all that it leaves is on disk."""
+        display, ledger = self.display, self.ledger
+        parts = stage_parts(self.prepared, ledger)[stage]
+        keys, of_stage_here = keys_of(stage, parts, self.here), of_stage(stage, self.here)
+        context = Context(
+            self.prepared, client, display, provenance, keys, validation_scratch(self.prepared, self.here)
+        )
+        ledger.begin(stage, of_stage_here)
+        display.event("stage_started", stage=stage)
+        if client is not None:
+            peak_memory(client)  # from here on
+        display.forget_steps()
+        started = time.monotonic()
+        if stage == "report":
+            update_words(self.prepared.config, self.prepared.directory, ledger)
+        facts = FUNCTIONS[stage](context)
+        seconds = time.monotonic() - started
+        memory = {"peak_worker_bytes": peak_memory(client)} if client is not None else {}
+        self.look_at_inputs(stage, keys)
+        provenance.stage(stage, seconds, **facts, **memory, versions=of_stage_here, steps=display.forget_steps())
+        if client is not None:
+            peaks = [entry.get("peak_worker_bytes", 0) for entry in provenance.record["stages"].values()]
+            provenance.add(peak_memory=provenance.record.get("peak_memory", {}) | {"worker_bytes": max(peaks)})
+            provenance.write()
+        directory = self.prepared.directory
+        entry = Entry(key=keys.stage, parts=parts, digests=_digests(directory, stage), versions=of_stage_here)
+        pieces, leaves = keys.pieces if stage in STORES else "", left_by(directory) if stage == "train" else ""
+        ledger.finish(stage, entry.model_copy(update={"pieces": pieces, "leaves": leaves}))
+        display.event("stage_done", stage=stage, seconds=round(seconds, 3), **memory)
+
+    def look_at_inputs(self, stage: str, keys: Keys) -> None:
+        """Tell of inputs that have changed since they were read; what was recorded of them stays as it was then.
+
+        Raises
+        ------
+        RunError
+            If the files of a covariate changed while blocks of the cube were read from them.
+        """
+        prepared = self.prepared
+        found = set(
+            changed_since(
+                prepared.inputs, prepared.config, prepared.base,
+                lambda: {name: source.summary() for name, source in prepared.plan.sources.items()},
+                remote=stage == "cube",
+            )
+        )  # fmt: skip
+        of_cube = sorted(name for name in found if name.startswith("files of "))
+        if stage == "cube" and of_cube:
+            Records.of(prepared.directory / STORES[stage], keys.pieces).clear()
+            remove(prepared.directory / STORES[stage])
+            raise RunError(
+                f"{', '.join(of_cube)} changed while the cube was made of them, so that its blocks may be of two "
+                "states; none of them is kept. Run again when the files stay as they are."
+            )
+        for name in sorted(found - self.changed):
+            self.display.say(
+                f"warning: {name} changed since this run began; this run goes on with what was there then, and the "
+                "next one does again what depends on it"
+            )
+        self.changed |= found
 
 
-def _do(stage: str, context: Context, ledger: Ledger) -> None:
-    """One stage, recorded once all that it leaves is on disk."""
-    display, provenance, client = context.display, context.provenance, context.client
-    ledger.begin(stage)
-    display.event("stage_started", stage=stage)
-    if client is not None:
-        peak_memory(client)  # from here on
-    display.forget_steps()
-    started = time.monotonic()
-    facts = FUNCTIONS[stage](context)
-    seconds = time.monotonic() - started
-    memory = {"peak_worker_bytes": peak_memory(client)} if client is not None else {}
-    provenance.stage(stage, seconds, **facts, **memory, steps=display.forget_steps())
-    if client is not None:
-        peaks = [entry.get("peak_worker_bytes", 0) for entry in provenance.record["stages"].values()]
-        provenance.add(peak_memory=provenance.record.get("peak_memory", {}) | {"worker_bytes": max(peaks)})
-        provenance.write()
-    record_stage(stage, context.prepared, ledger)
-    display.event("stage_done", stage=stage, seconds=round(seconds, 3), **memory)
-
-
-def record_stage(stage: str, prepared: Prepared, ledger: Ledger) -> None:
-    """Enter a stage that has just been done into the ledger."""
-    key, parts = stage_keys(prepared)[stage], stage_parts(prepared)[stage]
-    ledger.finish(stage, Entry(key=key, parts=parts, digests=_digests(prepared.directory, stage)))
+def left_by(directory: OutPath) -> str:
+    """Hash of what the stage `train` leaves for the map."""
+    manifest = read_manifest(directory / "ensemble")
+    return key_of(manifest.digest, digest_of(directory / "applicability.npz"))
 
 
 def amend_report(directory: OutPath) -> None:
@@ -142,6 +218,13 @@ def amend_report(directory: OutPath) -> None:
     ledger = Ledger(directory)
     if entry := ledger.entry("report"):
         ledger.finish("report", entry.model_copy(update={"digests": _digests(directory, "report")}))
+
+
+def update_words(config: RunFile, directory: OutPath, ledger: Ledger) -> None:
+    """Write labels, titles and groups into results that were made with others, and enter what that changes."""
+    sound = not damaged_files(directory / "ensemble")
+    if write_words(config, directory) and sound and (entry := ledger.entry("train")):
+        ledger.finish("train", entry.model_copy(update={"digests": _digests(directory, "train")}))
 
 
 def _digests(directory: OutPath, stage: str) -> dict[str, str]:
@@ -247,7 +330,7 @@ def _describe(prepared: Prepared, provenance: Provenance) -> None:
             name: {
                 "files": len(s.files),
                 "bytes": s.bytes,
-                "fingerprint": s.fingerprint,
+                "fingerprint": prepared.inputs[f"files of {name}"],
                 "resolution": s.resolution,
                 "crs_unit": "degree" if s.crs.geographic else "metre",
                 "period": s.period,

@@ -12,13 +12,13 @@ from distributed import Client
 from engine.blockwise import make_plan, map_region
 from engine.cube import build_cube
 from engine.ensemble import Ensemble
-from engine.ledger import Records
+from engine.ledger import Records, Scratch
 from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import staged
 from engine.words import counted
 from pipelines.config import RunFile
 from pipelines.headline import SUMMARY, read_headline
-from pipelines.keys import validation_scratch
+from pipelines.keys import Keys
 from pipelines.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.provenance import Provenance
@@ -32,6 +32,7 @@ from pipelines.soil_carbon.screening import screen
 from pipelines.soil_carbon.sites_file import write_sites
 from pipelines.soil_carbon.stocks import replicate_table, stock_table
 from pipelines.soil_carbon.training import TrainingTable
+from pipelines.soil_carbon.words import COVARIATES, DENSITIES, of_store
 from pipelines.soil_carbon.zonal_tables import write_zone_tables
 
 NEED_CLUSTER = {"cube", "train", "map"}
@@ -43,15 +44,18 @@ class Context:
 
     Attributes
     ----------
-    key : str
+    keys : Keys
         Of all that the stage depends on.
+    scratch : Scratch
+        Where the stage `train` keeps what it has found on its way.
     """
 
     prepared: Prepared
     client: Client | None
     display: Display
     provenance: Provenance
-    key: str
+    keys: Keys
+    scratch: Scratch
 
     @property
     def config(self) -> RunFile:
@@ -84,11 +88,11 @@ def _profiles(context: Context) -> dict[str, Any]:
 
 def _cube(context: Context) -> dict[str, Any]:
     config = context.config
-    attrs = {"title": f"{config.title or config.name}: covariates"} | _made_up(config)
     with context.display.stage("cube", "block") as progress:
         counts = build_cube(
-            context.cluster, context.prepared.plan, context.path("cube.zarr"), attrs, progress, key=context.key
-        )
+            context.cluster, context.prepared.plan, context.path("cube.zarr"), of_store(config, COVARIATES), progress,
+            key=context.keys.pieces,
+        )  # fmt: skip
     context.display.say(
         f"cube: {counts.complete:,} of {counted(counts.inside, 'cell')} of the domain have every covariate"
     )
@@ -123,9 +127,11 @@ def _train(context: Context) -> dict[str, Any]:
     for note in training.notes:
         context.display.say(f"train: {note}")
     training.update_profiles(context.path("profiles.parquet"))
-    scratch = validation_scratch(context.prepared)
-    scratch.clear_others()
-    facts = Modelling(context.prepared, training, context.cluster, context.display, scratch).run()
+    context.scratch.clear_others()
+    modelling = Modelling(
+        context.prepared, training, context.cluster, context.display, context.scratch, context.keys.environment
+    )
+    facts = modelling.run()
     return {**facts, "notes": list(training.notes)}
 
 
@@ -140,12 +146,11 @@ def _map(context: Context) -> dict[str, Any]:
         config.model.interval,
     )  # fmt: skip
     coords = {"depth": ("depth", np.array(labels), {"long_name": "depth interval", "units": "cm"})}
-    store_attrs = {"title": f"{config.title or config.name}: soil organic carbon density"} | _made_up(config)
+    attrs = map_attrs(config) | {"": of_store(config, DENSITIES)}
     with context.display.stage("map", "block") as progress:
         everywhere, applicable = map_region(
-            context.cluster, plan, context.path("maps.zarr"), coords, map_attrs(config) | {"": store_attrs}, progress,
-            key=context.key,
-        )  # fmt: skip
+            context.cluster, plan, context.path("maps.zarr"), coords, attrs, progress, key=context.keys.pieces
+        )
     with context.display.stage("zones", "test"):
         notes, residual = write_zone_tables(prepared, ensemble, everywhere, applicable)
     tables = {
@@ -160,7 +165,8 @@ def _map(context: Context) -> dict[str, Any]:
         if note.startswith("warning:"):
             context.display.say(f"map: {note}")
     with context.display.stage("cog", "file") as progress:
-        write_cogs(context.cluster, config, prepared.directory, Records.of(context.path("cog"), context.key), progress)
+        records = Records.of(context.path("cog"), context.keys.files)
+        write_cogs(context.cluster, config, prepared.directory, records, progress)
     # More than have every covariate, where the screening left some out.
     context.provenance.record["grid"] |= {
         "cells_mapped": int(everywhere.cells[-1]), "area_km2": float(everywhere.area[-1]),
@@ -202,7 +208,3 @@ FUNCTIONS: dict[str, Callable[[Context], dict[str, Any]]] = {
     "report": _report,
 }
 """What each stage does; it returns facts for the provenance."""
-
-
-def _made_up(config: RunFile) -> dict[str, str]:
-    return {"comment": "Made-up data of a virtual region; not a map of any real place."} if config.synthetic else {}

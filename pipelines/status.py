@@ -13,8 +13,10 @@ from engine.errors import InputError
 from engine.ledger import Ledger
 from engine.lock import Holding, held
 from engine.outputs.place import OutPath, read_tail, require_access
+from engine.versions import known_versions
 from engine.words import counted, duration, singular
 from pipelines import STAGES
+from pipelines.environment import version_notes
 from pipelines.headline import Headline, read_headline
 from pipelines.progress import EVENTS, LOG
 
@@ -44,6 +46,8 @@ class Status:
         Why it failed.
     headline : Headline or None
         Totals and verdict of a run whose report is written.
+    versions : list of str
+        What was done with other versions than those of this environment.
     """
 
     directory: str
@@ -54,6 +58,7 @@ class Status:
     last: str = ""
     text: str = ""
     headline: Headline | None = None
+    versions: list[str] = field(default_factory=list)
 
     def as_json(self) -> str:
         """For machines."""
@@ -73,7 +78,8 @@ class Status:
             lines.append(f"{'now' if self.state == 'running' else 'was'} at {self.step['step']}{how_far}")
         if self.last:
             lines.append(f"last sign of life {_ago(self.last)} ago; log: {self.directory}/{LOG}")
-        for line in (*lines, self.text, *(self.headline.lines() if self.headline else ())):
+        headline = self.headline.lines() if self.headline else ()
+        for line in (*lines, self.text, *headline, *(f"warning: {note}" for note in self.versions)):
             if line:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -119,7 +125,9 @@ def read_status(directory: OutPath) -> Status:
     if stage and state != "done":
         stages[stage] = "running" if running else state
     headline = read_headline(directory) if stages["report"] == "done" else None
-    return Status(str(directory), state, owner, stages, step, last, text, headline)
+    # Without loading the libraries: of those that only they know, nothing is said.
+    notes = version_notes(ledger, known_versions())
+    return Status(str(directory), state, owner, stages, step, last, text, headline, notes)
 
 
 def _seen(directory: OutPath) -> tuple[Holding | None, Ledger, list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """Fold schemes: which sites are held out together, and so what a cross-validation says."""
 
 from engine.folds.knndm import KnndmFolds, knndm_folds
-from engine.folds.repeats import Places, repeated_folds
+from engine.folds.repeats import Places, further_folds, repeated_folds
 from engine.folds.schemes import block_folds, default_block_size_km, random_folds, squares
 from engine.folds.sphere import to_sphere
 
@@ -10,6 +10,7 @@ __all__ = [
     "Places",
     "block_folds",
     "default_block_size_km",
+    "further_folds",
     "knndm_folds",
     "random_folds",
     "repeated_folds",

@@ -10,7 +10,7 @@ from engine.folds.schemes import block_folds, random_folds
 from engine.kept import run_kept
 from engine.ledger import Scratch
 from engine.seeds import Use, streams
-from engine.tasks import Progress, silent
+from engine.tasks import Progress, run_each, silent
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,34 @@ def repeated_folds(
     }
     found = run_kept(client, _folds, items, places, folds, scratch=scratch, progress=progress, name="folds")
     return {scheme: np.stack([found[f"{scheme}-{repeat:04d}"] for repeat in range(repeats)]) for scheme in schemes}
+
+
+def further_folds(
+    client: Client, scheme: str, places: Places, first: np.ndarray, *, folds: int, repeats: int, seed: int,
+    scratch: Scratch | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The folds of `repeated_folds` for another number of repeats, of which the first ones are there.
+
+    Parameters
+    ----------
+    first : ndarray of int, shape (repeats, sites)
+
+    Returns
+    -------
+    ndarray of int, shape (repeats, sites)
+    """
+    scratch, found = scratch or Scratch(None), dict(enumerate(first[:repeats]))
+    each = list(enumerate(streams(seed, Use.FOLDS, repeats)))
+    found |= {n: kept for n, _ in each[len(found) :] if (kept := scratch.load(f"{scheme}-{n:04d}")) is not None}
+    todo = [(n, (scheme, stream)) for n, stream in each if n not in found]
+    for (n, _), rows in run_each(client, _numbered, todo, places, folds, total=len(todo), name="folds"):
+        scratch.save(f"{scheme}-{n:04d}", rows)
+        found[n] = rows
+    return np.stack([found[n] for n in range(repeats)])
+
+
+def _numbered(item: tuple[int, tuple[str, np.random.SeedSequence]], places: Places, k: int) -> np.ndarray:
+    return _folds(item[1], places, k)
 
 
 def _folds(item: tuple[str, np.random.SeedSequence], places: Places, k: int) -> np.ndarray:

@@ -5,10 +5,11 @@ Zarr and xarray are imported where a store is opened: who only looks whether a r
 
 import ctypes
 import glob
+import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -94,6 +95,41 @@ def create(
     with _string_coordinates():
         warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
         zarr.consolidate_metadata(path, zarr_format=3)
+
+
+def relabel(path: OutPath, attrs: Mapping[str, Mapping[str, Any]], optional: Sequence[str] = ()) -> bool:
+    """Give variables of a store, and the store itself ("") other attributes; its values are not touched.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Variable → attributes that it is to have besides those that it has.
+    optional : sequence of str
+        Attributes of the store that go where `attrs` does not name them.
+
+    Returns
+    -------
+    bool
+        Whether any of them was another.
+    """
+    root = json.loads(read_file(path / ROOT))
+    kept = root.get("consolidated_metadata", {}).get("metadata", {})
+    changed = False
+    for name, wanted in attrs.items():
+        if not name:
+            continue
+        document = json.loads(read_file(path / name / ROOT))
+        if document["attributes"] | wanted != document["attributes"]:
+            document["attributes"] |= wanted
+            write_file(path / name / ROOT, json.dumps(document, indent=2).encode())
+            changed = True
+        if name in kept:
+            kept[name]["attributes"] |= wanted
+    own = root["attributes"]
+    now = {key: value for key, value in own.items() if key not in optional} | dict(attrs.get("", {}))
+    if changed or now != own:
+        write_file(path / ROOT, json.dumps(root | {"attributes": now}, indent=2).encode())
+    return changed or now != own
 
 
 def open_dataset(path: OutPath | str) -> "xr.Dataset":

@@ -9,9 +9,11 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -64,11 +66,11 @@ class Remote:
 
     def size(self, access: Access = BY_HOST) -> int:
         """Bytes; 0 where the server does not say."""
-        return int(_info(self.url, access).get("size") or 0)
+        return int(_info(self.url, access, asked_for()).get("size") or 0)
 
     def stamp(self) -> str:
         """Changes when the file does, as far as the server tells."""
-        info = _info(self.url, BY_HOST)
+        info = _info(self.url, BY_HOST, asked_for())
         parts = ("size", "ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "VersionId")
         return "\0".join([self.url, *(str(info[key]) for key in parts if info.get(key))])
 
@@ -92,7 +94,7 @@ def exists(place: Place) -> bool:
     if isinstance(place, Path):
         return place.exists()
     try:
-        _info(place.url, BY_HOST)
+        _info(place.url, BY_HOST, asked_for())
     except FileNotFoundError:
         return False
     return True
@@ -126,7 +128,8 @@ def filesystem(url: str) -> Any:
 
 @lru_cache(maxsize=8)
 def _filesystem(scheme: str) -> Any:
-    return fsspec.filesystem(scheme, **fsspec_options(f"{scheme}://"))
+    # What a listing said is not kept: in a notebook, or on a worker, the next run may find other files.
+    return fsspec.filesystem(scheme, use_listings_cache=False, **fsspec_options(f"{scheme}://"))
 
 
 def fsspec_options(url: str, access: Access = BY_HOST) -> dict[str, Any]:
@@ -144,7 +147,8 @@ def _anonymous() -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _info(url: str, access: Access) -> dict[str, Any]:
+def _info(url: str, access: Access, run: str) -> dict[str, Any]:
+    """What a server says of a file, asked once per process and run."""
     if holds_store(Remote(url), access):
         return _info_of_store(url.rstrip("/"), access)
     return _plain_info(url, access)
@@ -156,11 +160,11 @@ def holds_store(place: Place, access: Access = BY_HOST) -> bool:
         return True
     if isinstance(place, Path):
         return place.is_dir() and any((place / name).is_file() for name in _METADATA)
-    return not _FILE.fullmatch(place.suffix) and _is_unnamed_store(place.url, access)
+    return not _FILE.fullmatch(place.suffix) and _is_unnamed_store(place.url, access, asked_for())
 
 
 @lru_cache(maxsize=4096)
-def _is_unnamed_store(url: str, access: Access) -> bool:
+def _is_unnamed_store(url: str, access: Access, run: str) -> bool:
     """Whether an address is a folder, or what a web server shows for one, that holds a store's metadata."""
     try:
         found = _plain_info(url, access)
@@ -204,12 +208,33 @@ def _first_info(urls: list[str], access: Access) -> dict[str, Any]:
     """Of the first of some files that is there."""
     for url in urls:
         with suppress(FileNotFoundError):
-            return _info(url, access)
+            return _info(url, access, asked_for())
     raise FileNotFoundError(urls[0].rpartition("/")[0])
 
 
+_RUN: ContextVar[str] = ContextVar("run", default="")
+_times_forgotten = count(1)
+_forgotten = [0]
+
+
+@contextmanager
+def during(run: str) -> Iterator[None]:
+    """What servers say of files, and what GDAL keeps of them, is that of this run: a process may outlive several."""
+    token = _RUN.set(run)
+    try:
+        yield
+    finally:
+        _RUN.reset(token)
+
+
+def asked_for() -> str:
+    """The run that files are read for; what was kept for another may be of another state of the file."""
+    return _RUN.get() or f"{_forgotten[0]} times forgotten"
+
+
 def forget() -> None:
-    """Ask servers anew: what they said of files is kept for as long as the process lives."""
+    """Ask servers anew, outside of `during`, too: what they said of files is else kept as long as the process lives."""
+    _forgotten[0] = next(_times_forgotten)
     _info.cache_clear()
     _is_unnamed_store.cache_clear()
 

@@ -1,9 +1,11 @@
 """What every covariate source offers, whatever it is made of."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -85,12 +87,16 @@ class SourceSummary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes when a file is added, removed, resized or rewritten."""
-        if self.listed:
+        """Changes when a file is added, removed, resized or rewritten, or one that belongs to it.
+
+        Files of a catalogue that lie behind addresses are not asked for, those on this machine's disks are.
+        """
+        asked = [file for file in self.files if not (self.listed and isinstance(file, Remote))]
+        if self.listed and not asked:
             return self.listed
-        digest = hashlib.sha256()
-        for file in self.files:
-            digest.update(f"{_stamp(file)}\n".encode())
+        digest = hashlib.sha256((self.listed or "").encode())
+        for file in asked:
+            digest.update(f"{stamp(file)}\n".encode())
         return digest.hexdigest()[:16]
 
 
@@ -100,14 +106,45 @@ def _size(file: Place) -> int:
     return sum(f.stat().st_size for f in file.rglob("*") if f.is_file()) if file.is_dir() else file.stat().st_size
 
 
-def _stamp(file: Place) -> str:
+def stamp(file: Place) -> str:
+    """Name, size and time of change of a file and of those that belong to it, or of all in a folder."""
     if isinstance(file, Remote):
         return file.stamp()
     if file.is_dir():
-        return "\n".join(_stamp(f) for f in sorted(file.rglob("*")) if f.is_file())
-    stat, mask = file.stat(), file.with_name(f"{file.name}.msk")
-    stamp = f"{file.name}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    return f"{stamp}\n{_stamp(mask)}" if mask.is_file() else stamp
+        inner = sorted(f for f in file.rglob("*") if f.is_file())
+        return "\n".join(_stamp(f, f.relative_to(file).as_posix()) for f in inner)
+    return "\n".join(_stamp(f, f.name) for f in (file, *beside(file)))
+
+
+def _stamp(file: Path, name: str) -> str:
+    stat = file.stat()
+    return f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}"
+
+
+_WITH_SUFFIX = {
+    ".shp": (".shx", ".dbf", ".prj", ".cpg"),
+    ".img": (".hdr", ".prj", ".ige"),
+    **dict.fromkeys((".bil", ".bip", ".bsq", ".dat", ".flt", ".raw", ".bin"), (".hdr", ".prj")),
+    ".asc": (".prj",),
+    ".tif": (".tfw", ".tifw", ".wld", ".prj"),
+    ".tiff": (".tfw", ".tifw", ".wld", ".prj"),
+    ".png": (".pgw", ".wld", ".prj"),
+    ".jpg": (".jgw", ".wld", ".prj"),
+}
+"""Ending of a file → endings, in its place, of those that say where it lies or hold a part of it."""
+_ADDED = {".gpkg": ("-wal",), ".sqlite": ("-wal",)}
+"""Ending of a file → what is added to the name of those that hold what has been written to it last."""
+_IN_VRT = re.compile(r"<SourceFilename[^>]*>([^<]+)<")
+
+
+def beside(file: Path) -> tuple[Path, ...]:
+    """Files on this machine's disks that belong to another, as a shapefile's `.prj` and the tiles of a `.vrt` do."""
+    suffix = file.suffix.lower()
+    others = [file.with_suffix(ending) for ending in _WITH_SUFFIX.get(suffix, ())]
+    others += [file.with_name(file.name + ending) for ending in (*_ADDED.get(suffix, ()), ".aux.xml", ".msk")]
+    if suffix == ".vrt":
+        others += [file.parent / text for text in _IN_VRT.findall(file.read_text("utf-8", "replace"))]
+    return tuple(other for other in others if other.is_file())
 
 
 class Source(Protocol):

@@ -23,7 +23,7 @@ from rasterio.windows import Window as RasterWindow
 
 from engine.errors import InputError, RunError
 from engine.grid import source_crs
-from engine.remote.files import Place, Remote, gdal, gdal_path, lies_beside, open_remote
+from engine.remote.files import Place, Remote, asked_for, gdal, gdal_path, lies_beside, open_remote
 from engine.remote.patience import RemoteError, is_unknown_name, persistently, reason, unsigned
 from engine.remote.signing import Access
 from engine.sources.align import Window
@@ -197,10 +197,28 @@ def _afresh(place: Remote, access: Access, action: Callable[[], T]) -> T:
     try:
         return action()
     except RasterioIOError:
-        path = gdal_path(access.signed(place.url))
-        with suppress(RasterioIOError), gdal(CPL_VSIL_CURL_NON_CACHED=path), rasterio.open(path):
-            pass
+        _make_gdal_forget(place, access)
         raise
+
+
+def _make_gdal_forget(place: Remote, access: Access) -> None:
+    """Have GDAL drop what it keeps of a file for as long as the process lives, whichever dataset asked for it."""
+    path = gdal_path(access.signed(place.url))
+    options = access.gdal_options(place.url) | {"CPL_VSIL_CURL_NON_CACHED": path}
+    with suppress(RasterioIOError), gdal(**options), rasterio.open(path):
+        pass
+
+
+_read_for: dict[str, str] = {}
+"""Address → the run that GDAL read it for in this process."""
+
+
+def _renew(place: Remote, access: Access) -> None:
+    """Before a file is read for a run, drop what GDAL kept of it from another: the file may have changed in between."""
+    run = asked_for()
+    if _read_for.get(place.url, run) != run:
+        _make_gdal_forget(place, access)
+    _read_for[place.url] = run
 
 
 def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> Stored:
@@ -267,6 +285,7 @@ def opened(place: Place, spec: SourceSpec, access: Access, where: str) -> Iterat
     """
     try:
         if isinstance(place, Remote):
+            _renew(place, access)
             with (
                 gdal(**access.gdal_options(place.url)),
                 _open(gdal_path(access.signed(place.url)), spec, where) as file,

@@ -17,9 +17,9 @@ from rasterio.features import rasterize
 
 from engine.errors import InputError
 from engine.grid import Grid, crs_of
-from engine.remote.files import Place, Remote
+from engine.remote.files import Place
 from engine.sources.align import source_window
-from engine.sources.base import SourceSummary
+from engine.sources.base import SourceSummary, stamp
 from engine.sources.files import find
 from engine.sources.polygons import Polygons, read_polygons, spacing
 from engine.sources.spec import SourceSpec
@@ -101,10 +101,10 @@ class VectorSource:
         return float((layers > 1).sum() * point), float((layers > 0).sum() * point)
 
     def _polygons(self) -> Polygons:
-        return _read(self._question(), f"covariates.{self.name}", _stamp(self.path))
+        return _read(self._question(), f"covariates.{self.name}", stamp(self.path))
 
     def _dense(self) -> gpd.GeoDataFrame:
-        return _dense(self._question(), _stamp(self.path))
+        return _dense(self._question(), stamp(self.path))
 
     def _question(self) -> "_Question":
         return self.path, self.spec.layer, self.spec.attribute, self.spec.crs
@@ -153,23 +153,16 @@ class VectorSource:
         return winner.astype("uint8")
 
 
-def _stamp(path: Place) -> tuple[int | str, ...]:
-    if isinstance(path, Remote):
-        return (path.stamp(),)
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
-
-
 @lru_cache(maxsize=2)
-def _read(question: _Question, key: str, stamp: tuple[int | str, ...]) -> Polygons:
+def _read(question: _Question, key: str, state: str) -> Polygons:
     """The polygons as they are kept, for as long as a source is opened and described."""
-    del stamp
+    del state
     return read_polygons(*question, key)
 
 
 @lru_cache(maxsize=4)
-def _dense(question: _Question, stamp: tuple[int | str, ...]) -> gpd.GeoDataFrame:
-    """The polygons with points along their edges, read once per worker and state (`stamp`) of the file."""
+def _dense(question: _Question, state: str) -> gpd.GeoDataFrame:
+    """The polygons with points along their edges, read once per worker and state (`state`) of the file."""
     polygons = read_polygons(*question, str(question[0])).frame
     return polygons.set_geometry(polygons.segmentize(spacing(CRS(polygons.crs.to_wkt()))))
 

@@ -77,34 +77,45 @@ class Drivers:
     notes: tuple[str, ...]
 
 
-def find_drivers(client: Client, ensemble: Ensemble, training: pd.DataFrame, progress: Progress = silent) -> Drivers:
+def find_drivers(
+    client: Client | None, ensemble: Ensemble, training: pd.DataFrame, progress: Progress = silent
+) -> Drivers:
     """Measure the drivers of a trained ensemble, one task per replicate.
 
     Parameters
     ----------
+    client : Client or None
+        None measures them in this process, one replicate after the other.
     training : DataFrame
         `training.parquet`: the sites in the order of the bootstrap indices, with `y` (kg C/m²) and the covariates.
     """
     features, manifest = ensemble.features, ensemble.manifest
     x = features.matrix({name: training[name].to_numpy() for name in features.covariates})
     items = enumerate(streams(manifest.seed, Use.IMPORTANCE, manifest.replicates))
-    found = run_each(
-        client, _effects, items, ensemble.path, ensemble.hash, x, training["y"].to_numpy(),
-        total=manifest.replicates, progress=progress, name="drivers",
-    )  # fmt: skip
-    by_replicate = {replicate: result for (replicate, _), result in found}
+    # Groups are of the run file, not of what a worker may have kept of the manifest.
+    blocks = [columns for _, _, columns in _blocks(features)]
+    shared = (ensemble.path, ensemble.hash, x, training["y"].to_numpy(), blocks)
+    if client is None:
+        by_replicate = {item[0]: _effects(item, *shared) for item in items}
+    else:
+        found = run_each(client, _effects, items, *shared, total=manifest.replicates, progress=progress, name="drivers")
+        by_replicate = {replicate: result for (replicate, _), result in found}
     return tabulate(features, curves(features, x, POINTS), [by_replicate[r] for r in sorted(by_replicate)])
 
 
 def _effects(
-    item: tuple[int, np.random.SeedSequence], path: OutPath, digest: str, x: np.ndarray, y: np.ndarray
+    item: tuple[int, np.random.SeedSequence],
+    path: OutPath,
+    digest: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    blocks: list[np.ndarray],
 ) -> Effects:
     replicate, stream = item
     ensemble = load_ensemble(path, digest)
     features, predict = ensemble.features, partial(ensemble.predict, replicate)
     weights = [member.weight for member in ensemble.manifest.members]
     left_out = np.setdiff1d(np.arange(len(y)), ensemble.bootstrap[replicate])
-    blocks = [columns for _, _, columns in _blocks(features)]
     return Effects(
         gain=gain_shares(ensemble.models[replicate], weights, features.names),
         increase=permutation_increase(predict, x[left_out], y[left_out], blocks, stream, REPEATS),
@@ -157,6 +168,11 @@ def _mean_and_sd(values: np.ndarray) -> tuple[float, float]:
     """Over the replicates that have a value; NaN if too few have."""
     known = values[np.isfinite(values)]
     return known.mean() if known.size else np.nan, known.std(ddof=1) if known.size > 1 else np.nan
+
+
+def labels_of(features: Features) -> dict[str, str]:
+    """Label of every covariate."""
+    return {column.covariate: _label(column) for column in features.columns}
 
 
 def _label(column: Feature) -> str:

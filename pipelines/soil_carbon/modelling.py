@@ -13,7 +13,7 @@ from engine.cube import DOMAIN
 from engine.ensemble import Ensemble, bootstrap_indices, train_ensemble
 from engine.errors import FitError
 from engine.estimators import Family
-from engine.folds import Places, default_block_size_km, repeated_folds, squares
+from engine.folds import Places, default_block_size_km, further_folds, repeated_folds, squares
 from engine.ledger import Scratch
 from engine.models import Member
 from engine.outputs.place import OutPath
@@ -37,6 +37,8 @@ NO_CARBON = 0.0
 """Least density that there can be: prediction intervals do not reach below it."""
 _RANGE = "range_km"
 """Name under which the range of spatial correlation is kept."""
+APPLICABILITY_REPEATS = 10
+"""Repeats of the last scheme whose folds set the threshold of applicability, however often scores are repeated."""
 DOMAIN_POINTS = 5000
 """Random cells that stand for the prediction area in the fold scheme knndm."""
 
@@ -50,6 +52,8 @@ class Modelling:
     client: Client
     display: Display
     scratch: Scratch
+    environment: str = ""
+    """Of the versions that replicates depend on."""
     failed: dict[str, str] = field(default_factory=dict)
     """Families that could not be fitted and were left out → why."""
 
@@ -75,7 +79,7 @@ class Modelling:
         if self.model.validation.coverage:
             self.coverage(members, folds)
         importance = self.drivers(ensemble)
-        self.applicability(folds, importance)
+        self.applicability(self.folds_of_applicability(folds, places), importance)
         return {
             "sites": len(self.training.y),
             "mapped": ensemble.manifest.family,
@@ -132,6 +136,14 @@ class Modelling:
                 scratch=self.scratch.inner("folds"), progress=progress,
             )  # fmt: skip
         return folds, places
+
+    def folds_of_applicability(self, folds: dict[str, np.ndarray], places: Places) -> np.ndarray:
+        """Folds of the last scheme, of a number of repeats that does not follow that of the scores."""
+        scheme, validation = self.model.validation.schemes[-1], self.model.validation
+        return further_folds(
+            self.client, scheme, places, folds[scheme], folds=validation.folds, repeats=APPLICABILITY_REPEATS,
+            seed=self.model.seed, scratch=self.scratch.inner("folds_of_applicability"),
+        )  # fmt: skip
 
     def _block_km(self, lon: np.ndarray, lat: np.ndarray, rng: np.random.Generator) -> float:
         """Side of a block: as asked, else the range of spatial correlation, else by the size of the domain."""
@@ -231,7 +243,8 @@ class Modelling:
             return train_ensemble(
                 self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
                 members, outputs=config.depth_labels, units=UNITS, seed=seed, version=engine.__version__,
-                least=NO_CARBON, tables={"training.parquet": training.table}, progress=progress,
+                environment=self.environment, least=NO_CARBON, tables={"training.parquet": training.table},
+                progress=progress,
             )  # fmt: skip
 
     def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
@@ -258,14 +271,14 @@ class Modelling:
                 table.to_csv(stage, index=False)
         return drivers.importance[drivers.importance["kind"] == "covariate"].set_index("covariate")
 
-    def applicability(self, folds: dict[str, np.ndarray], importance: pd.DataFrame) -> None:
+    def applicability(self, folds: np.ndarray, importance: pd.DataFrame) -> None:
         """`applicability.npz`: what the area of applicability is judged by, with the folds of the last scheme."""
-        scheme, features = self.model.validation.schemes[-1], self.training.features
+        features = self.training.features
         # Families without gains are weighed by permutation.
         weight = importance["gain_percent"].fillna(importance["permutation_rmse"])
         columns = [column.covariate for column in features.columns]
         per_column = np.array([weight[name] / columns.count(name) for name in columns])
-        fitted = Applicability.fit(self.training.x, features, per_column, list(folds[scheme]))
+        fitted = Applicability.fit(self.training.x, features, per_column, list(folds))
         if fitted.constant:
             self.display.say(f"applicability: {', '.join(fitted.constant)} left out, the same at all sites")
         fitted.save(self.path("applicability.npz"))

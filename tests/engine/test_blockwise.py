@@ -1,5 +1,6 @@
 """The map against a plain loop on whole arrays; the same whatever the blocks and workers; exact totals."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def write_cube(path: Path, grid: Grid) -> Path:
     return path
 
 
-def train(client, path: Path, y: np.ndarray | None = None):
+def train(client, path: Path, y: np.ndarray | None = None, intercept: float = 1.0):
     rng = np.random.default_rng(1)
     sites = {
         "mat": rng.uniform(-1, 2, SITES).astype("float32"),
@@ -74,7 +75,7 @@ def train(client, path: Path, y: np.ndarray | None = None):
     }
     x = FEATURES.matrix(sites)
     shallow = 4 + 0.8 * sites["tn"] + rng.normal(0, 0.5, SITES) if y is None else y
-    deep = np.stack([rng.normal(1, 0.1, REPLICATES), rng.normal(2, 0.1, REPLICATES)], axis=1)
+    deep = np.stack([rng.normal(intercept, 0.1, REPLICATES), rng.normal(2, 0.1, REPLICATES)], axis=1)
     lines = np.stack([np.tile([0.0, 1.0], (REPLICATES, 1)), deep], axis=1)
     observed = np.stack([shallow, 1 + 2 * shallow + rng.normal(0, 0.4, SITES)], axis=1)
     members = [Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 25})]
@@ -197,3 +198,22 @@ def test_cells_of_another_projection_weigh_their_true_area(client, ensemble, tmp
         area[block.roi] = grid.cell_areas(block)
     assert totals.area[-1] == pytest.approx(area[known].sum(), rel=1e-9)
     np.testing.assert_allclose(totals.replicate[:, 1, -1], (by_depth[1] * area[known]).sum(axis=1), rtol=1e-8)
+
+
+def test_workers_that_outlive_a_run_map_with_the_next_ensemble(client, tmp_path):
+    """The same models in the same folder, other lines to the deeper output, and another area of applicability."""
+    first = train(client, tmp_path)
+    make_map(client, tmp_path, first, name="a")
+    second = train(client, tmp_path, intercept=5.0)
+    assert first.manifest.files == second.manifest.files and first.hash != second.hash
+    _, maps, (everywhere, _) = make_map(client, tmp_path, second, name="b")
+    known, _, _, by_depth = plain(second)
+    for depth, values in enumerate(by_depth):
+        np.testing.assert_allclose(maps["mean"].values[depth][known], values.mean(axis=0), rtol=2e-6)
+        assert everywhere.mean[depth, -1] == pytest.approx(25 * values.mean(axis=0).sum(), rel=1e-8)
+    model = Applicability.load(tmp_path / "applicability.npz")
+    replace(model, threshold=model.threshold / 8).save(tmp_path / "applicability.npz")
+    _, narrower, (_, applicable) = make_map(client, tmp_path, second, name="c")
+    inside = narrower["dissimilarity"].values <= np.float32(model.threshold / 8)
+    np.testing.assert_array_equal(narrower["applicable"].values, inside)
+    assert applicable.cells[-1] == inside.sum() < maps["applicable"].values.sum()

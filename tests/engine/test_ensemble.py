@@ -9,7 +9,14 @@ import pandas as pd
 import pytest
 import xgboost
 
-from engine.ensemble import Ensemble, bootstrap_indices, load_ensemble, train_ensemble
+from engine.ensemble import (
+    Ensemble,
+    bootstrap_indices,
+    damaged_files,
+    load_ensemble,
+    train_ensemble,
+    write_words,
+)
 from engine.errors import InputError
 from engine.estimators import REGISTRY
 from engine.features import Features
@@ -109,6 +116,53 @@ def test_damage_is_noticed(client, tmp_path):
         Ensemble(tmp_path / "ensemble")
     with pytest.raises(InputError, match="stage `train`"):
         load_ensemble(tmp_path / "none", ensemble.hash)
+
+
+@pytest.mark.parametrize("name", ["coefficients", "observed", "out_of_bag", "bootstrap"])
+def test_the_hash_covers_every_array(client, tmp_path, name):
+    ensemble = trained(client, tmp_path / "ensemble")
+    file = ensemble.path / f"{name}.npy"
+    values = np.load(file)
+    values[np.isfinite(values)] += 1
+    np.save(file, values)
+    with pytest.raises(InputError, match=f"{name}.npy is not the file that was trained"):
+        Ensemble(ensemble.path)
+    changed = ensemble.manifest.model_copy(update={"arrays": ensemble.manifest.arrays | {file.name: digest_of(file)}})
+    assert changed.digest != ensemble.hash
+    assert damaged_files(ensemble.path) == [file.name]
+
+
+def test_labels_groups_and_units_are_words(client, tmp_path):
+    """They are written anew, and the ensemble is the same to whatever is keyed by its hash."""
+    ensemble = trained(client, tmp_path / "ensemble")
+    specs = {
+        name: SourceSpec(href="x.tif", label=f"The {name}", group="all", units="m") for name in ("mat", "ai", "tn")
+    }
+    assert write_words(ensemble.path, Features.of(specs), "g m-2")
+    after = Ensemble(ensemble.path)
+    assert after.hash == ensemble.hash and after.manifest.units == "g m-2"
+    assert {(f.label, f.group, f.units) for f in after.features.columns} == {
+        (f"The {name}", "all", "m") for name in ("mat", "ai", "tn")
+    }
+    assert not write_words(ensemble.path, Features.of(specs), "g m-2")
+    with pytest.raises(ValueError, match="has other columns"):
+        write_words(ensemble.path, Features.of({"mat": specs["mat"]}), "g m-2")
+
+
+def test_replicates_of_another_environment_are_trained_again(client, tmp_path):
+    path = tmp_path / "ensemble"
+    trained(client, path, environment="a")
+    before = {file.name: file.stat().st_ino for file in path.glob("*.ubj")}
+    trained(client, path, environment="a")
+    kept = {file.name: file.read_bytes() for file in path.glob("*.ubj")}
+    forged = path / "replicate_000.ubj"
+    assert before.keys() == kept.keys() and forged.name in kept
+    seen = []
+    trained(client, path, environment="b", progress=lambda done, total: seen.append(done))
+    assert seen[0] == 0 and {file.name: file.read_bytes() for file in path.glob("*.ubj")} == kept
+    seen.clear()
+    trained(client, path, environment="b", progress=lambda done, total: seen.append(done))
+    assert seen == [REPLICATES]
 
 
 @pytest.mark.skipif(not is_built(), reason="this installation has no compiled kernel")

@@ -13,8 +13,20 @@ from scipy.stats import wasserstein_distance
 from sklearn.cluster import AgglomerativeClustering
 
 from engine.errors import InputError
-from engine.folds import block_folds, default_block_size_km, knndm, knndm_folds, random_folds, schemes, to_sphere
+from engine.folds import (
+    Places,
+    block_folds,
+    default_block_size_km,
+    further_folds,
+    knndm,
+    knndm_folds,
+    random_folds,
+    repeated_folds,
+    schemes,
+    to_sphere,
+)
 from engine.folds.sphere import EARTH_RADIUS_KM, nearest_other, nearest_outside
+from engine.ledger import Scratch
 
 PEDONS = Path(__file__).parents[3] / "shared" / "data" / "circumpolar" / "pedons.csv"
 DEGREE = EARTH_RADIUS_KM * np.pi / 180
@@ -381,3 +393,18 @@ def test_real_pedons_of_the_circumpolar_north():
     sites = to_sphere(lon, lat)
     apart = [np.median(nearest_outside(sites, f)) for f in (folds, random_folds(len(lon), 10, rng))]
     assert apart[0] > 3 * apart[1]
+
+
+@pytest.mark.parametrize("scheme", ["random", "block", "knndm"])
+def test_folds_of_further_repeats_are_those_of_more(client, tmp_path, scheme):
+    """However many are there; and what is kept is not divided again."""
+    rng = np.random.default_rng(0)
+    places = Places(*rng.uniform(100, 110, (2, 60)) - [[0], [50]], *rng.uniform(100, 110, (2, 90)) - [[0], [50]], 200.0)
+    how = {"folds": 4, "seed": 3}
+    whole = repeated_folds(client, (scheme,), places, repeats=5, **how)[scheme]
+    scratch = Scratch(tmp_path)
+    for there in (1, 3, 5):
+        found = further_folds(client, scheme, places, whole[:there], repeats=5, scratch=scratch, **how)
+        np.testing.assert_array_equal(found, whole)
+    assert scratch.count() == 4
+    np.testing.assert_array_equal(further_folds(client, scheme, places, whole, repeats=2, **how), whole[:2])

@@ -81,10 +81,36 @@ def test_malformed_settings(run: SmallRun, setting, says):
     assert says in str(caught.value)
 
 
-def test_a_setting_that_is_wrong_has_no_line(run: SmallRun):
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("model.replicates=many", "`model.replicates`: expected a whole number; found 'many'"),
+        ("model.replicates=1", "`model.replicates`: expected greater than or equal to 2; found 1"),
+        ("modle={replicates: 3}", "unknown key `modle`; did you mean `model`?"),
+        ("modle.replicates=3", "unknown key `modle`; did you mean `model`?"),
+        ("model.validation.repeat=3", "unknown key `model.validation.repeat`; did you mean `repeats`?"),
+        ("covariates.ai.scale=0", "`covariates.ai.scale`: 0 makes every value the same"),
+        ("domain.mask.covariate=mat", "`domain.mask`: give `min`, `max` or `classes`"),
+        ("zones=soil", "`zones`: 'soil' is not among the covariates"),
+        ("depths=[[0, 10], [0, 10]]", "`depths`: an interval is listed twice"),
+        ("model.families=[rf, xgbost]", "`model.families.1`: 'xgbost' is not among"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named_instead_of_a_line(run: SmallRun, setting: str, says: str):
+    """What the run file holds at that key is not at fault."""
     with pytest.raises(InputError) as caught:
-        load(run.path, ("modle={replicates: 3}",))
-    assert caught.value.problems == [f"{run.path}: unknown key `modle`; did you mean `model`?"]
+        load(run.path, ("model.seed=1", setting))
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"--set {setting.partition('=')[0]}: {says}")
+
+
+def test_the_setting_that_counts_is_named_and_the_file_keeps_its_lines(run: SmallRun):
+    line = run.edit_text("seed: 7", "seed: seven")
+    with pytest.raises(InputError) as caught:
+        load(run.path, ("model.replicates=1", "model.replicates=many"))
+    by_set, by_file = sorted(caught.value.problems)
+    assert by_set.startswith("--set model.replicates: ") and "'many'" in by_set
+    assert by_file.startswith(f"{run.path}, line {line}: `model.seed`")
 
 
 def test_a_draft_keeps_what_is_sound(run: SmallRun):
@@ -170,7 +196,7 @@ def test_where_it_may_not(run: SmallRun, cluster, message):
 
 def test_results_go_to_a_folder_or_to_an_object_store(run: SmallRun):
     assert load(run.path, ("output.dir=s3://bucket/out",))[0].output.dir == "s3://bucket/out"
-    with pytest.raises(InputError, match=r"line \d+: `output.dir`: 'gs://bucket/out' is no place for results"):
+    with pytest.raises(InputError, match=r"`output.dir`: 'gs://bucket/out' is no place for results"):
         load(run.path, ("output.dir=gs://bucket/out",))
     with pytest.raises(InputError, match=r"'s3://bucket/out': credentials .* belong in the environment") as error:
         load(run.path, ("output.dir=s3://key:word@bucket/out",))

@@ -12,6 +12,8 @@ from engine.sources.stac.search import Item
 
 _QUERY = "gelisol:query"
 _COLLECTION = "gelisol:collection"
+_DECISIVE = ("updated", "datetime", "start_datetime", "end_datetime", "bands", "raster:bands", "nodata", "unit")
+"""Properties of an item that decide over values, besides those of its projection."""
 _OF_COLLECTION = ("id", "title", "license", "item_assets")
 
 
@@ -53,10 +55,11 @@ def _bare(item: Item, asset: str) -> Item:
 
 
 def fingerprint(items: list[Item], asset: str) -> str:
-    """Changes when an item is added, removed or updated."""
+    """Changes when an item is added, removed or updated, or says otherwise what its asset holds, when and where."""
     digest = hashlib.sha256()
     for item in items:
-        properties, details = item.get("properties", {}), item["assets"][asset]
-        marks = [properties.get("updated"), details.get("file:checksum"), details.get("file:size")]
-        digest.update(json.dumps([item["id"], unsigned(details["href"]), *marks]).encode())
+        properties, details = item.get("properties", {}), dict(item["assets"][asset])
+        details["href"] = unsigned(details["href"])
+        of_item = {key: value for key, value in properties.items() if key in _DECISIVE or key.startswith("proj:")}
+        digest.update(json.dumps([item["id"], of_item, details], sort_keys=True).encode())
     return digest.hexdigest()[:16]

@@ -46,8 +46,10 @@ def _items(name: str, spec: SourceSpec, base: Path, context: Context) -> tuple[I
     assert spec.stac is not None
     query = _query(spec, context)
     path = context.items / f"{name}.json" if context.items else None
-    if path and not context.refresh and (found := kept.load(path, query)):
-        return found
+    earlier = kept.load(path, query) if path and not context.refresh else None
+    # A catalog on this machine's disks may have been edited; it is read anew, which takes no network.
+    if earlier and (is_remote(spec.stac.api) or not (base / spec.stac.api).exists()):
+        return earlier
     where = f"covariates.{name}.stac"
     years = [year for period in (spec.period, spec.baseline) if period for year in period]
     try:
@@ -55,6 +57,8 @@ def _items(name: str, spec: SourceSpec, base: Path, context: Context) -> tuple[I
     except LookupError as error:
         raise InputError(f"{where}.collection: {spec.stac.api} {error.args[0]}") from None
     except RemoteError as error:
+        if earlier:  # its items lie behind addresses
+            return earlier
         raise InputError(f"{where}.api: cannot be reached: {error}") from error
     if not items:
         asked = [f"bbox {[round(v, 3) for v in context.bbox]}"] if context.bbox else []

@@ -15,6 +15,7 @@ import shapely
 import xarray as xr
 from affine import Affine
 from moto.server import ThreadedMotoServer
+from odc.geo.geobox import GeoBox
 from pydantic import ValidationError
 from rasterio.windows import Window
 from rasters import LAEA, north_up, same, write_nc, write_tif
@@ -22,7 +23,7 @@ from rio_cogeo import cog_validate
 from web import serving
 
 from engine.errors import InputError, RunError
-from engine.remote.files import Remote, find_remote, forget
+from engine.remote.files import Remote, during, find_remote, forget
 from engine.remote.patience import RemoteError, persistently, reason, unsigned
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
@@ -367,3 +368,51 @@ def test_polygons_in_an_object_store(store, tmp_path):
         store.put(str(tmp_path / name), f"soil/{name}")
         assert same(opened(f"s3://soil/{name}", **classes).on_grid(TARGET, "mode"), local)
     assert Remote("s3://soil/a.gpkg").size() == (tmp_path / "a.gpkg").stat().st_size
+
+
+# Processes that outlive a run
+
+
+def _write(path: Path, value: int) -> None:
+    profile = dict(driver="GTiff", height=64, width=64, count=1, dtype="int16", crs="EPSG:6933", nodata=-1)
+    with rasterio.open(path, "w", transform=Affine(100, 0, 0, 0, -100, 6400), **profile) as file:
+        file.write(np.full((64, 64), value, "int16"), 1)
+
+
+def test_a_remote_raster_that_changed_between_two_runs_is_read_anew(web):
+    """GDAL keeps what it has read of an address for as long as the process lives, across datasets."""
+    _write(web.folder / "v.tif", 1)
+    source = opened(f"{web.url}/v.tif")
+    geobox = GeoBox.from_bbox((0, 0, 6400, 6400), crs="EPSG:6933", resolution=100)
+
+    def mean() -> float:
+        return float(source.on_grid(geobox, "nearest").mean())
+
+    with during("a"):
+        assert mean() == 1
+    _write(web.folder / "v.tif", 2)
+    with during("b"):
+        assert mean() == 2
+    _write(web.folder / "v.tif", 3)
+    with during("b"):
+        assert mean() == 2  # within a run a file is not asked for again, block by block
+    with during("c"):
+        assert mean() == 3
+
+
+def test_what_a_server_says_of_a_file_is_asked_for_anew_by_another_run(web):
+    place = Remote(f"{web.url}/v.tif")
+    _write(web.folder / "v.tif", 1)
+    with during("a"):
+        first = place.stamp(), place.size()
+        (web.folder / "v.tif").write_bytes(b"another")
+        assert (place.stamp(), place.size()) == first
+    with during("b"):
+        assert place.size() == len(b"another") and place.stamp() != first[0]
+    (web.folder / "v.tif").write_bytes(b"a third")
+    forget()
+    assert place.size() == len(b"a third")
+    (web.folder / "v.tif").write_bytes(b"and a fourth")
+    assert place.size() == len(b"a third")
+    forget()
+    assert place.size() == len(b"and a fourth")

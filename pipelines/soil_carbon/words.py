@@ -1,0 +1,62 @@
+"""What the run file calls things, written into results that were made with other words; no number changes."""
+
+import io
+
+import pandas as pd
+
+from engine.cube import layer_attrs
+from engine.ensemble import Ensemble, read_manifest
+from engine.ensemble import write_words as write_words_of_ensemble
+from engine.features import Features
+from engine.outputs.place import OutPath, read_file
+from engine.outputs.store import relabel, write_file
+from pipelines.config import RunFile
+from pipelines.prepare import ZONES
+from pipelines.soil_carbon.drivers import find_drivers, labels_of
+from pipelines.soil_carbon.modelling import UNITS
+
+COVARIATES, DENSITIES = "covariates", "soil organic carbon density"
+"""What the two stores hold."""
+_MADE_UP = "Made-up data of a virtual region; not a map of any real place."
+
+
+def of_store(config: RunFile, what: str) -> dict[str, str]:
+    """Attributes of a store."""
+    comment = {"comment": _MADE_UP} if config.synthetic else {}
+    return {"title": f"{config.title or config.name}: {what}"} | comment
+
+
+def write_words(config: RunFile, directory: OutPath) -> bool:
+    """Bring titles, labels, groups and units in cube, maps, manifest and `importance.csv` up to the run file.
+
+    Importances of groups are measured again, in this process, where the groups are others.
+
+    Returns
+    -------
+    bool
+        Whether manifest and `importance.csv` have changed.
+    """
+    sources = dict(config.covariates) | ({} if isinstance(config.zones, str | None) else {ZONES: config.zones})
+    of_layers = {name: layer_attrs(name, spec) for name, spec in sources.items()}
+    relabel(directory / "cube.zarr", {"": of_store(config, COVARIATES), **of_layers}, ("comment",))
+    relabel(directory / "maps.zarr", {"": of_store(config, DENSITIES)}, ("comment",))
+    path = directory / "ensemble"
+    before = read_manifest(path).features
+    features = Features.of({name: config.covariates[name] for name in Features(before).covariates})
+    if not write_words_of_ensemble(path, features, UNITS):
+        return False
+    if [column.group for column in before] == [column.group for column in features.columns]:
+        _label_importance(directory / "importance.csv", labels_of(features))
+        return True
+    training = pd.read_parquet(io.BytesIO(read_file(path / "training.parquet")))
+    importance = find_drivers(None, Ensemble(path), training).importance
+    write_file(directory / "importance.csv", importance.to_csv(index=False).encode())
+    return True
+
+
+def _label_importance(path: OutPath, labels: dict[str, str]) -> None:
+    """Only the labels: numbers stay as they are written."""
+    table = pd.read_csv(io.BytesIO(read_file(path)), dtype=str, keep_default_na=False)
+    rows = table["kind"] == "covariate"
+    table.loc[rows, "label"] = table.loc[rows, "covariate"].map(labels)
+    write_file(path, table.to_csv(index=False).encode())
