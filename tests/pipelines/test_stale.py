@@ -28,6 +28,7 @@ WORDS = {
     "covariates.mat.group": "weather",
     "covariates.mat.expected": [-50, 50],
     "covariates.mat.about": "about.json",
+    "observations.sure_of": ["soc"],
     "cluster": {"kind": "local", "workers": 1, "memory": "2GB"},
     "output.dir": "elsewhere",
 }
@@ -54,6 +55,7 @@ def reworded(run: SmallRun) -> SmallRun:
 def test_every_word_is_tried():
     """But for files, which count by their content, folders, and how assets are unlocked."""
     others = {"data", "domain.boundary", "observations.table", "truth", "covariates.mat.stac.sign"}
+    others |= {"model.validation.independent"}  # which the report tries the map at
     assert _without_numbers() - others == set(WORDS)
 
 
