@@ -31,6 +31,10 @@ WORDS = {
     "observations.sure_of": ["soc"],
     "cluster": {"kind": "local", "workers": 1, "memory": "2GB"},
     "output.dir": "elsewhere",
+    "output.licence": "CC-BY-4.0",
+    "output.providers": [{"name": "Somebody"}],
+    "output.period": [1991, 2020],
+    "figures.permafrost": "none",
 }
 """A value for each key that decides over no number."""
 NUMBERS = ("stocks.csv", "replicate_totals.csv", "zone_differences.csv", "validation.csv", "selection.csv", "cog")
@@ -43,6 +47,7 @@ def _without_numbers() -> set[str]:
 
 @pytest.fixture
 def reworded(run: SmallRun) -> SmallRun:
+    run.set("figures", {})
     for key, value in WORDS.items():
         run.set(key, value)
     collection = {"type": "Collection", "id": "x", "stac_version": "1.0.0", "description": "x", "license": "CC0-1.0",
