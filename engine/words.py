@@ -37,6 +37,12 @@ def verb(n: int, one: str, many: str) -> str:
     return one if n == 1 else many
 
 
+def doing(n: int, noun: str, does: str) -> str:
+    """A count with its noun and verb: `doing(1, "layer", "holds")` is `1 layer holds`, of two `2 layers hold`."""
+    plain = {"has": "have", "is": "are", "was": "were"}.get(does, does.removesuffix("s"))
+    return f"{counted(n, noun)} {verb(n, does, plain)}"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: `under 1 s`, `75 s`, `67 min`, `2 h 5 min`."""
     if seconds < 1:

@@ -7,7 +7,7 @@ from typing import cast
 import pandas as pd
 
 from engine.errors import InputError
-from engine.words import counted
+from engine.words import counted, doing
 from pipelines.soil_carbon.profile_table.names import did_you_mean
 from pipelines.soil_carbon.table import LeftOut, ObservationTable, Row
 
@@ -262,7 +262,8 @@ def suspicions(layers: pd.DataFrame) -> list[str]:
     if dense.any():
         sites = ", ".join(layers["site"][dense].drop_duplicates().head(SHOWN))
         notes.append(
-            f"warning: {dense.sum()} layers hold more than {DENSEST} kg C/m³ (SOC · bulk density), denser than peat "
+            f"warning: {doing(dense.sum(), 'layer', 'holds')} more than {DENSEST} kg C/m³ (SOC · bulk density), "
+            "denser than peat "
             f"gets; check them at {sites}."
         )
     purest = layers["soc"] > PURE_MATTER
@@ -274,5 +275,7 @@ def suspicions(layers: pd.DataFrame) -> list[str]:
         )
     ratio = (layers["soc"] / layers["som"]).dropna()
     if odd := int(((ratio < 0.4) | (ratio > 0.7)).sum()):
-        notes.append(f"warning: {odd} layers give SOC and SOM with SOC/SOM outside 0.4 to 0.7; their SOC is used.")
+        notes.append(
+            f"warning: {doing(odd, 'layer', 'gives')} SOC and SOM with SOC/SOM outside 0.4 to 0.7; their SOC is used."
+        )
     return notes

@@ -8,6 +8,7 @@ import pandas as pd
 from scipy.stats import linregress
 
 from engine.errors import InputError
+from engine.words import doing
 
 FEWEST_PROFILES = 3
 """Profiles with both depths below which a line has no spread around it."""
@@ -112,7 +113,7 @@ def _unfit(x: npt.NDArray[np.float64], depth: str, first: str) -> str:
     """Why these profiles do not determine a line; empty if they do."""
     if x.size < FEWEST_PROFILES:
         return (
-            f"depth {depth} cannot be regressed on depth {first}: {x.size} profiles have both, at least "
+            f"depth {depth} cannot be regressed on depth {first}: {doing(x.size, 'profile', 'has')} both, at least "
             f"{FEWEST_PROFILES} are needed; add profiles that reach it, or take it off `depths:`"
         )
     if np.ptp(x) == 0:

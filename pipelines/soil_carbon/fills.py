@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.optimize import curve_fit
 
 from engine.errors import InputError
-from engine.words import counted
+from engine.words import counted, doing
 from pipelines.soil_carbon.pedotransfer import FUNCTIONS, Pedotransfer
 
 Values = TypeVar("Values", np.ndarray, "pd.Series[float]")
@@ -50,7 +50,7 @@ class BulkDensityFunction:
 
     def __str__(self) -> str:
         return (
-            f"BD = {self.a:.4g} · exp({self.b:.4g} · SOC) from {self.n} layers, R² {self.r2:.2f}, "
+            f"BD = {self.a:.4g} · exp({self.b:.4g} · SOC) from {counted(self.n, 'layer')}, R² {self.r2:.2f}, "
             f"RMSE {self.rmse:.2f} g/cm³"
         )
 
@@ -100,7 +100,9 @@ def fit_bulk_density(soc: "pd.Series[float]", bulk_density: "pd.Series[float]") 
     both = soc.notna() & bulk_density.notna()
     x, y = soc[both].to_numpy(), bulk_density[both].to_numpy()
     if x.size < FEWEST_RECORDS:
-        raise InputError(f"only {x.size} layers have both SOC and bulk density, {FEWEST_RECORDS} are needed to fit it")
+        raise InputError(
+            f"only {doing(x.size, 'layer', 'has')} both SOC and bulk density, {FEWEST_RECORDS} are needed to fit it"
+        )
     if np.ptp(x) == 0:
         raise InputError(f"the {x.size} layers with both SOC and bulk density have one and the same SOC, {x[0]:g} g/kg")
     slope, intercept = np.polyfit(x, np.log(y), 1)
@@ -138,7 +140,7 @@ def fill_layers(layers: pd.DataFrame, som_to_soc: float = SOC_PER_SOM, published
     from_som = layers["soc"].isna() & layers["som"].notna()
     soc = layers["soc"].fillna(layers["som"] * som_to_soc)
     if from_som.any():
-        notes.append(f"SOC = {som_to_soc:g} · SOM in {from_som.sum()} layers.")
+        notes.append(f"SOC = {som_to_soc:g} · SOM in {counted(from_som.sum(), 'layer')}.")
     if published:
         bulk_density, function, unfilled = _fill_as_published(soc, layers["bulk_density"], FUNCTIONS[published], notes)
     else:
@@ -168,9 +170,12 @@ def _fill_bulk_density(
     try:
         function = fit_bulk_density(soc, bulk_density)
     except InputError as error:
-        notes.append(f"warning: bulk density is missing in {fillable.sum()} layers and stays so: {error}. {_way_out()}")
+        notes.append(
+            f"warning: bulk density is missing in {counted(fillable.sum(), 'layer')} and stays so: {error}. "
+            f"{_way_out()}"
+        )
         return bulk_density, None, str(error)
-    notes.append(f"Bulk density filled in {fillable.sum()} layers: {function}.")
+    notes.append(f"Bulk density filled in {counted(fillable.sum(), 'layer')}: {function}.")
     if function.b >= 0:
         notes.append("warning: the fitted bulk density rises with SOC; it falls in every soil: check both columns.")
     return bulk_density.fillna(function(soc)), function, ""
@@ -214,16 +219,17 @@ def _fill_coarse_fragments(
     if not missing.any():
         return fragments
     if missing.all():
-        notes.append(f"Coarse fragments are nowhere given: taken as 0 in all {missing.sum()} layers.")
+        notes.append(f"Coarse fragments are nowhere given: taken as 0 in all {counted(missing.sum(), 'layer')}.")
         return fragments.fillna(0.0)
     of_type = fragments.groupby(soil_type.str.casefold()).transform("mean")
     by_type = missing & of_type.notna()
     by_all = missing & of_type.isna()
     if by_type.any():
-        notes.append(f"Coarse fragments filled in {by_type.sum()} layers with the mean of their soil type.")
+        notes.append(f"Coarse fragments filled in {counted(by_type.sum(), 'layer')} with the mean of their soil type.")
     if by_all.any():
         notes.append(
-            f"Coarse fragments filled in {by_all.sum()} layers with the mean of all layers, {fragments.mean():.3g} %: "
+            f"Coarse fragments filled in {counted(by_all.sum(), 'layer')} with the mean of all layers, "
+            f"{fragments.mean():.3g} %: "
             "their soil type is not given or has none."
         )
     return fragments.fillna(of_type).fillna(fragments.mean())

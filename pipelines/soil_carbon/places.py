@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from engine.words import counted
 from pipelines.soil_carbon.checks import SHOWN, Problems
 from pipelines.soil_carbon.misplaced import Bounds, describe, find_slip, inside
 
@@ -75,7 +76,7 @@ def check_places(
         notes.append(f"warning: {hint}.")
     elif swapped.any():
         notes.append(
-            f"warning: {swapped.sum()} sites outside the domain would lie inside with lon and lat swapped: "
+            f"warning: {counted(swapped.sum(), 'site')} outside the domain would lie inside with lon and lat swapped: "
             f"{', '.join(sites['site'][swapped].head(SHOWN))}"
         )
     return notes

@@ -9,6 +9,7 @@ import pandas as pd
 
 from engine.errors import InputError
 from engine.sources.spec import SourceSpec
+from engine.words import counted
 from pipelines.observations_spec import Observations
 from pipelines.soil_carbon.checks import (
     Problems,
@@ -174,7 +175,9 @@ def profiles_of(
         raise InputError([f"{table.path}: no profile gives a density for the first depth. {summaries[0]}", *unfilled])
     recorded = {column for covariate, column in at_site.items() if covariate in categories}
     sites = site_attributes(records, at_site.values(), depths[0], recorded)
-    count = f"{len(sites)} sites, " + (f"{len(records)} layers." if in_layers else "densities given.")
+    count = f"{counted(len(sites), 'site')}, " + (
+        f"{counted(len(records), 'layer')}." if in_layers else "densities given."
+    )
     labelled = [result.assign(depth=depth_label(d)) for d, result in zip(depths, densities, strict=True)]
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable")
     long["bulk_density_from"] = np.where(long["bulk_density_filled"] > 0, published or FITTED, "")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from engine.sources.spec import SourceSpec
+from engine.words import counted
 from pipelines.nearest import nearest
 from pipelines.soil_carbon.checks import Problems
 
@@ -46,7 +47,8 @@ def check_classes(
         spec, recorded = categories[covariate], records[column]
         unknown = records[recorded.notna() & (class_codes(recorded, spec) == 0)]
         messages = [
-            f"{problems.at(rows.iloc[0])}: {problems.table.column(column)} is {value!r} ({len(rows)} records), "
+            f"{problems.at(rows.iloc[0])}: {problems.table.column(column)} is {value!r} "
+            f"({counted(len(rows), 'record')}), "
             f"which is no class of covariates.{covariate}{nearest(str(value), spec.class_names)}. Rename it, add it to "
             "`classes`, or leave the field empty where the map's class is to count"
             for value, rows in unknown.groupby(column, sort=False)

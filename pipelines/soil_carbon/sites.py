@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 import pandas as pd
 
+from engine.words import doing
 from pipelines.soil_carbon.layers import thickness_within
 
 ATTRIBUTES = ("lon", "lat", "vegetation", "soil_type", "source")
@@ -50,7 +51,10 @@ def disagreements(records: pd.DataFrame) -> list[str]:
         several = records.groupby("site")[column].nunique() > 1
         if several.any():
             shown = ", ".join(several.index[several][:10])
-            notes.append(f"warning: {several.sum()} sites name more than one {column}; the shallowest counts: {shown}")
+            notes.append(
+                f"warning: {doing(several.sum(), 'site', 'names')} more than one {column}; the shallowest "
+                f"counts: {shown}"
+            )
     return notes
 
 

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pandas as pd
 
+from engine.words import doing
 from pipelines.soil_carbon.checks import DENSEST, SHOWN, Problems, check_ranges
 from pipelines.soil_carbon.density import FLAGS
 
@@ -55,7 +56,8 @@ def dense(frame: pd.DataFrame, depths: Depths) -> list[str]:
         if len(high):
             sites = ", ".join(high["site"].astype(str).head(SHOWN))
             notes.append(
-                f"warning: {len(high)} sites hold more than {most:g} kg C/m² in {label} cm, more than compact peat "
+                f"warning: {doing(len(high), 'site', 'holds')} more than {most:g} kg C/m² in {label} cm, more "
+                "than compact peat "
                 f"does; if the table is in t/ha, divide by 10: {sites}."
             )
     return notes

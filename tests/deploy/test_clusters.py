@@ -106,7 +106,7 @@ def test_workers_from_a_slurm_queue(run: SmallRun, slurm: dict[str, str], expect
     spec = {"kind": "dask_jobqueue.SLURMCluster", "workers": 1, "timeout": 120, "options": options}
     made, said = cube(run, spec, slurm)
     assert made.identical(expected)
-    assert "cluster: 1 workers, 1 threads" in said and "dashboard http://127.0.0.1:" in said
+    assert "cluster: 1 worker, 1 thread" in said and "dashboard http://127.0.0.1:" in said
     assert "Workers that differ" not in said
     assert list((run.directory / "logs").iterdir())  # of the job
 
@@ -119,7 +119,7 @@ def test_workers_over_ssh(run: SmallRun, sshd: dict[str, Any], expected: xr.Data
     }  # fmt: skip
     made, said = cube(run, spec)
     assert made.identical(expected)
-    assert "cluster: 1 workers, 1 threads, 1.9 GiB" in said
+    assert "cluster: 1 worker, 1 thread, 1.9 GiB" in said
 
 
 def test_a_local_cluster_that_grows_and_shrinks():

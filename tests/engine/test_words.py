@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.words import counted, duration, pace, plural, singular, verb
+from engine.words import counted, doing, duration, pace, plural, singular, verb
 
 NOUNS = ("block", "file", "family", "class", "box", "branch", "day", "replicate", "test", "page", "fold", "repeat")
 
@@ -19,6 +19,9 @@ NOUNS = ("block", "file", "family", "class", "box", "branch", "day", "replicate"
         (counted(3, "class"), "3 classes"),
         (counted(2, "file or folder", "files and folders"), "2 files and folders"),
         (verb(1, "lies", "lie"), "lies"),
+        (doing(1, "layer", "holds"), "1 layer holds"),
+        (doing(2, "layer", "has"), "2 layers have"),
+        (doing(0, "row", "lies"), "0 rows lie"),
         (duration(0.2), "under 1 s"),
         (duration(75), "75 s"),
         (duration(4000), "67 min"),

@@ -147,7 +147,7 @@ def test_decimal_commas_are_one_problem_a_column(problems):
 
 def test_densities_in_another_unit_are_a_suspicion(notes):
     (warning,) = (note for note in notes(densities(**{"socd_0-10": [4, 42], "socd_0-30": [9, 58]})) if "warn" in note)
-    assert "1 sites hold more than 20 kg C/m² in 0-10 cm" in warning and "t/ha" in warning and "B" in warning
+    assert "1 site holds more than 20 kg C/m² in 0-10 cm" in warning and "t/ha" in warning and "B" in warning
 
 
 def test_columns_that_a_density_table_does_not_need_are_not_judged(notes):
@@ -202,7 +202,7 @@ def test_a_few_swapped_sites_are_a_suspicion(notes):
     swapped = table.assign(site=["C", "D"], lon=[71, 52], lat=[50, 72])
     found = notes(pd.concat([table, swapped]), (60, 45, 80, 55))
     assert "1 of 4 sites lie outside the domain's bounds." in found
-    assert "warning: 1 sites outside the domain would lie inside with lon and lat swapped: D" in found
+    assert "warning: 1 site outside the domain would lie inside with lon and lat swapped: D" in found
 
 
 @pytest.mark.parametrize(
@@ -211,9 +211,9 @@ def test_a_few_swapped_sites_are_a_suspicion(notes):
         ({"soc": [4, 2, 4.5, 2.5]}, "`soc` may be in %, not g/kg"),
         ({"coarse_fragments": [0, 0.05, 0, 0.1]}, "`coarse_fragments` may be a fraction, not volume %"),
         ({"bulk_density": [0.001, 0.0012, 0.001, 0.0011]}, "the median bulk density is 0.00105 g/cm³"),
-        ({"soc": [440, 20, 45, 25], "bulk_density": [1.5, 1, 1, 1]}, "1 layers hold more than 200 kg C/m³"),
-        ({"som": [400, None, None, None]}, "1 layers give SOC and SOM with SOC/SOM outside 0.4 to 0.7"),
-        ({"vegetation": ["forest", "wetland", "forest", "forest"]}, "1 sites name more than one vegetation"),
+        ({"soc": [440, 20, 45, 25], "bulk_density": [1.5, 1, 1, 1]}, "1 layer holds more than 200 kg C/m³"),
+        ({"som": [400, None, None, None]}, "1 layer gives SOC and SOM with SOC/SOM outside 0.4 to 0.7"),
+        ({"vegetation": ["forest", "wetland", "forest", "forest"]}, "1 site names more than one vegetation"),
         ({"socd_0-10": 4}, "socd_0-10 not read"),
         ({"bulk_dens": 1}, ""),
     ],

@@ -61,7 +61,7 @@ def test_soc_from_som():
     filled = fill_layers(layers(soc=[np.nan, *np.linspace(10, 200, 11)], som=[100.0, *[300.0] * 11], bulk_density=1.0))
     assert filled.layers["soc"].tolist()[:2] == pytest.approx([58, 10])
     assert filled.layers["soc_from_som"].tolist() == [True] + [False] * 11
-    assert filled.notes == ("SOC = 0.58 · SOM in 1 layers.",)
+    assert filled.notes == ("SOC = 0.58 · SOM in 1 layer.",)
 
 
 def test_bulk_density_from_the_fitted_function():
@@ -73,7 +73,7 @@ def test_bulk_density_from_the_fitted_function():
     assert np.isnan(filled.layers["bulk_density"][5])
     assert filled.layers["bulk_density_filled"].to_numpy().nonzero()[0].tolist() == [2]
     assert filled.notes[0].startswith(
-        "Bulk density filled in 1 layers: BD = 1.4 · exp(-0.006 · SOC) from 10 layers, R² 1.00"
+        "Bulk density filled in 1 layer: BD = 1.4 · exp(-0.006 · SOC) from 10 layers, R² 1.00"
     )
 
 
@@ -102,7 +102,7 @@ def test_coarse_fragments_from_the_soil_type_then_from_all():
     assert filled.layers["coarse_fragments"][2] == pytest.approx(15)
     assert filled.layers["coarse_fragments"][[4, 5]].tolist() == pytest.approx([overall, overall])
     assert filled.layers["coarse_fragments_filled"].sum() == 3
-    assert "1 layers with the mean of their soil type" in filled.notes[0]
+    assert "1 layer with the mean of their soil type" in filled.notes[0]
     assert "2 layers with the mean of all layers, 30 %" in filled.notes[1]
 
 
