@@ -24,6 +24,8 @@ CORRELATED = 3.0
 COVARIATES = ("a", "b", "c", "d")
 MEAN, SD = 5.0, 1.5
 """Of the density of the first depth, kg C/m²."""
+PARAMETERS = {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.08}
+"""Of the model."""
 
 
 @dataclass(frozen=True)
@@ -48,25 +50,62 @@ class TrialRegion:
     clusters: int = 0
 
 
-def write_region(folder: Path, region: TrialRegion) -> Path:
-    """Write covariates, profile table and run file; returns the run file."""
-    folder.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class Made:
+    """A region as it was drawn.
+
+    Attributes
+    ----------
+    fields : dict
+        Covariate → its values, shape (SIDE, SIDE), row 0 in the north.
+    sites : DataFrame
+        The profile table: `site, lon, lat, socd_0-10, socd_0-30`.
+    rows, cols : ndarray of int, shape (sites,)
+        Cell of each site.
+    observable : ndarray, shape (SIDE, SIDE)
+        What a new profile in each cell would find at the first depth, kg C/m².
+    inner : slice
+        Rows and columns in which sites can be.
+    """
+
+    fields: dict[str, np.ndarray]
+    sites: pd.DataFrame
+    rows: np.ndarray
+    cols: np.ndarray
+    observable: np.ndarray
+    inner: slice
+
+
+def make_region(region: TrialRegion) -> Made:
+    """Draw a region."""
     rng = np.random.default_rng(region.seed)
     fields = {name: _smooth(rng, WIDTH) for name in COVARIATES}
-    for name, values in fields.items():
-        _write(folder / f"{name}.tif", values)
     told = _standard(fields["a"] + np.tanh(1.5 * fields["b"]) + fields["a"] * fields["c"])
     untold = np.sqrt(region.correlated) * _smooth(rng, CORRELATED)
     rows, cols = _places(rng, region)
-    share = region.information
-    noise = untold[rows, cols] + np.sqrt(1 - region.correlated) * rng.normal(size=region.sites)
-    density = np.maximum(MEAN + SD * (np.sqrt(share) * told[rows, cols] + np.sqrt(1 - share) * noise), 0.1)
+
+    def density(told: np.ndarray, untold: np.ndarray) -> np.ndarray:
+        noise = untold + np.sqrt(1 - region.correlated) * rng.normal(size=told.shape)
+        value = MEAN + SD * (np.sqrt(region.information) * told + np.sqrt(1 - region.information) * noise)
+        return np.asarray(np.maximum(value, 0.1))
+
+    first = density(told[rows, cols], untold[rows, cols])
     x, y = (cols + rng.random(region.sites)) * CELL + _LEFT, _TOP - (rows + rng.random(region.sites)) * CELL
     lon, lat = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform(x, y)
-    table = pd.DataFrame({"site": [f"S{i:03d}" for i in range(region.sites)], "lon": lon, "lat": lat})
-    table["socd_0-10"] = density
-    table["socd_0-30"] = 2.2 * density + rng.normal(0, 0.5, region.sites).clip(-1, 1)
-    table.round(4).to_csv(folder / "profiles.csv", index=False)
+    sites = pd.DataFrame({"site": [f"S{i:03d}" for i in range(region.sites)], "lon": lon, "lat": lat})
+    sites["socd_0-10"] = first
+    sites["socd_0-30"] = first * (2.2 + 0.2 * rng.normal(size=region.sites).clip(-2, 2))
+    inner = slice(_MARGIN, SIDE - _MARGIN)
+    return Made(fields, sites.round(4), rows, cols, density(told, untold), inner)
+
+
+def write_region(folder: Path, region: TrialRegion) -> Path:
+    """Write covariates, profile table and run file; returns the run file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = make_region(region)
+    for name, values in made.fields.items():
+        _write(folder / f"{name}.tif", values)
+    made.sites.to_csv(folder / "profiles.csv", index=False)
     document = {
         "name": "trial",
         "synthetic": True,
@@ -76,13 +115,7 @@ def write_region(folder: Path, region: TrialRegion) -> Path:
         "depths": [[0, 10], [0, 30]],
         "selection": {"screen": False},
         "model": {
-            "families": [
-                {
-                    "name": "xgboost",
-                    "parameters": {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.08},
-                    "grid": {},
-                }
-            ],
+            "families": [{"name": "xgboost", "parameters": PARAMETERS, "grid": {}}],
             "validation": {"folds": 10, "repeats": 3, "schemes": ["random", "knndm"], "coverage": 1},
             "replicates": 20,
             "seed": 1,
