@@ -22,6 +22,7 @@ from engine.grid import Grid, crs_of
 from engine.outputs.place import OutPath, out_path, require_access
 from engine.remote.files import forget, on_disk, place_of
 from engine.remote.patience import RemoteError
+from engine.sources.applies import misplaced
 from engine.sources.base import Context, Source, SourceSummary
 from engine.sources.composite import terms_of
 from engine.sources.opening import open_source
@@ -284,6 +285,9 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
             found.sources[name] = source
             # Of what was opened just now, before a value is read.
             found.inputs |= problems.attempt(of_sources, {name: source.summary()}) or {}
+            wrong, idle = misplaced(source, _key(name))
+            problems.found += wrong
+            found.notes += tuple((name, note) for note in idle)
     for name, spec in _specs(run).items():
         if spec.about:
             problems.attempt(read_description, base / spec.about, f"{_key(name)}.about")

@@ -53,6 +53,11 @@ def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None
     if suffix in NETCDF_SUFFIXES:
         return NetcdfSource.open(name, spec, base)
     refuse_references(f"covariates.{name}.href", place_of(spec.hrefs[0], base))
+    if spec.attribute and suffix in _RASTER_SUFFIXES:
+        raise InputError(
+            f"covariates.{name}.attribute: names a column of polygons, but {place_of(spec.hrefs[0], base).name} is a "
+            "raster, whose values are the codes; leave `attribute` out"
+        )
     if suffix in VECTOR_SUFFIXES or spec.attribute:
         return VectorSource.open(name, spec, base)
     if suffix not in _RASTER_SUFFIXES and holds_arrays(next(iter(find(name, spec, base))), spec.variable):
