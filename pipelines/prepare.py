@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
-import shapely
 from distributed.comm import get_address_host_port
 from odc.geo import Geometry
-from pyproj import Transformer
 
 from engine.cluster import cluster_class
 from engine.cube import CubePlan, DomainMask
 from engine.errors import InputError
-from engine.grid import Grid, crs_of
+from engine.grid import Grid
 from engine.outputs.place import OutPath, out_path, require_access
 from engine.remote.files import forget, on_disk, place_of
 from engine.remote.patience import RemoteError
@@ -30,6 +27,7 @@ from engine.sources.spec import SourceSpec
 from engine.trial import try_family
 from pipelines.config import Draft, Model, RunFile, read
 from pipelines.descriptions import read_description
+from pipelines.extents import Coverage, coverage_of
 from pipelines.grouped import grouped
 from pipelines.inputs import fingerprints, of_sources
 from pipelines.observations_spec import tables_of
@@ -45,7 +43,6 @@ from pipelines.waiting import Watch, unwatched
 
 ZONES = "zone"
 """Cube variable of zones that come from a source of their own rather than from a covariate."""
-_LATTICE = 64
 _TRIAL_SITES = 100
 """Rows that families are tried on where the number of sites is not known."""
 _CONNECT_S = 5.0
@@ -57,14 +54,6 @@ INDEPENDENT = "model.validation.independent"
 _OF_OBSERVATIONS = re.compile(r"\bobservations\.")
 Inspect = Callable[[Grid, dict[str, Source], DomainMask | None, Sites], list[str]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Shares of the domain and of the sites that lie within a source's extent."""
-
-    domain: float
-    sites: float
 
 
 @dataclass(frozen=True)
@@ -310,7 +299,7 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
         problems.attempt(cluster_class, run.cluster.kind)
     if found.grid is not None:
         sites = found.profiles.wide() if found.profiles else None
-        found.coverage = {name: _coverage(s.summary(), found.grid, sites) for name, s in found.sources.items()}
+        found.coverage = {name: coverage_of(s.summary(), found.grid, sites) for name, s in found.sources.items()}
         problems.found += _uncovered(run, found)
         if inspect:
             here = {name: source for name, source in found.sources.items() if found.coverage[name].domain}
@@ -459,25 +448,6 @@ def _untrainable(model: Model, profiles: Profiles | None) -> list[str]:
     rows = max(sites - -(-sites // model.validation.folds), 2)
     changed = [spec.family() for spec in model.families if spec.estimator or spec.parameters or spec.grid]
     return [f"model.families: {problem}" for family in changed for problem in try_family(family, rows)]
-
-
-def _coverage(summary: SourceSummary, grid: Grid, sites: pd.DataFrame | None) -> Coverage:
-    left, bottom, right, top = grid.geobox.boundingbox.bbox
-    x, y = np.meshgrid(np.linspace(left, right, _LATTICE), np.linspace(bottom, top, _LATTICE))
-    within = shapely.contains_xy(grid.outline.geom, x, y)
-    to_source = Transformer.from_crs(crs_of(grid.geobox).proj, summary.crs.proj, always_xy=True)
-    domain = _share_within(summary, *to_source.transform(x[within], y[within]))
-    if sites is None:
-        return Coverage(domain, float("nan"))
-    degrees = Transformer.from_crs("EPSG:4326", summary.crs.proj, always_xy=True)
-    return Coverage(
-        domain, _share_within(summary, *degrees.transform(sites["lon"].to_numpy(), sites["lat"].to_numpy()))
-    )
-
-
-def _share_within(summary: SourceSummary, x: np.ndarray, y: np.ndarray) -> float:
-    bounds = summary.footprint.boundingbox
-    return float(np.mean((x >= bounds.left) & (x <= bounds.right) & (y >= bounds.bottom) & (y <= bounds.top)))
 
 
 def _uncovered(run: RunFile | Draft, survey: Survey) -> list[str]:
