@@ -80,7 +80,7 @@ def convert(
         if column in frame and column in by and column != "depth"
     }
     frame = frame.assign(**changed)
-    if "soc" not in changed or by["soc"].per == "mass":
+    if "soc" not in changed or by["soc"].per == "mass" or not {"top", "bottom"} <= set(frame):
         return frame, []
     return _content(frame, by["soc"].per, problems)
 

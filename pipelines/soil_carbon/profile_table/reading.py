@@ -21,6 +21,7 @@ from pipelines.soil_carbon.profile_table.layer_forms import (
     split_intervals,
     stack_thicknesses,
 )
+from pipelines.soil_carbon.profile_table.markers import names_that_look_missing, read_as_empty
 from pipelines.soil_carbon.profile_table.names import header_hint, named
 from pipelines.soil_carbon.profile_table.numbers import faulty_fields, to_numbers
 from pipelines.soil_carbon.profile_table.places import points_of, to_degrees
@@ -87,10 +88,12 @@ def read_observations(
     frame, keys = _identified(table, frame, observations, notation)
     text = [c for c in (*TEXT_COLUMNS, *classes) if c in frame]
     frame = frame.assign(**{column: clean_text(frame[column], notation) for column in text})
+    notes += names_that_look_missing(frame, text, table)
     if "depth" in frame and ("depth" in observations.columns or not {"top", "bottom"} & set(frame)):
         frame, more = split_intervals(frame, units.get("depth"), notation, problems)
         notes += more
     numbers = _numbers(frame, measured, classes, depths)
+    notes += read_as_empty(table.as_written, [c for c in numbers if c in table.as_written])
     frame, more = _measured(frame, numbers, notation, crs, problems)
     notes += more
     if observations.wide:
@@ -206,6 +209,7 @@ def _with_sites(
     site_keys = key_of(table, sites, section.key, "observations.sites.key", notation)
     text = [c for c in (*TEXT_COLUMNS, *classes) if c in sites]
     sites = sites.assign(**{column: clean_text(sites[column], notation) for column in text})
+    notes += names_that_look_missing(sites, text, table)
     own = Problems(table)
     numbers = [c for c in map(str, sites) if c in {"lon", "lat", "tn", *measured} - classes]
     sites, more = _measured(sites, numbers, notation, crs, own)

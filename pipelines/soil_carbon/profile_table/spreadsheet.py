@@ -91,7 +91,7 @@ def _shown(cell: Any) -> Any:
 
 def _is_percent(cell: Any) -> bool:
     number = isinstance(cell.value, int | float) and not isinstance(cell.value, bool)
-    return number and "%" in (cell.number_format or "").partition(";")[0].replace('"%"', "")
+    return number and cell.has_style and "%" in (cell.number_format or "").partition(";")[0].replace('"%"', "")
 
 
 def _opened(path: Path, content: bytes, formulas: bool) -> Any:

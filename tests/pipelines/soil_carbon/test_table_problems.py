@@ -263,3 +263,20 @@ def test_points_elsewhere_than_their_columns_and_two_crs(read, problems, tmp_pat
     assert any("1 point elsewhere than its columns" in note for note in notes)
     gpd.GeoDataFrame(table.drop(columns=["lon", "lat"]), geometry=points, crs=4326).to_file(tmp_path / "q.gpkg")
     assert "but q.gpkg declares WGS 84" in problems(name="q.gpkg", crs="EPSG:32651")[0]
+
+
+def test_markers_among_names_and_words_read_as_empty_are_mentioned(read):
+    rows = [f"{row},{kind}" for row, kind in zip(ROWS, ("n.d.", "n.d.", "-9999", "Gelisol"), strict=True)]
+    rows[1] = rows[1].replace(",1.2,", ",NA,")
+    notes = read(text(*rows, header=HEADER + ",soil_type")).notes
+    assert any("`soil_type` is 'n.d.' in 2 records, which counts as a name" in note for note in notes)
+    assert any("`soil_type` is '-9999' in 1 record" in note and "`missing: [-9999]`" in note for note in notes)
+    assert "NA read as empty: bulk_density 1." in notes
+    listed = read(text(*rows, header=HEADER + ",soil_type"), missing=["n.d.", -9999]).notes
+    assert not any("counts as a name" in note for note in listed)
+
+
+def test_carbon_per_area_without_depths_is_a_missing_column(problems):
+    rows = [",".join(row.split(",")[:3] + row.split(",")[5:]) for row in ROWS]
+    found = problems(text(*rows, header="site,lon,lat,soc,bulk_density"), units={"soc": "kg/m2"})
+    assert "the column `top` is missing" in found[0]
