@@ -7,6 +7,7 @@ from typing import Any
 from engine.errors import InputError
 from engine.outputs.place import OutPath, read_file
 from pipelines.soil_carbon.wording import depth_text, number, span
+from pipelines.target import stock_unit
 
 SUMMARY = "summary.json"
 _REASONS = 4
@@ -63,7 +64,8 @@ def read_headline(directory: OutPath) -> Headline | None:
         raise InputError(f"{directory / SUMMARY}: is damaged ({error}); `gelisol report` writes it anew") from error
     try:
         reasons = _governing(content["reasons"])
-        totals = tuple(_total(depth, found) for depth, found in content["depths"].items())
+        units = content.get("target", {}).get("units", "kg C/m²")
+        totals = tuple(_total(depth, found, units) for depth, found in content["depths"].items())
         return Headline(content["verdict"], content["conclusion"], reasons, totals)
     except KeyError as error:
         raise InputError(f"{directory / SUMMARY}: lacks {error}; `gelisol report` writes it anew") from error
@@ -76,8 +78,10 @@ def _governing(reasons: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(reason["text"] for reason in against or reasons)
 
 
-def _total(depth: str, found: dict[str, Any]) -> str:
-    unit, factor = ("Pg C", 1.0) if found["total"] >= 0.1 else ("Tg C", 1e3)
+def _total(depth: str, found: dict[str, Any], units: str) -> str:
+    if "total" not in found:
+        return f"{depth_text(depth)}: mean {number(found['mean'])} {units} (95 % range {span(*found['interval'])})"
+    unit, factor = stock_unit(units, found["total"])
     lower, upper = (factor * end for end in found["interval"])
     text = f"{depth_text(depth)}: {number(factor * found['total'])} {unit} (95 % range {span(lower, upper)})"
     if found["verdict"] == "none":

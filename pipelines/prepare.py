@@ -36,9 +36,11 @@ from pipelines.places import Sites
 from pipelines.progress import EVENTS
 from pipelines.servers import needed_servers, silent_needs
 from pipelines.soil_carbon.depth_regression import fit_depth_regressions
+from pipelines.soil_carbon.other_targets import target_columns, target_profiles
 from pipelines.soil_carbon.profile_table.reading import read_observations
-from pipelines.soil_carbon.profiles import Profiles, profiles_of
+from pipelines.soil_carbon.profiles import Profiles
 from pipelines.soil_carbon.tabulated import depth_label
+from pipelines.target import CARBON_DENSITY
 from pipelines.waiting import Watch, unwatched
 
 ZONES = "zone"
@@ -350,6 +352,7 @@ def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
 def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
     observations, depths = run.observations, run.depths
     assert observations and depths
+    target = run.target or CARBON_DENSITY
     bounds = None if outline is None else bounds_in_degrees(outline)
     # Of covariates whose entry is wrong nobody knows whether their column holds numbers or classes.
     at_site = {covariate: column for covariate, column in observations.at_site.items() if covariate in run.covariates}
@@ -368,9 +371,10 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
                 raise InputError(f"{key}: cannot be reached: {error}") from error
         try:
             table = read_observations(
-                paths["observations.table"], keys, paths.get("observations.sites.table"), run.covariates, depths
-            )
-            return profiles_of(table, keys, depths, bounds, categories)
+                paths["observations.table"], keys, paths.get("observations.sites.table"), run.covariates, depths,
+                target_columns(target, depths),
+            )  # fmt: skip
+            return target_profiles(table, keys, target, depths, bounds, categories)
         except InputError as error:
             named = {str(paths[key]): str(place_of(href, data)) for key, href in tables_of(observations).items()}
             raise InputError(_with_addresses(problem, named) for problem in error.problems) from None

@@ -23,6 +23,7 @@ from pipelines.model_spec import Model, Selection
 from pipelines.nearest import nearest
 from pipelines.observations_spec import Observations
 from pipelines.section import Section
+from pipelines.target import Target
 
 TOTAL = "total"
 """What tables by zone call the whole region."""
@@ -220,6 +221,7 @@ class RunFile(Section):
     domain: Domain
     covariates: dict[str, SourceSpec] = Field(min_length=1, description="name → where it comes from; all are needed")
     observations: Observations
+    target: Target = Target()
     depths: Annotated[tuple[Depth, ...], AfterValidator(_each_once)] = Field(
         min_length=1, description="cm; the first is modelled, the others regressed on it"
     )
@@ -280,7 +282,7 @@ class Draft:
 
     Attributes
     ----------
-    domain, observations, depths, selection, model, zones, cluster
+    domain, observations, target, depths, selection, model, zones, cluster
         None where the part is missing or has problems.
     covariates : dict
         Those that have no problem.
@@ -293,6 +295,7 @@ class Draft:
     covariates: dict[str, SourceSpec]
     unsound: frozenset[str]
     observations: Observations | None
+    target: Target | None
     depths: tuple[Depth, ...] | None
     selection: Selection | None
     model: Model | None
@@ -317,7 +320,8 @@ class Draft:
             unsound=frozenset(name for name, spec in specs.items() if spec is None),
             data=part("data") or ".",
             **{
-                key: part(key) for key in ("domain", "observations", "depths", "selection", "model", "zones", "cluster")
+                key: part(key)
+                for key in ("domain", "observations", "target", "depths", "selection", "model", "zones", "cluster")
             },
         )
 

@@ -31,8 +31,9 @@ from pipelines.soil_carbon.profile_table.bad_rows import left_out_table
 from pipelines.soil_carbon.screening import screen
 from pipelines.soil_carbon.sites_file import write_sites
 from pipelines.soil_carbon.stocks import replicate_table, stock_table
+from pipelines.soil_carbon.target_tables import in_pg, named_columns, per_zone_as_written, stocks_as_written
 from pipelines.soil_carbon.training import TrainingTable
-from pipelines.soil_carbon.words import COVARIATES, DENSITIES, of_store
+from pipelines.soil_carbon.words import COVARIATES, of_store
 from pipelines.soil_carbon.zonal_tables import write_zone_tables
 
 NEED_CLUSTER = {"cube", "train", "map"}
@@ -78,7 +79,7 @@ def _profiles(context: Context) -> dict[str, Any]:
     for note in profiles.notes:
         context.display.say(f"profiles: {note}")
     with staged(context.path("profiles.parquet")) as stage:
-        profiles.table.to_parquet(stage, index=False)
+        named_columns(profiles.table, context.config.target).to_parquet(stage, index=False)
     with staged(context.path("dropped_rows.csv")) as stage:
         left_out_table(profiles.left_out).to_csv(stage, index=False)
     with staged(context.path("depth_regression.csv")) as stage:
@@ -146,17 +147,22 @@ def _map(context: Context) -> dict[str, Any]:
         config.model.interval,
     )  # fmt: skip
     coords = {"depth": ("depth", np.array(labels), {"long_name": "depth interval", "units": "cm"})}
-    attrs = map_attrs(config) | {"": of_store(config, DENSITIES)}
+    attrs = map_attrs(config) | {"": of_store(config, config.target.long)}
     with context.display.stage("map", "block") as progress:
         everywhere, applicable = map_region(
             context.cluster, plan, context.path("maps.zarr"), coords, attrs, progress, key=context.keys.pieces
         )
     with context.display.stage("zones", "test"):
-        notes, residual = write_zone_tables(prepared, ensemble, everywhere, applicable)
+        notes, residual, uncertainty = write_zone_tables(prepared, ensemble, everywhere, applicable)
+    target = config.target
+    stocks = in_pg(stock_table(everywhere, zones, labels, residual.everywhere if residual else None), target)
+    inside = in_pg(stock_table(applicable, zones, labels, residual.applicable if residual else None), target)
+    replicates = in_pg(replicate_table(everywhere, zones, labels), target)
     tables = {
-        "replicate_totals.csv": replicate_table(everywhere, zones, labels),
-        "stocks.csv": stock_table(everywhere, zones, labels, residual.everywhere if residual else None),
-        "stocks_applicable.csv": stock_table(applicable, zones, labels, residual.applicable if residual else None),
+        "replicate_totals.csv": per_zone_as_written(replicates, stocks, target),
+        "stocks.csv": stocks_as_written(stocks, target),
+        "stocks_applicable.csv": stocks_as_written(inside, target),
+        "stock_uncertainty.csv": per_zone_as_written(in_pg(uncertainty, target), stocks, target),
     }
     for name, table in tables.items():
         with staged(context.path(name)) as stage:
@@ -192,7 +198,7 @@ def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:
     from pipelines.soil_carbon.report import write_report  # with Matplotlib, which only this stage needs
 
     with display.stage("report", "page"):
-        write_sites(directory, config.depth_labels)
+        write_sites(directory, config.depth_labels, config.target)
         page = write_report(directory)
         headline = read_headline(directory)
         write_catalogue(config, directory, headline.statement if headline else "")

@@ -16,7 +16,8 @@ from engine.outputs.store import open_dataset
 from engine.sources.spec import SourceSpec
 from pipelines.config import RunFile
 from pipelines.soil_carbon.products import item_files
-from pipelines.soil_carbon.wording import listed
+from pipelines.soil_carbon.wording import listed, sentence
+from pipelines.target import Target
 
 NOT_STATED = ("", "other", "unknown", "various", "proprietary")
 """What stands for a licence that has no text of its own."""
@@ -53,14 +54,14 @@ def write_catalogue(config: RunFile, directory: OutPath, verdict: str = "") -> N
             )
             for key, title, files in item_files(config, directory)
         ],
-        assets=_assets(directory),
+        assets=_assets(directory, config.target),
         period=_moments(years) if years else None,
         created=_mapped(record),
         license=config.output.licence or "other",
         providers=_providers(config, sources),
         links=_links(config, sources),
         extent=_extent(directory),
-        keywords=["soil organic carbon", "permafrost", *(["made-up data"] if config.synthetic else [])],
+        keywords=[*_keywords(config.target), *(["made-up data"] if config.synthetic else [])],
     )
 
 
@@ -118,7 +119,8 @@ def _extent(directory: OutPath) -> Extent | None:
 def _description(config: RunFile, name: str, years: Years | None, verdict: str) -> str:
     made_up = " (made-up data)" if config.synthetic else ""
     end = f"; {verdict}" if verdict else "."
-    said = [f"Soil organic carbon density and stocks of {name}, mapped by Gelisol{made_up}{end}"]
+    what = sentence(config.target.long) + (" and stocks" if config.target.has_stocks else "")
+    said = [f"{what} of {name}, mapped by Gelisol{made_up}{end}"]
     if years is None:
         said.append("The covariates state no period (`output.period` of the run file): times are those of the making.")
     elif not config.output.period:
@@ -175,12 +177,16 @@ def _links(config: RunFile, sources: Mapping[str, Any]) -> list[pystac.Link]:
     return links
 
 
-def _assets(directory: OutPath) -> dict[str, pystac.Asset]:
+def _keywords(target: Target) -> list[str]:
+    return ["soil organic carbon", "permafrost"] if target.is_carbon else [target.long]
+
+
+def _assets(directory: OutPath, target: Target) -> dict[str, pystac.Asset]:
     store, csv = "application/vnd+zarr", "text/csv"
     listed_files: Sequence[tuple[str, str, str, str, str]] = (
         ("maps", "maps.zarr", "Maps of all depths", store, "data"),
         ("cube", "cube.zarr", "Covariates", store, "data"),
-        ("stocks", "stocks.csv", "Stocks by zone and depth", csv, "data"),
+        ("stocks", "stocks.csv", f"{'Stocks' if target.has_stocks else 'Means'} by zone and depth", csv, "data"),
         ("summary", "summary.json", "Headline and verdict", "application/json", "metadata"),
         ("sites", "sites.gpkg", "Sites, observed and predicted", "application/geopackage+sqlite3", "data"),
         ("report", "report.html", "Report", "text/html", "overview"),

@@ -33,6 +33,7 @@ def gather(results: Results) -> Evidence:
             for name, own in at_first.groupby("scheme", sort=False)
         },
         mapped=results.mapped,
+        units=results.target.printed_units,
     )
 
 

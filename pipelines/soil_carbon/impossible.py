@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from engine.cell_sample import CellSample
+from pipelines.target import CARBON_DENSITY, Target
 
 CAUSE = (
     "warning: such cells come of a depth regression with an intercept below zero, or of a family that goes on in "
@@ -10,7 +11,9 @@ CAUSE = (
 )
 
 
-def impossible_densities(cells: CellSample, depths: Sequence[tuple[float, float]], labels: Sequence[str]) -> list[str]:
+def impossible_densities(
+    cells: CellSample, depths: Sequence[tuple[float, float]], labels: Sequence[str], target: Target = CARBON_DENSITY
+) -> list[str]:
     """Count such cells depth by depth.
 
     Parameters
@@ -21,6 +24,8 @@ def impossible_densities(cells: CellSample, depths: Sequence[tuple[float, float]
         cm.
     labels : sequence of str
         Their names, as in the maps.
+    target : Target
+        What is mapped: of what is not a density, a depth may well have less than a part of it.
 
     Returns
     -------
@@ -30,13 +35,13 @@ def impossible_densities(cells: CellSample, depths: Sequence[tuple[float, float]
     """
     total = f"{len(cells.lon):,} {'mapped cells' if cells.is_whole else 'cells drawn at random'}"
     notes = [
-        f"warning: {label} cm: the mean density is below zero in {below:,} of {total}."
+        f"warning: {label} cm: the mean {target.noun} is below zero in {below:,} of {total}."
         for label, density in zip(labels, cells.values, strict=True)
         if (below := int((density < 0).sum()))
     ]
     for whole, (top, bottom) in enumerate(depths):
         for part, (upper, lower) in enumerate(depths):
-            if part == whole or upper < top or lower > bottom:
+            if part == whole or not target.has_stocks or upper < top or lower > bottom:
                 continue
             if less := int((cells.values[whole] < cells.values[part]).sum()):
                 notes.append(

@@ -32,9 +32,8 @@ from pipelines.soil_carbon.drivers import find_drivers
 from pipelines.soil_carbon.skill import skill_table
 from pipelines.soil_carbon.training import TrainingTable
 
-UNITS = "kg m-2"
-NO_CARBON = 0.0
-"""Least density that there can be: prediction intervals do not reach below it."""
+NOTHING = 0.0
+"""Least that there can be of a substance: prediction intervals do not reach below it."""
 _RANGE = "range_km"
 """Name under which the range of spatial correlation is kept."""
 APPLICABILITY_REPEATS = 10
@@ -61,6 +60,11 @@ class Modelling:
     def model(self) -> Model:
         """The model section of the run file."""
         return self.prepared.config.model
+
+    @property
+    def _least(self) -> float:
+        """Below which prediction intervals do not reach: of what was seen below zero there is no such bound."""
+        return NOTHING if np.nanmin(self.training.observed) >= NOTHING else -np.inf
 
     def path(self, name: str) -> OutPath:
         """An artefact."""
@@ -242,8 +246,9 @@ class Modelling:
         with self.display.stage("train", "replicate") as progress:
             return train_ensemble(
                 self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
-                members, outputs=config.depth_labels, units=UNITS, seed=seed, version=engine.__version__,
-                environment=self.environment, least=NO_CARBON, tables={"training.parquet": training.table},
+                members, outputs=config.depth_labels, units=self.prepared.config.target.cf_units, seed=seed,
+                version=engine.__version__,
+                environment=self.environment, least=self._least, tables={"training.parquet": training.table},
                 progress=progress,
             )  # fmt: skip
 
@@ -255,7 +260,7 @@ class Modelling:
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
                 {scheme: rows[:repeats] for scheme, rows in folds.items()},
                 outputs=self.prepared.config.depth_labels, replicates=self.model.replicates, seed=self.model.seed,
-                least=NO_CARBON, scratch=self.scratch, progress=progress,
+                least=self._least, scratch=self.scratch, progress=progress,
             )  # fmt: skip
         with staged(self.path("coverage.csv")) as stage:
             table.to_csv(stage, index=False)

@@ -17,9 +17,9 @@ from engine.outputs.store import open_dataset, remove
 from engine.tasks import Progress, run_each, silent
 from pipelines.config import RunFile
 from pipelines.soil_carbon.pictures import distance_limits, limits, picture
-from pipelines.soil_carbon.wording import unit
+from pipelines.soil_carbon.wording import sentence, unit
+from pipelines.target import CARBON
 
-_KG = "kg m-2"
 _MISSING = "outside the domain, or without a value of a covariate"
 _INSIDE = "#1fa187"
 """Colour of the area of applicability."""
@@ -27,15 +27,21 @@ _INSIDE = "#1fa187"
 
 def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
     """CF attributes of each variable in `maps.zarr`."""
-    level = f"{100 * config.model.interval:g} %"
+    level, units = f"{100 * config.model.interval:g} %", config.target.cf_units
     return {
-        "mean": {"long_name": "soil organic carbon density, mean of the replicates", "units": _KG},
-        "sd": {"long_name": "standard deviation over the replicates", "units": _KG},
-        "ci_lower": {"long_name": "lower bound of the 95 % confidence interval of the ensemble mean", "units": _KG},
-        "ci_upper": {"long_name": "upper bound of the 95 % confidence interval of the ensemble mean", "units": _KG},
+        "mean": {"long_name": f"{config.target.long}, mean of the replicates", "units": units},
+        "sd": {"long_name": "standard deviation over the replicates", "units": units},
+        "ci_lower": {"long_name": "lower bound of the 95 % confidence interval of the ensemble mean", "units": units},
+        "ci_upper": {"long_name": "upper bound of the 95 % confidence interval of the ensemble mean", "units": units},
         "uncertainty": {"long_name": "width of the 95 % confidence interval of the mean over the mean", "units": "1"},
-        "pi_lower": {"long_name": f"lower bound of the {level} prediction interval of a new observation", "units": _KG},
-        "pi_upper": {"long_name": f"upper bound of the {level} prediction interval of a new observation", "units": _KG},
+        "pi_lower": {
+            "long_name": f"lower bound of the {level} prediction interval of a new observation",
+            "units": units,
+        },
+        "pi_upper": {
+            "long_name": f"upper bound of the {level} prediction interval of a new observation",
+            "units": units,
+        },
         DISSIMILARITY: {"long_name": "dissimilarity from the training sites", "units": "1"},
         APPLICABLE: {
             "long_name": "area of applicability",
@@ -45,14 +51,14 @@ def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
     }
 
 
-def band_name(depth: str, statistic: str) -> str:
+def band_name(depth: str, statistic: str, target: str = CARBON) -> str:
     """Name of a map and of its band, e.g. `socd_0-30_mean`."""
-    return f"socd_{depth}_{statistic}"
+    return f"{target}_{depth}_{statistic}"
 
 
-def cog_name(depth: str, statistic: str) -> str:
+def cog_name(depth: str, statistic: str, target: str = CARBON) -> str:
     """File name of a map, e.g. `socd_0-30_mean.tif`."""
-    return f"{band_name(depth, statistic)}.tif"
+    return f"{band_name(depth, statistic, target)}.tif"
 
 
 @dataclass(frozen=True)
@@ -84,8 +90,8 @@ def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
     items = {
         depth: [
             _Cog(
-                band_name(depth, name), name, f"{depth} cm: {attrs[name]['long_name']}{made_up}", attrs[name]["units"],
-                {"depth": index},
+                band_name(depth, name, config.target.name), name,
+                f"{depth} cm: {attrs[name]['long_name']}{made_up}", attrs[name]["units"], {"depth": index},
             )
             for name in STATISTICS
         ]
@@ -131,9 +137,9 @@ def item_files(config: RunFile, directory: OutPath) -> Iterator[tuple[str, str, 
     folder = directory / "cog"
     for key, cogs in _cogs(config).items():
         depth = key in config.depth_labels
-        title = f"Soil organic carbon density, {key} cm" if depth else "Area of applicability"
+        title = f"{sentence(config.target.long)}, {key} cm" if depth else "Area of applicability"
         files = {cog.variable: (folder / cog.file, folder / cog.style) for cog in cogs}
-        yield f"socd-{key}" if depth else key, title + _made_up(config), files
+        yield f"{config.target.name}-{key}" if depth else key, title + _made_up(config), files
 
 
 def _made_up(config: RunFile) -> str:

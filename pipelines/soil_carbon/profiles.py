@@ -170,7 +170,7 @@ def profiles_of(
         densities = [profile_densities(filled.layers, *depth, filled.unfilled, harmonise) for depth in depths]
     else:
         densities = [_given(records, depth) for depth in depths]
-    summaries = [_summary(depth, result, harmonise) for depth, result in zip(depths, densities, strict=True)]
+    summaries = [summary(depth, result, harmonise) for depth, result in zip(depths, densities, strict=True)]
     if densities[0]["socd"].isna().all():
         raise InputError([f"{table.path}: no profile gives a density for the first depth. {summaries[0]}", *unfilled])
     recorded = {column for covariate, column in at_site.items() if covariate in categories}
@@ -207,7 +207,7 @@ def _checked(
     quantities = [c for c in dict.fromkeys(quantities) if c in records and c not in (*present, *TEXT_COLUMNS)]
     check_present(records, present, problems)
     signs = layer_signs(table, records, observations.som_to_soc) if in_layers else density_signs(table, records, depths)
-    signs = heeded(signs, observations.sure_of)
+    signs = heeded(signs, observations.sure_of, observations.units)
     problems.found += [sign.problem(table) for sign in signs if sign.sure]
     explained = {column for sign in signs if sign.sure for column in sign.columns}
     check_ranges(records, quantities, problems, explained)
@@ -254,7 +254,7 @@ def _given(records: pd.DataFrame, depth: tuple[float, float]) -> pd.DataFrame:
     return given.assign(rule=np.where(given["socd"].notna(), "given", ""), gap_bridged=0.0)
 
 
-def _summary(depth: tuple[float, float], densities: pd.DataFrame, harmonise: Harmonise) -> str:
+def summary(depth: tuple[float, float], densities: pd.DataFrame, harmonise: Harmonise) -> str:
     """How many profiles give a density for a depth by which rule, and why the others do not."""
     used = densities["socd"].notna()
     text = f"{depth_label(depth)} cm: {used.sum()} of {len(densities)} profiles used"

@@ -4,6 +4,8 @@ from importlib import resources
 
 import pandas as pd
 
+from pipelines.target import CARBON_DENSITY, Target
+
 COLUMNS = (
     "region", "depth", "socd", "socd_lower", "socd_upper", "stock_pg", "stock_lower_pg", "stock_upper_pg", "interval",
     "citation", "doi",
@@ -36,7 +38,7 @@ def published_regions() -> pd.DataFrame:
     return printed.assign(**numbers).join(printed[list(NUMBERS)].add_suffix(AS_PRINTED))
 
 
-def compare_regions(totals: pd.DataFrame, name: str) -> pd.DataFrame:
+def compare_regions(totals: pd.DataFrame, name: str, target: Target = CARBON_DENSITY) -> pd.DataFrame:
     """The run above the published regions, those of one depth that both have.
 
     Parameters
@@ -45,6 +47,8 @@ def compare_regions(totals: pd.DataFrame, name: str) -> pd.DataFrame:
         Rows of `stocks.csv` for the whole region, indexed by depth.
     name : str
         Of the run's region.
+    target : Target
+        What is mapped: only carbon densities can be compared.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def compare_regions(totals: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     published = published_regions()
     shared = [depth for depth in dict.fromkeys(published["depth"]) if depth in totals.index]
-    if not shared:
+    if not shared or not target.is_carbon:
         return pd.DataFrame(columns=COLUMNS)
     row = totals.loc[shared[0]]
     per_pg = row["socd_mean"] / row["stock_pg"]

@@ -24,7 +24,9 @@ from engine.validation import AVERAGE, STACK
 from pipelines.config import RunFile, load
 from pipelines.prepare import ZONES
 from pipelines.soil_carbon.stocks import TOTAL
+from pipelines.soil_carbon.target_tables import known_columns, per_zone_as_known, stocks_as_known
 from pipelines.soil_carbon.training import LEFT_OUT
+from pipelines.target import Target
 
 MADE_BY = {
     "run.yaml": "profiles",
@@ -137,6 +139,11 @@ class Results:
         return self.run.title or self.run.name
 
     @property
+    def target(self) -> Target:
+        """What is mapped."""
+        return self.run.target
+
+    @property
     def geobox(self) -> GeoBox:
         """The grid of the maps."""
         geobox: GeoBox = self.maps.odc.geobox
@@ -150,7 +157,7 @@ class Results:
     @property
     def stock_unit(self) -> tuple[str, float]:
         """The unit that shows stocks without leading zeros, and the factor from Pg to it."""
-        return ("Pg C", 1.0) if self.totals["stock_pg"].max() >= 0.1 else ("Tg C", 1e3)
+        return self.target.stock_unit(float(self.totals["stock_pg"].max()))
 
     @property
     def zones(self) -> tuple[str | None, tuple[str, ...]]:
@@ -225,12 +232,13 @@ def read_results(directory: OutPath) -> Results:
         problems.append(f"{base / run.truth}: missing; run.yaml names it as the `truth` to hold the maps against.")
     if problems:
         raise InputError(problems)
+    stocks = stocks_as_known(_table(directory, "stocks"), run.target)
     results = Results(
         directory=directory,
         run=run,
         provenance=json.loads(read_file(directory / "provenance.json")),
         manifest=_manifest(directory),
-        profiles=_parquet(directory / "profiles.parquet"),
+        profiles=known_columns(_parquet(directory / "profiles.parquet"), run.target),
         selection=_table(directory, "selection"),
         tuning=_table(directory, "tuning"),
         validation=_table(directory, "validation"),
@@ -246,9 +254,9 @@ def read_results(directory: OutPath) -> Results:
         partial_dependence=_table(directory, "partial_dependence"),
         depth_regression=_table(directory, "depth_regression"),
         training=_parquet(directory / "ensemble" / "training.parquet"),
-        stocks=_table(directory, "stocks"),
-        stocks_applicable=_table(directory, "stocks_applicable"),
-        stock_uncertainty=_table(directory, "stock_uncertainty"),
+        stocks=stocks,
+        stocks_applicable=stocks_as_known(_table(directory, "stocks_applicable"), run.target),
+        stock_uncertainty=per_zone_as_known(_table(directory, "stock_uncertainty"), stocks, run.target),
         zone_differences=_table(directory, "zone_differences"),
         coefficients=from_npy(read_file(directory / "ensemble" / "coefficients.npy")),
         threshold=Applicability.load(directory / "applicability.npz").threshold,

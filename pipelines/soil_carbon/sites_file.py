@@ -10,14 +10,16 @@ from engine.ensemble import Ensemble
 from engine.outputs.place import OutPath, read_file
 from engine.outputs.store import staged
 from pipelines.soil_carbon.source_kinds import kind_of
+from pipelines.soil_carbon.target_tables import known_columns
 from pipelines.soil_carbon.training import LEFT_OUT
+from pipelines.target import CARBON_DENSITY, Target
 
 LAYER = "sites"
 SITES = "sites.gpkg"
 _OF_SITE = ("site", "lon", "lat", "source", "vegetation", "soil_type")
 
 
-def write_sites(directory: OutPath, labels: tuple[str, ...]) -> None:
+def write_sites(directory: OutPath, labels: tuple[str, ...], target: Target = CARBON_DENSITY) -> None:
     """Write the layer of sites from what lies in the folder of a run.
 
     Parameters
@@ -26,8 +28,10 @@ def write_sites(directory: OutPath, labels: tuple[str, ...]) -> None:
         The folder.
     labels : tuple of str
         Depths, e.g. `0-10`, the first of which is modelled.
+    target : Target
+        What is mapped.
     """
-    profiles = pd.read_parquet(io.BytesIO(read_file(directory / "profiles.parquet")))
+    profiles = known_columns(pd.read_parquet(io.BytesIO(read_file(directory / "profiles.parquet"))), target)
     training = pd.read_parquet(io.BytesIO(read_file(directory / "ensemble" / "training.parquet")))
     predicted = out_of_bag(Ensemble(directory / "ensemble"))
     table = site_table(profiles, training, predicted, labels)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.soil_carbon.carbon_units import FACTORS, Verdict, judge_carbon
+from pipelines.soil_carbon.profile_table.units import Conversion, conversion, has_units
 from pipelines.soil_carbon.table import ObservationTable
 from pipelines.soil_carbon.tabulated import Depths
 
@@ -108,7 +109,7 @@ def density_signs(table: ObservationTable, frame: pd.DataFrame, depths: Depths) 
                 sure,
                 f"{table.column(column)} {'is' if sure else 'may be'} in {unit}, not kg C/m²: half of {len(there)} "
                 f"sites hold {there.median():.3g} or more, {in_cubic_metre:.3g} kg in a cubic metre, where soils hold "
-                f"5 to 70; if so, {_write(column, unit)}. {would_be(table, there, factor, 'kg C/m²')}.",
+                f"5 to 70; if so, {_write(table, column, unit)}. {would_be(table, there, factor, 'kg C/m²')}.",
             )
         )
     return signs
@@ -132,9 +133,27 @@ def would_be(table: ObservationTable, values: "pd.Series[float]", factor: float,
     return ", ".join(shown) + (f", and {more} more" if more > 0 else "")
 
 
-def _write(column: str, unit: str) -> str:
+def _write(table: ObservationTable, column: str, unit: str) -> str:
+    """What to write into the run file."""
+    if declared := table.units.get(column):
+        return f"correct `observations.units.{column}`, which says {declared}"
     quoted = f'"{unit}"' if unit == "%" else unit
     return f"write `observations.units: {{{column}: {quoted}}}`"
+
+
+def _write_depths(table: ObservationTable, unit: str) -> str:
+    if {"top", "bottom"} & set(table.units):
+        return "correct `observations.units` of top and bottom"
+    return f"write `observations.units: {{top: {unit}, bottom: {unit}}}`"
+
+
+def _unit_of(table: ObservationTable, column: str, factor: float) -> str | None:
+    """The unit of a column's fields, of which `factor` is still missing to g/kg."""
+    declared = table.units.get(column)
+    known = conversion(column, declared) if declared and has_units(column) else Conversion(1.0)
+    if known.per != "mass":
+        return None
+    return next((unit for unit, f in FACTORS.items() if np.isclose(f, factor * known.factor)), None)
 
 
 def _carbon(
@@ -158,7 +177,7 @@ def _carbon(
 def _carbon_sign(
     table: ObservationTable, values: "pd.Series[float]", column: str, verdict: Verdict, share: float
 ) -> Sign:
-    name, unit = table.column(column), next(u for u, f in FACTORS.items() if np.isclose(f, verdict.factor))
+    name, unit = table.column(column), _unit_of(table, column, verdict.factor) or "another unit"
     there = values.dropna()
     typical, expected = verdict.typical / share, verdict.expected / share
     looks = "is" if verdict.sure else "may be"
@@ -171,7 +190,7 @@ def _carbon_sign(
         "largest": f"its {verdict.n} values reach from {there.min():g} to {there.max():g}",
     }[verdict.by]
     text = (
-        f"{name} {looks} in {unit}{also}, not g/kg: {why}; if so, {_write(column, unit)}. "
+        f"{name} {looks} in {unit}{also}, not g/kg: {why}; if so, {_write(table, column, unit)}. "
         f"{would_be(table, there, verdict.factor, 'g/kg')}."
     )
     return Sign((column,), verdict.sure, text)
@@ -191,7 +210,7 @@ def _carbon_against_matter(table: ObservationTable, layers: pd.DataFrame) -> Ite
                 True,
                 f"{table.column(wrong)} and {table.column(right)} are in units ten times apart: SOC/SOM is "
                 f"{median:.2g} in {len(ratio)} layers, expected 0.4 to 0.7. If {table.column(wrong)} is "
-                f"in %, {_write(wrong, '%')}: {would_be(table, rows, 10, 'g/kg')}.",
+                f"in %, {_write(table, wrong, '%')}: {would_be(table, rows, 10, 'g/kg')}.",
             )
 
 
@@ -213,7 +232,7 @@ def _bulk_density(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sig
             ("bulk_density",),
             True,
             f"{name} is in {unit}{other}, not g/cm³: {len(heavy)} of {len(there)} values exceed {HEAVIEST:g} g/cm³, "
-            f"which no soil does, with a median of {there.median():.3g}; {_write('bulk_density', unit)}. "
+            f"which no soil does, with a median of {there.median():.3g}; {_write(table, 'bulk_density', unit)}. "
             f"{would_be(table, heavy, factor, 'g/cm³')}.",
         )
     elif there.median() < 0.03:
@@ -234,8 +253,8 @@ def _fragments(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sign]:
             ("coarse_fragments",),
             True,
             f"{name} is in g/kg, not volume %: {len(over)} of {len(some)} values exceed 100; "
-            f"{_write('coarse_fragments', 'g/kg')}, which divides by 10 and takes mass for volume. "
-            f"{would_be(table, over, 0.1, '%')}.",
+            "a share of mass, where a share of volume is needed: divide the volume of the stones (mass / 2.65 g/cm³) "
+            "by that of the layer.",
         )
     elif some.max() <= 1:
         broken = some[some < 1]
@@ -243,7 +262,7 @@ def _fragments(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sign]:
             ("coarse_fragments",),
             bool(broken.nunique() >= 10 and broken.quantile(0.9) > 0.1),
             f"{name} may be a fraction, not volume %: none of {len(some)} values above 0 exceeds {some.max():g}; "
-            f"if so, {_write('coarse_fragments', 'fraction')}. {would_be(table, some, 100, '%')}.",
+            f"if so, {_write(table, 'coarse_fragments', 'fraction')}. {would_be(table, some, 100, '%')}.",
         )
 
 
@@ -272,7 +291,7 @@ def _nitrogen(table: ObservationTable, layers: pd.DataFrame, soc_factor: float) 
         yield Sign(
             ("tn",),
             sure,
-            f"{name} {looks} in {unit}, not g/kg: {why}; if so, {_write('tn', unit)}. "
+            f"{name} {looks} in {unit}, not g/kg: {why}; if so, {_write(table, 'tn', unit)}. "
             f"{would_be(table, there, factor, 'g/kg')}.",
         )
 
@@ -299,6 +318,6 @@ def _depths(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sign]:
         ("top", "bottom"),
         sure,
         f"{names} {looks} in {unit}, not cm: half of {len(sound)} layers are {thickness:g} thick or less, the deepest "
-        f"ends at {deepest:g}; if so, write `observations.units: {{top: {unit}, bottom: {unit}}}`. "
+        f"ends at {deepest:g}; if so, {_write_depths(table, unit)}. "
         f"Bottoms: {would_be(table, sound['bottom'], factor, 'cm')}.",
     )

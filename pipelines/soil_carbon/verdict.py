@@ -43,6 +43,12 @@ CONCLUSIONS: Mapping[Level, str] = {
     "the total is the area times that mean in a map’s dress.",
 }
 """What follows, in one sentence."""
+OF_MEANS: Mapping[Level, str] = {
+    "supported": "The validation supports this map and its means.",
+    "weak": "The validation supports this map and its means with reservations.",
+    "none": "The validation shows no skill over the mean of the sites: the map is that mean in a map’s dress.",
+}
+"""The same of what has no totals."""
 
 
 class Value(BaseModel):
@@ -137,11 +143,12 @@ class Verdict(Value):
     level: Level
     reasons: tuple[Reason, ...]
     depths: Mapping[str, Level]
+    has_totals: bool = True
 
     @property
     def conclusion(self) -> str:
         """What follows, in one sentence."""
-        return CONCLUSIONS[self.level]
+        return (CONCLUSIONS if self.has_totals else OF_MEANS)[self.level]
 
     @property
     def against(self) -> tuple[Reason, ...]:
@@ -160,13 +167,13 @@ def standing_scheme(schemes: Iterable[str]) -> str:
     return next((scheme for scheme in STANDS_FOR_THE_MAP if scheme in listed), listed[0])
 
 
-def judge(evidence: Evidence) -> Verdict:
-    """Apply the rules."""
+def judge(evidence: Evidence, has_totals: bool = True) -> Verdict:
+    """Apply the rules; `has_totals` is false of what makes no stocks."""
     shared = [*_of_schemes(evidence), *_of_families(evidence), *_of_area(evidence.outside)]
     by_depth = {at.depth: list(_at_depth(at, evidence.scheme, evidence.units)) for at in evidence.depths}
     depths = {depth: _worst([*shared, *found]) for depth, found in by_depth.items()}
     reasons = (*(reason for found in by_depth.values() for reason in found), *shared)
-    return Verdict(level=_worst(reasons), reasons=reasons, depths=depths)
+    return Verdict(level=_worst(reasons), reasons=reasons, depths=depths, has_totals=has_totals)
 
 
 def _worst(reasons: Iterable[Reason]) -> Level:

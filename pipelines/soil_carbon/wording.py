@@ -14,6 +14,11 @@ def named(key: str) -> str:
     return NAMES.get(key, key)
 
 
+def sentence(text: str) -> str:
+    """A text with a capital."""
+    return text[:1].upper() + text[1:]
+
+
 def typeset(note: str) -> str:
     """A note of the log with the dashes and minus signs of print, e.g. `0–10 cm`."""
     return re.sub(r"(?<=\()-(?=\d)", "−", re.sub(r"(?<=\d)-(?=[\d.]+ cm)", "–", note))

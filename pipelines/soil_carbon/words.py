@@ -13,10 +13,10 @@ from engine.outputs.store import relabel, write_file
 from pipelines.config import RunFile
 from pipelines.prepare import ZONES
 from pipelines.soil_carbon.drivers import find_drivers, labels_of
-from pipelines.soil_carbon.modelling import UNITS
+from pipelines.soil_carbon.products import map_attrs
 
-COVARIATES, DENSITIES = "covariates", "soil organic carbon density"
-"""What the two stores hold."""
+COVARIATES = "covariates"
+"""What the cube holds."""
 _MADE_UP = "Made-up data of a virtual region; not a map of any real place."
 
 
@@ -39,11 +39,15 @@ def write_words(config: RunFile, directory: OutPath) -> bool:
     sources = dict(config.covariates) | ({} if isinstance(config.zones, str | None) else {ZONES: config.zones})
     of_layers = {name: layer_attrs(name, spec) for name, spec in sources.items()}
     relabel(directory / "cube.zarr", {"": of_store(config, COVARIATES), **of_layers}, ("comment",))
-    relabel(directory / "maps.zarr", {"": of_store(config, DENSITIES)}, ("comment",))
+    relabel(
+        directory / "maps.zarr",
+        {"": of_store(config, config.target.long), "mean": map_attrs(config)["mean"]},
+        ("comment",),
+    )
     path = directory / "ensemble"
     before = read_manifest(path).features
     features = Features.of({name: config.covariates[name] for name in Features(before).covariates})
-    if not write_words_of_ensemble(path, features, UNITS):
+    if not write_words_of_ensemble(path, features, config.target.cf_units):
         return False
     if [column.group for column in before] == [column.group for column in features.columns]:
         _label_importance(directory / "importance.csv", labels_of(features))

@@ -39,8 +39,8 @@ class ResidualError:
 
 def write_zone_tables(
     prepared: Prepared, ensemble: Ensemble, totals: MapTotals, applicable: MapTotals
-) -> tuple[tuple[str, ...], ResidualError | None]:
-    """`zone_differences.csv` and `stock_uncertainty.csv`; returns notes for the user, and the residual error."""
+) -> tuple[tuple[str, ...], ResidualError | None, pd.DataFrame]:
+    """Write `zone_differences.csv`; return notes, the residual error, and the SD of the totals by source."""
     config, directory = prepared.config, prepared.directory
     labels = config.depth_labels
     variable, zones = prepared.zones
@@ -50,7 +50,7 @@ def write_zone_tables(
         np.random.default_rng(cell_stream),
     )  # fmt: skip
     tests = zone_differences(cells, zones, labels, np.random.default_rng(test_stream))
-    notes, residual = [*impossible_densities(cells, config.depths, labels), *tests.notes], None
+    notes, residual = [*impossible_densities(cells, config.depths, labels, config.target), *tests.notes], None
     if config.model.residual_error:
         rng = np.random.default_rng(residual_stream)
         lon, lat = TrainingTable.places(directory)
@@ -63,10 +63,9 @@ def write_zone_tables(
     uncertainty = stock_uncertainty(
         totals.area, totals.predicted, ensemble.coefficients, zones, labels, residual.everywhere if residual else None
     )
-    for name, table in (("zone_differences", tests.table), ("stock_uncertainty", uncertainty)):
-        with staged(directory / f"{name}.csv") as stage:
-            table.to_csv(stage, index=False)
-    return tuple(notes), residual
+    with staged(directory / "zone_differences.csv") as stage:
+        tests.table.to_csv(stage, index=False)
+    return tuple(notes), residual, uncertainty
 
 
 def _within(cells: CellSample, kept: "pd.Series[bool]") -> CellSample:

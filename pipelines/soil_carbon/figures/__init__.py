@@ -84,6 +84,8 @@ class _Figures:
     def __init__(self, results: Results):
         self.results = results
         self.labels = results.run.depth_labels
+        self.units = results.target.printed_units
+        self.of = "carbon density" if results.target.is_carbon else results.target.long
         self.backdrop = _backdrop(results)
         self.zone_colours = zone_colours(results.zones[1])
         self.scheme_colours = scheme_colours(list(results.run.model.validation.schemes))
@@ -96,7 +98,7 @@ class _Figures:
         self._densities()
         self._uncertainty()
         self._drivers()
-        regions = compare_regions(self.results.totals, self.results.title)
+        regions = compare_regions(self.results.totals, self.results.title, self.results.target)
         if len(regions):
             with self._canvas("figure6_regions", regions_size(len(regions))) as figure:
                 draw_regions(figure, regions)
@@ -106,10 +108,10 @@ class _Figures:
         results, model = self.results, self.results.run.model
         with self._canvas("screening", screening_size(results.selection)) as figure:
             limits = {"alpha": results.run.selection.alpha, "vif_max": results.run.selection.vif}
-            draw_screening(figure, results.selection, results.run.covariates, self.labels[0], **limits)
+            draw_screening(figure, results.selection, results.run.covariates, self.labels[0], **limits, of=self.of)
         families = list(dict.fromkeys(results.validation["family"]))
         with self._canvas("scores", scores_size(len(families), len(self.scheme_colours))) as figure:
-            draw_scores(figure, results.validation, families, self.scheme_colours, results.mapped)
+            draw_scores(figure, results.validation, families, self.scheme_colours, results.mapped, self.units)
         if results.coverage is not None:
             size = (2.35 * max(min(len(self.labels), 3), 1.4), 2.6 * -(-len(self.labels) // 3))
             with self._canvas("coverage", size) as figure:
@@ -118,7 +120,7 @@ class _Figures:
             scores = {row["depth"]: row for row in results.independent.to_dict("records") if row["n"] > 0}
             if scores:
                 with self._canvas("independent", independent_size(len(scores))) as figure:
-                    draw_independent(figure, results.independent_sites, scores)
+                    draw_independent(figure, results.independent_sites, scores, self.units)
         threshold = results.threshold
         distance = picture(results.maps[DISSIMILARITY])
         outside = picture(
@@ -165,7 +167,7 @@ class _Figures:
         with self._canvas("figure2_fit", fit_size(len(self.labels), len(schemes))) as figure:
             draw_fit(
                 figure, held_out.predictions, held_out.scores, sites, results.depth_regression, results.coefficients,
-                self.labels, self.zone_colours, held_out.folds, others,
+                self.labels, self.zone_colours, held_out.folds, others, self.units,
             )  # fmt: skip
 
     def _held_out(self, scheme: str, named: bool) -> HeldOut:
@@ -180,7 +182,11 @@ class _Figures:
     def _densities(self) -> None:
         results = self.results
         shown = {depth: letters(results.zone_differences, depth, THINNED) for depth in self.labels}
-        bars = ZoneBars(results.stocks, shown, self.zone_colours, *results.stock_unit)
+        target = results.target
+        label = f"{target.short}, {self.units}"
+        bars = ZoneBars(
+            results.stocks, shown, self.zone_colours, *results.stock_unit, label=label, has_stocks=target.has_stocks
+        )
         size = densities_size(self.backdrop, len(self.labels), bars)
         with self._canvas("figure3_density", size) as figure:
             draw_densities(figure, self.backdrop, self.means, bars)
@@ -194,13 +200,14 @@ class _Figures:
             widths[depth] = Picture(upper.values - lower.values, upper.extent)
         level = f"{100 * results.run.model.interval:g} %"
         with self._canvas("figure4_uncertainty", uncertainty_size(self.backdrop, len(self.labels))) as figure:
-            draw_uncertainty(figure, self.backdrop, relative, widths, level)
+            draw_uncertainty(figure, self.backdrop, relative, widths, level, self.units)
 
     def _drivers(self) -> None:
         results = self.results
         drivers = Drivers(
-            results.importance, results.partial_dependence, results.training, results.run.covariates, self.labels[0]
-        )
+            results.importance, results.partial_dependence, results.training, results.run.covariates, self.labels[0],
+            results.target.short, self.units,
+        )  # fmt: skip
         with self._canvas("figure5_drivers", drivers_size(drivers)) as figure:
             draw_drivers(figure, drivers)
         if len(drivers.covariates) > LEADING:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,6 +39,10 @@ class ZoneBars:
         Of stocks, e.g. `Pg C`.
     factor : float
         From Pg to it.
+    label : str
+        What is mapped, with its units.
+    has_stocks : bool
+        Whether there is a second row of bars, of stocks.
     """
 
     stocks: pd.DataFrame
@@ -45,11 +50,18 @@ class ZoneBars:
     colours: Mapping[str, str]
     unit: str
     factor: float
+    label: str = "SOCD, kg C/m²"
+    has_stocks: bool = True
 
     @property
     def height(self) -> float:
         """Inches that the bars of a row of maps take."""
-        return 2 * (0.62 + 0.17 * len(self.colours)) if self.colours else 0.0
+        return self.panels * (0.62 + 0.17 * len(self.colours)) if self.colours else 0.0
+
+    @property
+    def panels(self) -> int:
+        """Rows of bars."""
+        return 2 if self.has_stocks else 1
 
     def rows(self, depth: str) -> pd.DataFrame:
         """Of one depth, in the order of the zones."""
@@ -93,38 +105,43 @@ def draw_densities(figure: Figure, backdrop: Backdrop, maps: Mapping[str, Pictur
         letters = [letter(number) for number in range(i * columns, i * columns + len(here))]
         for place, depth, name in zip(parts[0].subfigures(1, columns, squeeze=False)[0], here, letters, strict=False):
             field = maps[depth]
-            scale = Scale(*limits(field.values), COLOURS, "SOCD, kg C/m²")
+            scale = Scale(*limits(field.values), COLOURS, bars.label)
             draw_map(place, backdrop, field, scale, f"{name}   {depth_text(depth)}")
         if bars.height:
             _bars(parts[1], here, bars, columns, len(depths) + i * columns)
 
 
 def _bars(figure: SubFigure, depths: Sequence[str], bars: ZoneBars, columns: int, first: int) -> None:
-    grid = figure.subplots(2, columns, squeeze=False, sharey=True)
+    grid = figure.subplots(bars.panels, columns, squeeze=False, sharey=True)
     for axes in grid[:, len(depths) :].ravel():
         axes.set_visible(False)
     y = np.arange(len(bars.colours))[::-1]
-    style = {
+    style: dict[str, Any] = {
         "height": 0.72, "color": list(bars.colours.values()), "ecolor": INK, "capsize": 2,
         "error_kw": {"linewidth": 0.8, "capthick": 0.8},
     }  # fmt: skip
     for column, depth in enumerate(depths):
         rows = bars.rows(depth)
-        density, stock = grid[:, column]
+        density = grid[0, column]
         density.barh(y, rows["socd_mean"], xerr=rows["socd_spatial_sd"], **style)
         letters = [bars.letters[depth].get(zone, NOT_TESTED) for zone in bars.colours]
         _letters(density, y, (rows["socd_mean"] + rows["socd_spatial_sd"]).to_numpy(), letters)
-        density.set(xlabel="SOCD, kg C/m²")
-        value, lower, upper = (
-            rows[name].to_numpy() * bars.factor for name in ("stock_pg", "stock_lower_pg", "stock_upper_pg")
-        )
-        stock.barh(y, value, xerr=np.clip([value - lower, upper - value], 0, None), **style)
-        stock.set(xlabel=f"stock, {bars.unit}", xlim=(0, None))
-        for axes, row in ((density, 0), (stock, 1)):
+        density.set(xlabel=bars.label)
+        if bars.has_stocks:
+            _stock_bars(grid[1, column], rows, bars, y, style)
+        for row, axes in enumerate(grid[:, column]):
             axes.set_yticks(y, list(bars.colours))
             axes.locator_params(axis="x", nbins=5)
             axes.tick_params(axis="y", length=0)
             axes.set_title(letter(first + row * columns + column))
+
+
+def _stock_bars(axes: Axes, rows: pd.DataFrame, bars: ZoneBars, y: np.ndarray, style: dict[str, Any]) -> None:
+    value, lower, upper = (
+        rows[name].to_numpy() * bars.factor for name in ("stock_pg", "stock_lower_pg", "stock_upper_pg")
+    )
+    axes.barh(y, value, xerr=np.clip([value - lower, upper - value], 0, None), **style)
+    axes.set(xlabel=f"stock, {bars.unit}", xlim=(0, None))
 
 
 def _letters(axes: Axes, y: np.ndarray, ends: np.ndarray, letters: Sequence[str]) -> None:

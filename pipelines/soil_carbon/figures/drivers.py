@@ -37,6 +37,8 @@ class Drivers:
         Covariate → its source, for labels and units.
     depth : str
         Label of the first depth.
+    label, units : str
+        Of what is mapped.
     """
 
     importance: pd.DataFrame
@@ -44,6 +46,8 @@ class Drivers:
     training: pd.DataFrame
     specs: Mapping[str, SourceSpec]
     depth: str
+    label: str = "SOCD"
+    units: str = "kg C/m²"
 
     @property
     def covariates(self) -> pd.DataFrame:
@@ -116,7 +120,7 @@ def _importances(figure: SubFigure, drivers: Drivers) -> None:
     rows, colours = drivers.covariates.iloc[::-1], drivers.colours
     paint = [colours[group] for group in rows["group"]]
     y = np.arange(len(rows))
-    measures = {"permutation_rmse": "rise of the RMSE when permuted, kg C/m²"}
+    measures = {"permutation_rmse": f"rise of the RMSE when permuted, {drivers.units}"}
     if drivers.has_gain:
         measures = {"gain_percent": "share of the gain, %", **measures}
     grid = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
@@ -156,7 +160,7 @@ def _dependences(grid: Sequence[Axes], drivers: Drivers, covariates: Sequence[st
             _curve(axes, curve, observed, colour)
             axes.set_xlabel(with_unit(labels[covariate], spec.units))
         if (number - first) % COLUMNS == 0:
-            axes.set_ylabel(f"SOCD, {depth_text(drivers.depth)}, kg C/m²")
+            axes.set_ylabel(f"{drivers.label}, {depth_text(drivers.depth)}, {drivers.units}")
         axes.set_title(letter(number))
 
 

@@ -58,6 +58,7 @@ def draw_fit(
     colours: Mapping[str, str],
     folds: str = "",
     others: Sequence[HeldOut] = (),
+    units: str = "kg C/m²",
 ) -> None:
     """Panel A: held-out predictions, and one panel for every other scheme; then each deeper density against the first.
 
@@ -83,16 +84,20 @@ def draw_fit(
         The scheme of panel A, where there are others.
     others : sequence of HeldOut
         Of the other schemes.
+    units : str
+        Of densities.
     """
     schemes = [HeldOut(predictions, scores, folds), *others]
     grid = panels(figure, len(schemes) + len(labels) - 1)
     for number, (axes, held_out) in enumerate(zip(grid, schemes, strict=False)):
         _cross_validation(axes, held_out, colours, legend=number == 0)
+        axes.set(xlabel=f"predicted in cross-validation, {units}", ylabel=f"observed, {units}")
         of_scheme = f", {named(held_out.folds)} folds" if held_out.folds else ""
         axes.set_title(f"{letter(number)}   {depth_text(labels[0])}{of_scheme}")
     fits = {str(fit["depth"]): fit for fit in regressions.to_dict("records")}
     for axes, (index, label) in zip(grid[len(schemes) :], enumerate(labels[1:], start=1), strict=True):
         _regression(axes, sites, labels[0], label, fits[label], coefficients[:, index])
+        axes.set(xlabel=f"{depth_text(labels[0])}, {units}", ylabel=f"{depth_text(label)}, {units}")
         axes.set_title(f"{letter(len(schemes) - 1 + index)}   {depth_text(label)} on {depth_text(labels[0])}")
 
 
@@ -125,7 +130,6 @@ def _cross_validation(axes: Axes, held_out: HeldOut, colours: Mapping[str, str],
         f"MAE = {fixed(scores['mae'])}",
         low=True,
     )
-    axes.set(xlabel="predicted in cross-validation, kg C/m²", ylabel="observed, kg C/m²")
 
 
 def _observed_on_predicted(axes: Axes, predicted: np.ndarray, observed: np.ndarray) -> None:
@@ -175,7 +179,6 @@ def _regression(
         f"r² = {fit['r2']:.2f}, {p_text(fit['p_value'])}",
         f"n = {fit['n']:,}",
     )
-    axes.set(xlabel=f"{depth_text(first)}, kg C/m²", ylabel=f"{depth_text(label)}, kg C/m²")
     # Room for the equation above the points.
     axes.set_ylim(min(0.0, float(both[label].min())), 1.25 * axes.get_ylim()[1])
     axes.set_box_aspect(1)

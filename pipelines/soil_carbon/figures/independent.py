@@ -21,7 +21,9 @@ def independent_size(depths: int) -> tuple[float, float]:
     return PANEL * max(min(depths, 3), 1.4), 2.75 * -(-depths // 3)
 
 
-def draw_independent(figure: Figure, sites: pd.DataFrame, scores: Mapping[str, Mapping[Any, Any]]) -> None:
+def draw_independent(
+    figure: Figure, sites: pd.DataFrame, scores: Mapping[str, Mapping[Any, Any]], units: str = "kg C/m²"
+) -> None:
     """Observed against predicted density at independent sites, a panel a depth, with prediction intervals.
 
     Parameters
@@ -32,6 +34,8 @@ def draw_independent(figure: Figure, sites: pd.DataFrame, scores: Mapping[str, M
         `depth, observed, predicted, lower, upper` (kg C/m²), those that are used.
     scores : mapping
         Depth → its row of `independent.csv`.
+    units : str
+        Of both.
     """
     for index, (axes, (depth, row)) in enumerate(zip(panels(figure, len(scores)), scores.items(), strict=True)):
         here = sites[(sites["depth"] == depth)].dropna(subset=["observed", "predicted"])
@@ -51,5 +55,5 @@ def draw_independent(figure: Figure, sites: pd.DataFrame, scores: Mapping[str, M
             f"of the mean {fixed(row['rmse_of_mean'])}",
             low=True,
         )
-        axes.set(xlabel="predicted, kg C/m²", ylabel="observed, kg C/m²")
+        axes.set(xlabel=f"predicted, {units}", ylabel=f"observed, {units}")
         axes.set_title(f"{letter(index)}   {depth_text(depth)}")

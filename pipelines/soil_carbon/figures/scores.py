@@ -7,14 +7,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipelines.soil_carbon.figures.canvas import FAINT, INK, WIDTH, letter, marker_of
-from pipelines.soil_carbon.wording import named
+from pipelines.soil_carbon.wording import named, with_unit
 
 SHOWN = {
     "r2_explained": "explained-variance ratio (Eq. 4)",
     "r2": "1 − SSE/SST",
-    "rmse": "RMSE, kg C/m²",
+    "rmse": "RMSE",
 }
 """Score → name of its axis."""
+IN_UNITS = {"rmse"}
+"""Scores in the units of what is mapped."""
 
 
 def scores_size(families: int, schemes: int) -> tuple[float, float]:
@@ -23,7 +25,12 @@ def scores_size(families: int, schemes: int) -> tuple[float, float]:
 
 
 def draw_scores(
-    figure: Figure, validation: pd.DataFrame, families: Sequence[str], colours: Mapping[str, str], mapped: str
+    figure: Figure,
+    validation: pd.DataFrame,
+    families: Sequence[str],
+    colours: Mapping[str, str],
+    mapped: str,
+    units: str = "kg C/m²",
 ) -> None:
     """A row per family and scheme: each repeat, and the mean over them.
 
@@ -39,6 +46,8 @@ def draw_scores(
         Scheme → colour.
     mapped : str
         The family that is mapped, in bold.
+    units : str
+        Of the errors.
     """
     grid = figure.subplots(1, len(SHOWN), sharey=True)
     apart = 0.8 / len(colours)
@@ -53,7 +62,7 @@ def draw_scores(
                 axes.scatter(here.mean(), y, s=20, edgecolor=INK, linewidths=0.6, zorder=3, label=label, **style)
         for row in range(1, len(families)):
             axes.axhline(row - 0.5, color=FAINT, linewidth=0.3)
-        axes.set(xlabel=name, ylim=(-0.5, len(families) - 0.5))
+        axes.set(xlabel=with_unit(name, units if score in IN_UNITS else "1"), ylim=(-0.5, len(families) - 0.5))
         axes.tick_params(axis="y", length=0)
         axes.set_title(letter(number))
         if score == "r2" and axes.get_xlim()[0] < 0:

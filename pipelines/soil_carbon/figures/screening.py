@@ -36,6 +36,7 @@ def draw_screening(
     *,
     alpha: float = 0.05,
     vif_max: float = 10.0,
+    of: str = "carbon density",
 ) -> None:
     """Bars of Spearman's ρ, of a category √ε²; beside them p and VIF, bold where they speak against the covariate.
 
@@ -51,6 +52,8 @@ def draw_screening(
         Label of the first depth.
     alpha, vif_max : float
         The limits that the screening used.
+    of : str
+        What the covariates are correlated with.
     """
     rows = selection.assign(size=np.sqrt(selection["effect"])).sort_values("size", na_position="first")
     axes = figure.subplots()
@@ -68,7 +71,7 @@ def draw_screening(
     reach = np.ceil(20 * max(rows["size"].max(), critical) + 0.4) / 20
     axes.set(xlim=(-reach, reach), ylim=(-0.6, len(rows) - 0.4))
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel(f"Spearman’s ρ with the carbon density, {depth_text(depth)} (dotted: p = {alpha:g})")
+    axes.set_xlabel(f"Spearman’s ρ with the {of}, {depth_text(depth)} (dotted: p = {alpha:g})")
     axes.set_title(f"Screening of covariates at {n:,} sites")
     for at, head in ((P_AT, "p"), (VIF_AT, "VIF")):
         axes.text(at, len(rows) - 0.3, head, transform=axes.get_yaxis_transform(), ha="right", weight="bold")

@@ -26,7 +26,12 @@ def uncertainty_size(backdrop: Backdrop, depths: int) -> tuple[float, float]:
 
 
 def draw_uncertainty(
-    figure: Figure, backdrop: Backdrop, relative: Mapping[str, Picture], widths: Mapping[str, Picture], level: str
+    figure: Figure,
+    backdrop: Backdrop,
+    relative: Mapping[str, Picture],
+    widths: Mapping[str, Picture],
+    level: str,
+    units: str = "kg C/m²",
 ) -> None:
     """Maps of the uncertainty of Eq. 8, and under them of the width of the prediction interval.
 
@@ -42,9 +47,11 @@ def draw_uncertainty(
         Depth → width of the prediction interval, kg C/m².
     level : str
         Of the prediction interval, e.g. `95 %`.
+    units : str
+        Of the widths.
     """
     columns, _ = columns_of(len(relative))
-    kinds = ((relative, "uncertainty (Eq. 8), %"), (widths, f"width of the {level} PI, kg C/m²"))
+    kinds = ((relative, "uncertainty (Eq. 8), %"), (widths, f"width of the {level} PI, {units}"))
     number = 0
     for half, (fields, label) in zip(figure.subfigures(2, 1, squeeze=False)[:, 0], kinds, strict=True):
         places = half.subfigures(-(-len(fields) // columns), columns, squeeze=False).ravel()

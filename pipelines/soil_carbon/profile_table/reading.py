@@ -1,6 +1,6 @@
 """The profile table as the run file describes it, brought to default names and the pipeline's units."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ def read_observations(
     sites: Path | None = None,
     covariates: Mapping[str, SourceSpec] | None = None,
     depths: Depths | None = None,
+    also: Collection[str] = (),
 ) -> ObservationTable:
     """Read the table as the run file's section `observations` describes it.
 
@@ -53,6 +54,8 @@ def read_observations(
         Those of the run: classes recorded at the sites stay text, numbers are brought to the covariate's units.
     depths : tuple of (top, bottom), optional
         Target depths, cm, whose columns of densities are read, of a table that has no layers; default: all.
+    also : collection of str
+        More columns of numbers, by the table's names.
 
     Returns
     -------
@@ -67,9 +70,9 @@ def read_observations(
     """
     covariates = covariates or {}
     classes = {c for name, c in observations.at_site.items() if name in covariates and covariates[name].is_categorical}
-    measured = set(observations.at_site.values()) - classes - set(TEXT_COLUMNS)
+    measured = {*observations.at_site.values(), *also} - classes - set(TEXT_COLUMNS)
     key = observations.sites.key if observations.sites else ()
-    used = _used(observations) | {*key, *observations.site_columns, *observations.at_site.values()}
+    used = _used(observations) | {*key, *observations.site_columns, *observations.at_site.values(), *also}
     used |= {own for columns in (observations.wide or {}).values() for own in columns.values()}
     raw = read_raw(path, observations, "observations")
     frame, notes = named(raw, observations.plain_columns, used, "observations.columns")
@@ -92,7 +95,7 @@ def read_observations(
     if "depth" in frame and ("depth" in observations.columns or not {"top", "bottom"} & set(frame)):
         frame, more = split_intervals(frame, units.get("depth"), notation, problems)
         notes += more
-    numbers = _numbers(frame, measured, classes, depths)
+    numbers = _numbers(frame, measured | ({"top", "bottom"} if also else set()), classes, depths)
     notes += read_as_empty(table.as_written, [c for c in numbers if c in table.as_written])
     frame, more = _measured(frame, numbers, notation, crs, problems)
     notes += more

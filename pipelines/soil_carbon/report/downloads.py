@@ -9,6 +9,7 @@ import pandas as pd
 from pipelines.soil_carbon.regions import AS_PRINTED
 from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.results import Results
+from pipelines.soil_carbon.target_tables import per_zone_as_written, stocks_as_written
 from pipelines.soil_carbon.truth import Agreement
 
 
@@ -30,14 +31,15 @@ def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.Dat
     regions : DataFrame
         The run beside the published regions.
     """
-    inside = results.stocks_applicable.set_index(["zone", "depth"]).add_prefix("applicable_").reset_index()
+    applicable = stocks_as_written(results.stocks_applicable, results.target)
+    inside = applicable.set_index(["zone", "depth"]).add_prefix("applicable_").reset_index()
     content = {
         "covariates": _covariates(results),
         "scores": _scores(results),
         "hyperparameters": results.tuning,
         "screening": results.selection,
-        "stocks": results.stocks.merge(inside, on=["zone", "depth"], how="left"),
-        "stock_uncertainty": results.stock_uncertainty,
+        "stocks": stocks_as_written(results.stocks, results.target).merge(inside, on=["zone", "depth"], how="left"),
+        "stock_uncertainty": per_zone_as_written(results.stock_uncertainty, results.stocks, results.target),
         "profiles": pd.DataFrame(inputs.observations(results)),
         "harmonisation": pd.DataFrame(inputs.harmonisation(results.profiles)),
         "exclusions": pd.DataFrame(inputs.exclusions(results.profiles)),

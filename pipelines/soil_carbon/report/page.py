@@ -124,15 +124,17 @@ def render(results: Results, agreements: Sequence[Agreement], figures: Mapping[s
         Name → `uri` (its content)`, width` (CSS pixels)`, png, pdf` (the files beside the page).
     """
     content = _content(results, agreements) | {
-        "verdict": judge(gather(results)), "sites_means": sites_means(results), "figures": figures,
-    }  # fmt: skip
+        "verdict": judge(gather(results), results.target.has_stocks),
+        "sites_means": sites_means(results),
+        "figures": figures,
+    }
     return _environment().get_template("page.html.j2").render(content)
 
 
 def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any]:
     """What the templates speak of."""
     provenance, (unit, factor) = results.provenance, results.stock_unit
-    regions = compare_regions(results.totals, results.title)
+    regions = compare_regions(results.totals, results.title, results.target)
     sources, contributions = tables.sources_of_uncertainty(results)
     stages = provenance.get("stages", {})
     zone_tests = tables.zone_tests(results)
@@ -146,6 +148,8 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "agreements": {agreement.depth: agreement for agreement in agreements},
         "unit": unit.replace(" ", NO_BREAK),
         "factor": factor,
+        "target": results.target,
+        "units": results.target.printed_units,
         "depths": results.run.depth_labels,
         "totals": results.totals.to_dict("index"),
         "totals_applicable": tables.totals(results.stocks_applicable).to_dict("index"),
@@ -160,7 +164,7 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "permafrost": inputs.permafrost(results.run),
         "several_kinds": len({kind_of(source) for source in results.sites["source"]}) > 1,
         "observed": inputs.observations(results),
-        "changes": inputs.CHANGES,
+        "changes": inputs.CHANGES if results.target.is_carbon else inputs.CHANGES[-1:],
         "harmonisation": inputs.harmonisation(results.profiles),
         "excluded": inputs.exclusions(results.profiles),
         "schemes": tables.family_scores(results),
@@ -177,7 +181,7 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "notes": {stage: facts.get("notes", []) for stage, facts in stages.items()},
         # This page is part of the stage that the record does not have yet, or has from another time.
         "stages": {name: facts for name, facts in stages.items() if name != "report"},
-        "links": {name: what for name, what in LINKS.items() if _is_there(name, results)},
+        "links": {name: _said_of(what, results) for name, what in LINKS.items() if _is_there(name, results)},
         "downloads": csv_links(results, agreements, regions),
     }
 
@@ -187,6 +191,11 @@ def _is_there(name: str, results: Results) -> bool:
     if name.startswith("independent"):
         return results.independent is not None
     return name != "coverage.csv" or results.coverage is not None
+
+
+def _said_of(what: str, results: Results) -> str:
+    """What a result holds, in the words of what is mapped."""
+    return what if results.target.has_stocks else what.replace("stocks", "means").replace("densities", "values")
 
 
 def _breakable(path: str) -> Markup:
@@ -218,6 +227,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "sentence": wording.sentence,
         "pedotransfer": lambda name: str(FUNCTIONS[name]),
         "number": wording.number, "fixed": wording.fixed, "span": wording.span, "plus_minus": wording.plus_minus,
         "depth": wording.depth_text, "duration": duration, "size": wording.size, "p_value": wording.p_value,

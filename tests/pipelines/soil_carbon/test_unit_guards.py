@@ -136,7 +136,6 @@ def test_a_poor_soil_is_doubted_but_not_refused(read):
         ("bulk_density", 1000, "kg/m3"),
         ("bulk_density", 100, "cg/cm3"),
         ("coarse_fragments", 0.01, "fraction"),
-        ("coarse_fragments", 20, "g/kg"),
         ("tn", 0.1, '"%"'),
         ("tn", 1000, "mg/kg"),
     ],
@@ -147,6 +146,33 @@ def test_other_columns_in_another_unit(problems, column, factor, unit):
     (problem,) = problems(table.assign(**{column: table[column] * factor}))
     assert f"write `observations.units: {{{column}: {unit}}}`" in problem
     assert "would be" in problem
+
+
+def test_stones_by_mass_are_not_a_unit_of_volume(problems):
+    table = soils()
+    (problem,) = problems(table.assign(coarse_fragments=60 * table["coarse_fragments"]))
+    assert "`coarse_fragments` is in g/kg, not volume %" in problem
+    assert "a share of volume is needed" in problem
+
+
+def test_what_to_write_is_accepted(read, problems):
+    table = soils()
+    wrong = table.assign(soc=table["soc"] / 10, bulk_density=1000 * table["bulk_density"], tn=table["tn"] / 10)
+    assert len(problems(wrong)) >= 2
+    units = {"soc": "%", "bulk_density": "kg/m3", "tn": "%"}
+    assert not warnings(read(wrong, units=units))
+
+
+def test_a_unit_that_was_named_wrongly_is_to_be_corrected(problems):
+    (problem,) = problems(soils(topsoil=30, spread=0.4).drop(columns="tn"), units={"soc": "%"})
+    assert "is in g/kg" in problem
+    assert "correct `observations.units.soc`, which says %" in problem
+
+
+def test_a_doubt_goes_when_the_unit_is_named(read):
+    poor = soils(topsoil=1.5, spread=0.5).drop(columns="tn")
+    assert warnings(read(poor))
+    assert not warnings(read(poor, units={"soc": "g/kg"}))
 
 
 @pytest.mark.parametrize(("factor", "unit"), [(0.01, "m"), (10, "mm")])
