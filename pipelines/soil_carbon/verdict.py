@@ -138,7 +138,11 @@ class Reason(Value):
 
 
 class Verdict(Value):
-    """What the validation says, of the whole run and of each depth; the whole is as good as its worst depth."""
+    """What the validation says of the whole run and of each depth.
+
+    The run is `none` where its modelled depth is, from which the others follow; else a depth that is `none` leaves it
+    `weak`, and only the total of that depth without support.
+    """
 
     level: Level
     reasons: tuple[Reason, ...]
@@ -173,7 +177,9 @@ def judge(evidence: Evidence, has_totals: bool = True) -> Verdict:
     by_depth = {at.depth: list(_at_depth(at, evidence.scheme, evidence.units)) for at in evidence.depths}
     depths = {depth: _worst([*shared, *found]) for depth, found in by_depth.items()}
     reasons = (*(reason for found in by_depth.values() for reason in found), *shared)
-    return Verdict(level=_worst(reasons), reasons=reasons, depths=depths, has_totals=has_totals)
+    modelled, *others = depths.values()
+    level: Level = "none" if modelled == "none" else "weak" if "none" in others else _worst(reasons)
+    return Verdict(level=level, reasons=reasons, depths=depths, has_totals=has_totals)
 
 
 def _worst(reasons: Iterable[Reason]) -> Level:

@@ -104,10 +104,22 @@ def test_skill_at_random_alone_does_not_count():
     assert verdict.level == "none" and "map’s dress" in verdict.conclusion
 
 
-def test_the_whole_is_as_good_as_its_worst_depth():
-    verdict = judge(evidence(depths=(at("0-30"), at("0-100", skill=skill(-0.2, 0.1)))))
-    assert verdict.depths == {"0-30": "supported", "0-100": "none"}
-    assert verdict.level == "none" and verdict.against[0].depth == "0-100"
+@pytest.mark.parametrize(
+    ("first", "second", "whole"),
+    [
+        (0.36, 0.36, "supported"),
+        (0.36, 0.07, "weak"),
+        (0.36, -0.2, "weak"),
+        (-0.2, 0.36, "none"),
+        (-0.2, -0.2, "none"),
+    ],
+)
+def test_the_whole_and_its_depths(first: float, second: float, whole: str):
+    """A deeper depth without skill takes its own total, the modelled one all of them."""
+    verdict = judge(evidence(depths=(at("0-30", skill=skill(first, 0.05)), at("0-100", skill=skill(second, 0.05)))))
+    assert verdict.level == whole
+    levels = {0.36: "supported", 0.07: "weak", -0.2: "none"}
+    assert verdict.depths == {"0-30": levels[first], "0-100": levels[second]}
 
 
 @pytest.mark.parametrize(
