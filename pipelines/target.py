@@ -50,7 +50,7 @@ class Target(Section):
         None, description="what the table calls it (`COLUMN`, or `COLUMN_0-30`); default: the name"
     )
     label: str | None = Field(None, description="short, for axes; default: the name, of carbon SOCD")
-    title: str | None = Field(None, description="what it is, e.g. `zinc content`; default: the label")
+    title: str | None = Field(None, description="what it is, e.g. `zinc content`; default: the name")
 
     @field_validator("name")
     @classmethod
@@ -88,7 +88,7 @@ class Target(Section):
     @property
     def long(self) -> str:
         """What it is, in words."""
-        return self.title or ("soil organic carbon density" if self.is_carbon else self.short)
+        return self.title or ("soil organic carbon density" if self.is_carbon else self.name)
 
     @property
     def noun(self) -> str:

@@ -35,6 +35,7 @@ WORDS = {
     "output.providers": [{"name": "Somebody"}],
     "output.period": [1991, 2020],
     "figures.permafrost": "none",
+    "target.label": "carbon",
 }
 """A value for each key that decides over no number."""
 NUMBERS = ("stocks.csv", "replicate_totals.csv", "zone_differences.csv", "validation.csv", "selection.csv", "cog")
@@ -48,6 +49,7 @@ def _without_numbers() -> set[str]:
 @pytest.fixture
 def reworded(run: SmallRun) -> SmallRun:
     run.set("figures", {})
+    run.set("target", {})
     for key, value in WORDS.items():
         run.set(key, value)
     collection = {"type": "Collection", "id": "x", "stac_version": "1.0.0", "description": "x", "license": "CC0-1.0",
