@@ -56,7 +56,7 @@ def check_places(
     if bounds is None:
         return []
     slip = None if {"lon", "lat"} & set(sure_of) else find_slip(sites, bounds)
-    hint = describe(slip, sites, problems.table.where) if slip else ""
+    hint = describe(slip, sites, lambda row: f"{problems.table.counted} {row}") if slip else ""
     if not within.any():
         problems.found.append(
             f"{problems.table.path}: none of the {len(sites)} sites lies in the domain, lon {bounds[0]:g} to "
