@@ -30,7 +30,7 @@ _BY_ATTRIBUTES = ("HDF5Image", "HDF4Image")
 """Drivers of GDAL that hand on a variable's attributes without heeding all of them."""
 _RANGE = "`valid_range: [LOWEST, HIGHEST]` (of stored values)"
 _RANGES = ("valid_range", "valid_min", "valid_max")
-_EXACT = 2**53
+EXACT = 2**53
 """Integers up to here are exact as float64, in which GDAL's nodata comes."""
 
 
@@ -137,7 +137,7 @@ def of_band(file: DatasetReader, spec: SourceSpec, where: str) -> Declared:
 
 def needs_own_mask(kind: str, nodata: float) -> bool:
     """Whether a nodata value is too long for the float64 as which GDAL gives it, so that its mask must be read."""
-    return kind in ("int64", "uint64") and abs(nodata) > _EXACT
+    return kind in ("int64", "uint64") and abs(nodata) > EXACT
 
 
 def of_catalogue(nodata: Any, scale: Any, offset: Any) -> Declared:

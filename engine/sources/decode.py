@@ -3,7 +3,7 @@
 import numpy as np
 
 from engine.sources.base import MISSING_CLASS
-from engine.sources.declared import Declared, Number, turned
+from engine.sources.declared import EXACT, Declared, Number, turned
 from engine.sources.spec import SourceSpec
 
 LIMIT = 9.9e36
@@ -38,7 +38,8 @@ def decode(stored: np.ndarray, spec: SourceSpec, declared: Declared, masked: np.
         missing |= _equal(values, code, declared.view)
     measured = values.astype("float64")
     if limits := spec.valid_range or declared.valid_range:
-        missing |= (measured < limits[0]) | (measured > limits[1])
+        low, high = _rounded(limits, values.dtype)
+        missing |= (measured < low) | (measured > high)
     scale = next(v for v in (spec.scale, declared.scale, 1.0) if v is not None)
     offset = next(v for v in (spec.offset, declared.offset, 0.0) if v is not None)
     measured *= scale
@@ -94,6 +95,8 @@ def _viewed(stored: np.ndarray, declared: Declared) -> np.ndarray:
 
 def _beyond(values: np.ndarray) -> np.ndarray:
     """What no measurement can be."""
+    if values.dtype.name in ("int64", "uint64"):
+        return (values > EXACT) | (values < (-EXACT if values.dtype.kind == "i" else 0))
     if values.dtype.kind != "f":
         return np.zeros(values.shape, bool)
     return ~(np.abs(values) < min(LIMIT, float(np.finfo(values.dtype).max)))
@@ -114,6 +117,14 @@ def _equal(values: np.ndarray, code: Number, view: str | None = None) -> np.ndar
         return values == code
     near = abs(code) * _SINGLE
     return (values >= code - near) & (values <= code + near)
+
+
+def _rounded(limits: tuple[float, float], kind: np.dtype) -> tuple[float, float]:
+    """Limits that a number is within if it equals one of them as far as its own type can hold it."""
+    if kind.kind != "f" or kind.itemsize >= 8:
+        return limits
+    low, high = (kind.type(np.clip(v, np.finfo(kind).min, np.finfo(kind).max)) for v in limits)
+    return min(limits[0], float(low)), max(limits[1], float(high))
 
 
 def _as_tuple(value: float | tuple[float, ...] | None) -> tuple[float, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
+import shapely
 from affine import Affine
 from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox
@@ -57,7 +58,7 @@ class RasterSource(GriddedSource):
         """Describe the source without reading its values."""
         steps = sorted(self.steps())
         places = tuple(tile.file.place for tile in self.tiles)
-        notes = (*self.notes, *self._gaps(steps), *self._twice())
+        notes = (*self.notes, *self._gaps(steps), *self._twice(), *self._overlaps())
         return replace(self.describe(places, steps, *notes), listed=self.listed)
 
     @property
@@ -74,6 +75,19 @@ class RasterSource(GriddedSource):
             return []
         names = " and ".join(file.place.name for file in groups[0][:2])
         return [f"{len(groups)} dates have several files on the same pixels ({names}); the last is on top"]
+
+    def _overlaps(self) -> list[str]:
+        """Files of one date that share a part of their pixels, of which one hides the other's."""
+        pairs, shown = 0, ""
+        for _, group in groupby(self.tiles, key=lambda tile: tile.step):
+            tiles = list(group)
+            inner = [shapely.box(*tile.inner) for tile in tiles]
+            first, second = shapely.STRtree(inner).query(inner, predicate="intersects")
+            for a, b in zip(first[first < second], second[first < second], strict=True):
+                if tiles[a].extent != tiles[b].extent:
+                    pairs += 1
+                    shown = shown or f"{tiles[a].file.place.name} and {tiles[b].file.place.name}"
+        return [f"{pairs} pairs of files of one date overlap ({shown}); the last is on top"] if pairs else []
 
     def _gaps(self, steps: list[Step]) -> list[str]:
         """Steps that lack a tile which others have: a download that did not finish looks like this."""

@@ -31,6 +31,7 @@ from engine.sources.declared import Declared, needs_own_mask, of_band
 from engine.sources.files import Step
 from engine.sources.spec import SourceSpec
 from engine.sources.tiff_end import end_of_last_tile
+from engine.sources.told_grid import require_told_grid
 
 _AT_ONCE = 16
 """Headers that are read at a time over a network."""
@@ -38,6 +39,8 @@ Entry = tuple[Place, Step, Declared, Access]
 T = TypeVar("T")
 _HDF4 = b"\x0e\x03\x13\x01"
 """How an HDF4 file begins."""
+_MARGIN = 1.0
+"""Pixels around a tile that neighbours may hold as well, as the tiles of many DEMs do, without a word."""
 _OWN, _BESIDE = 0, -1
 """Which masks count, besides the numbers of alpha bands: the band's own as GDAL finds it; the file `.msk` beside a
 remote one, where GDAL does not look."""
@@ -90,6 +93,19 @@ class Tile:
     def step(self) -> Step:
         """When it was."""
         return self.file.step
+
+    @property
+    def extent(self) -> tuple[int, int, int, int]:
+        """First column and row, last column and row, of the whole."""
+        height, width = self.file.geobox.shape.yx
+        return self.col, self.row, self.col + width - 1, self.row + height - 1
+
+    @property
+    def inner(self) -> tuple[float, float, float, float]:
+        """The extent without a margin, by which neighbours may overlap."""
+        left, top, right, bottom = self.extent
+        across, down = (min(_MARGIN, side / 2) for side in (right - left, bottom - top))
+        return left + across, top + down, right - across, bottom - down
 
     def overlap(self, window: Window) -> tuple[RasterWindow, Window] | None:
         """The part of the tile under a window: where to read in the tile, where to put it in the window."""
@@ -223,11 +239,8 @@ def _renew(place: Remote, access: Access) -> None:
 
 def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> Stored:
     with opened(file.place, spec, file.access, where) as dataset:
-        if dataset.shape != file.geobox.shape.yx:
-            raise InputError(
-                f"{where}: has {dataset.height} × {dataset.width} pixels, the catalogue says "
-                f"{file.geobox.shape.y} × {file.geobox.shape.x}"
-            )
+        if file.masks is None or dataset.shape != file.geobox.shape.yx:
+            require_told_grid(dataset, file.geobox, where)
         if spec.band > dataset.count:
             raise InputError(f"{where}: has {dataset.count} band(s), not a band {spec.band}")
         declared = file.declared if file.masks is not None else file.declared.over(of_band(dataset, spec, where))
@@ -235,7 +248,7 @@ def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) ->
         values, masked = dataset.read(spec.band, window=part), None
         for number in masks:
             valid = _mask(dataset, file, number, part, spec.band)
-            masked = valid == 0 if masked is None else masked | (valid == 0)
+            masked = ~(valid > 0) if masked is None else masked | ~(valid > 0)  # NaN of an alpha band, too
         return Stored(values, declared, masked)
 
 

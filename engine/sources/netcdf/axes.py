@@ -148,7 +148,7 @@ def _read_at(level: Coordinate | None, place: int, size: int) -> str:
     if level is None:
         return ""
     try:
-        value = _shown(np.asarray(level.variable.values)[place], numbers(level.variable)[place])
+        value = _shown(np.asarray(level.variable.values)[place], numbers(level.variable, level.name)[place])
     except (ValueError, TypeError):
         value = _shown(np.asarray(level.variable.values)[place])
     of = f", place {place + 1} of {size}" if size > 1 else ""

@@ -21,7 +21,7 @@ def centres(
     dataset: xr.Dataset, axis: Coordinate, spec: SourceSpec, where: str, side: int, *, is_longitude: bool = False
 ) -> tuple[float, float, int]:
     """First centre, step and number of pixels of an axis: by the run file, by its bounds, else by its coordinates."""
-    values = numbers(axis.variable)
+    values = numbers(axis.variable, axis.name)
     if unknown := np.flatnonzero(~np.isfinite(values)).tolist():
         raise InputError(f"{where}: {axis.name} has no number at place {unknown[0] + 1} of {len(values)}")
     full = 360.0 if is_longitude and axis.role == "x" else None
@@ -43,7 +43,7 @@ def bounds_of(dataset: xr.Dataset, axis: Coordinate) -> np.ndarray | None:
     name = text_of(axis.variable.attrs.get("bounds"))
     if name not in dataset.variables or dataset[name].dims[:1] != (axis.dim,) or dataset[name].ndim != 2:
         return None
-    return numbers(dataset[name].variable, axis.variable)
+    return numbers(dataset[name].variable, name, axis.variable)
 
 
 def _offset(

@@ -47,13 +47,22 @@ def opened(path: Place, access: Access, spec: SourceSpec, where: str) -> Iterato
         problem = _no_group(path, access, spec, is_store)
         if isinstance(error, ContainsArrayError):
             problem = f"holds no group of arrays with coordinates, but a single array ({error}); write it with its axes"
-        problem = problem or f"not a {what} that can be opened ({error}). Is the file whole?"
+        problem = problem or f"not a {what} that can be opened ({_objection(path, error)}). Is the file whole?"
         raise InputError(f"{where}: {problem}") from error
     try:
         yield dataset
     finally:
         for part in closing:
             part.close()
+
+
+def _objection(path: Place, error: Exception) -> str:
+    """What is wrong with what cannot be opened; xarray answers an unknown file with a guide to its engines."""
+    if isinstance(path, Path) and path.is_dir():
+        return "a folder"
+    if "Consider explicitly selecting" in str(error):
+        return f"it begins with {begin_of(path)!r}, unlike NetCDF and HDF5" if begin_of(path) else "it is empty"
+    return str(error).partition("\n")[0]
 
 
 def _group(spec: SourceSpec) -> str:

@@ -1,15 +1,17 @@
 """Which coordinate a variable is, by its CF attributes before its name, and its numbers."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
 from cf_xarray.criteria import coordinate_criteria
 
 from engine.errors import InputError
+from engine.sources.declared import numbers as plain_numbers
 
 Role = Literal["x", "y", "time", "level"]
 Kind = Literal["degrees", "rotated", "plane"]
@@ -138,8 +140,14 @@ def _is_position(name: str, attrs: dict[str, object]) -> bool:
     return role in ("x", "y") and kind == "degrees"
 
 
-def numbers(variable: xr.Variable, parent: xr.Variable | None = None) -> np.ndarray:
-    """Values of a coordinate as float64, NaN where missing; bounds are packed as their coordinate (`parent`) is."""
+def numbers(variable: xr.Variable, name: str, parent: xr.Variable | None = None) -> np.ndarray:
+    """Values of a coordinate as float64, NaN where missing; bounds are packed as their coordinate (`parent`) is.
+
+    Raises
+    ------
+    ValueError
+        If they, or what they are packed with, are not numbers.
+    """
     attrs = variable.attrs
     if parent is not None and not {"scale_factor", "add_offset"} & attrs.keys() and variable.dtype == parent.dtype:
         attrs = {**parent.attrs, **attrs}
@@ -147,17 +155,29 @@ def numbers(variable: xr.Variable, parent: xr.Variable | None = None) -> np.ndar
     unsigned = text_of(attrs.get("_Unsigned")).lower()
     if stored.dtype.kind in "iu" and unsigned in ("true", "false"):
         stored = stored.view(f"{'u' if unsigned == 'true' else 'i'}{stored.dtype.itemsize}")
-    values = stored.astype("float64")
+    try:
+        values = stored.astype("float64")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} holds {str(np.ravel(stored)[0])!r}, expected numbers") from error
     for key in ("_FillValue", "missing_value"):
         for fill in np.ravel(attrs.get(key, ())):
             # Zarr fills with 0 what was never written, and 0 is a place like any other.
             if np.issubdtype(np.asarray(fill).dtype, np.number) and fill != 0:
                 values[stored == fill] = np.nan
-    return values * _number(attrs.get("scale_factor"), 1.0) + _number(attrs.get("add_offset"), 0.0)
+    return values * _packing(attrs, "scale_factor", 1.0, name) + _packing(attrs, "add_offset", 0.0, name)
 
 
-def _number(value: object, default: float) -> float:
-    return default if value is None else float(np.ravel(np.asarray(value))[0])
+def _packing(attrs: Mapping[str, Any], key: str, default: float, name: str) -> float:
+    """Scale or offset of a coordinate."""
+    value = attrs.get(key)
+    try:
+        found = plain_numbers(value)
+    except ValueError:
+        found = []
+    if value is None or (len(found) == 1 and math.isfinite(found[0]) and (found[0] or key == "add_offset")):
+        return float(found[0]) if found else default
+    shown = value.tolist() if isinstance(value, np.ndarray) else value
+    raise ValueError(f"{key} of {name} is {shown!r}, expected one number; correct it in the file")
 
 
 def text_of(value: object) -> str:

@@ -65,7 +65,8 @@ def _in_degrees(x: Coordinate, y: Coordinate) -> bool:
     """Whether coordinates that are called longitudes and latitudes, by name alone perhaps, can be such."""
     if x.is_sure and y.is_sure:
         return True
-    return bool(np.nanmax(np.abs(numbers(x.variable))) <= 360 and np.nanmax(np.abs(numbers(y.variable))) <= 90)
+    across, up = (np.abs(numbers(axis.variable, axis.name)) for axis in (x, y))
+    return bool(np.nanmax(across) <= 360 and np.nanmax(up) <= 90)
 
 
 def _undeclared(dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate) -> str:

@@ -72,9 +72,12 @@ def _elapsed(values: np.ndarray, units: str, calendar: str) -> list[Moment]:
     has_zero = True if year and int(year[1]) == 0 else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", cftime.CFWarning)  # of the year 0, which stands for no year
-        dates = cftime.num2date(
-            values, units, calendar or "standard", only_use_cftime_datetimes=True, has_year_zero=has_zero
-        )
+        try:
+            dates = cftime.num2date(
+                values, units, calendar or "standard", only_use_cftime_datetimes=True, has_year_zero=has_zero
+            )
+        except TypeError as error:  # of a reference such as 2000, which lacks the month
+            raise ValueError(f"{units.partition('since')[2].strip()!r} is not a date") from error
     return [
         Moment(d.year, d.month, d.day, d.hour * 3600 + d.minute * 60 + d.second + d.microsecond / 1e6)
         for d in np.ravel(np.asarray(dates)).tolist()

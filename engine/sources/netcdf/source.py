@@ -213,9 +213,12 @@ def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Acce
     where = f"covariates.{name}: {shown(path)}"
     with opened(path, access, spec, where) as dataset:
         variable = variable_of(dataset, spec, where, path, access)
-        found = layout(dataset, variable, spec, where, f"covariates.{name}.crs")
-        n = variable.sizes[found.time.dim] if found.time else 1
-        times = times_of(dataset, found.time, n, spec, dated, where)
+        try:
+            found = layout(dataset, variable, spec, where, f"covariates.{name}.crs")
+            n = variable.sizes[found.time.dim] if found.time else 1
+            times = times_of(dataset, found.time, n, spec, dated, where)
+        except ValueError as error:  # of coordinates that are not numbers
+            raise InputError(f"{where}: {error}") from error
         fills = ZARR_FORMAT not in variable.encoding
         declared = of_attributes(variable.attrs, variable.dtype, spec, where, fills=fills)
     wanted = tuple(i for i, step in enumerate(times.steps) if step.wanted(spec))

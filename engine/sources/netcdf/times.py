@@ -87,7 +87,7 @@ def _own_times(dataset: xr.Dataset, time: Coordinate, n: int, dated: Step, where
         return _of_texts(time, texts, dated, where)
     if stored.kind in "OSU":
         return _of_texts(time, [text_of(value) for value in np.asarray(time.variable.values).ravel()], dated, where)
-    values = numbers(time.variable)
+    values = numbers(time.variable, time.name)
     if unknown := np.flatnonzero(~np.isfinite(values)).tolist():
         raise InputError(f"{where}: {time.name} has no date at place {unknown[0] + 1} of {n}; expected one per step")
     calendar = text_of(time.variable.attrs.get("calendar")).lower()
@@ -128,7 +128,7 @@ def _of_bounds(
     is_climatology: bool,
 ) -> Times:
     """Steps dated by the middle of their intervals, whatever their stamps mark."""
-    edges = numbers(bounds.variable, time.variable)
+    edges = numbers(bounds.variable, str(bounds.name), time.variable)
     if unknown := np.flatnonzero(~np.isfinite(edges).all(axis=1)).tolist():
         raise InputError(f"{where}: {bounds.name} has no date at place {unknown[0] + 1} of {len(edges)}")
     units = text_of(bounds.attrs.get("units"))

@@ -3,6 +3,7 @@
 import base64
 import math
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,9 @@ def _codes(own: Any, kind: np.dtype) -> list[Any]:
     """What the attribute says; text that is no base64 of a float64 is handed on as it is."""
     if own is None:
         return []
-    if isinstance(own, str) and kind.kind == "f" and len(own) == 12 and own.endswith("="):
-        return [struct.unpack("<d", base64.standard_b64decode(own))[0]]
+    if isinstance(own, str) and kind.kind == "f" and len(own) == 12:
+        with suppress(ValueError, struct.error):
+            return [struct.unpack("<d", base64.b64decode(own, validate=True))[0]]
     return list(own) if isinstance(own, list) else [own]
 
 

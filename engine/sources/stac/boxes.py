@@ -71,16 +71,20 @@ def _boxes(item: Item) -> Iterator[Bbox]:
         yield _around(ring)
 
 
-def _rings(geometry: dict[str, Any]) -> Iterator[list[list[float]]]:
+def _rings(geometry: Any) -> Iterator[list[list[float]]]:
     """Lists of positions in a GeoJSON geometry."""
+    if not isinstance(geometry, dict):
+        return
     for part in geometry.get("geometries") or ():
         yield from _rings(part)
-    waiting = [geometry.get("coordinates") or []]
+    waiting = [geometry.get("coordinates")]
     while waiting:
         part = waiting.pop()
-        if part and isinstance(part[0], (int, float)):
+        if not isinstance(part, list) or not part:
+            continue  # nonsense, which is nowhere
+        if isinstance(part[0], (int, float)):
             yield [part]
-        elif part and isinstance(part[0][0], (int, float)):
+        elif isinstance(part[0], list) and part[0] and isinstance(part[0][0], (int, float)):
             yield part
         else:
             waiting += part

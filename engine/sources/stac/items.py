@@ -95,7 +95,9 @@ def data_assets(keys: dict[str, dict[str, Any]]) -> list[str]:
 def describe(item: Item, key: str, collection: Item, spec: SourceSpec, base: Path) -> Asset:
     """One asset as its item, and behind it the collection, describes it."""
     asset = item["assets"][key]
-    general = (collection.get("item_assets") or {}).get(key, {})
+    described = collection.get("item_assets")
+    general = described.get(key) if isinstance(described, dict) else None
+    general = general if isinstance(general, dict) else {}
     declared, units = encoding(asset, spec.band)
     general_declared, general_units = encoding(general, spec.band)
     return Asset(
@@ -147,7 +149,9 @@ def _geobox(asset: dict[str, Any], properties: dict[str, Any]) -> GeoBox | None:
         text = json.dumps(crs) if isinstance(crs, dict) else f"EPSG:{crs}" if isinstance(crs, int) else crs
         affine = Affine(*transform[:6])
         north_up = affine.b == 0 and affine.d == 0 and affine.a > 0 and affine.e < 0
-        return GeoBox(tuple(shape), affine, require_place(CRS(text), "")) if north_up else None
+        if not north_up or len(shape) != 2 or min(shape) < 1:
+            return None
+        return GeoBox(tuple(shape), affine, require_place(CRS(text), ""))
     except (CRSError, InputError, TypeError, ValueError):
         # What an item says of its grid is a short cut: the file's own header serves as well.
         return None

@@ -92,6 +92,8 @@ def find_items(spec: StacSpec, base: Path, bbox: Bbox | None, years: Years | Non
     except LookupError as error:
         if isinstance(error, KeyError):
             raise RemoteError(f"{unsigned(address)}: its answer lacks {error}") from error
+        if isinstance(error, IndexError):
+            raise RemoteError(f"{unsigned(address)}: its answer has an empty list where something is due") from error
         raise
     except (APIError, OSError, pystac.STACError, ValueError, TypeError) as error:
         raise RemoteError(f"{unsigned(address)}: {_told(error)}") from error

@@ -1,5 +1,7 @@
 """From an entry of the run file to raster tiles: search, or what an earlier search found, then the grid of each."""
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,4 +114,11 @@ def _files(name: str, spec: SourceSpec, assets: list[Asset], access: Access) -> 
         if asset.geobox is not None and spec.crs is None
     ]
     untold = [asset for asset in assets if asset.geobox is None or spec.crs is not None]
-    return told + read_headers(name, spec, ((a.place, a.step, a.declared, access) for a in untold))
+    headers = read_headers(name, spec, ((a.place, a.step, a.declared, access) for a in untold))
+    if told and not headers and "band" not in spec.model_fields_set and not told[0].notes:
+        # No item says how many bands there are, and no file is open: the first is asked, if it can be.
+        first = told[0]
+        with suppress(InputError):
+            (opened,) = read_headers(name, spec, [(first.place, first.step, first.declared, access)])
+            told[0] = replace(first, notes=opened.notes)
+    return told + headers

@@ -303,6 +303,28 @@ def test_axes_that_are_refused(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("scale_factor", "x"), ("scale_factor", 0.0), ("scale_factor", np.array([1.0, 2.0])), ("add_offset", "none"),
+        ("scale_factor", np.nan), ("add_offset", np.array([1.0, 2.0])),
+    ],
+)  # fmt: skip
+def test_coordinates_packed_with_nonsense_are_refused(tmp_path, key, value):
+    values = field(*np.meshgrid(LON, LAT))
+    path = save(tmp_path / "p.nc", ("lat", "lon"), values, {"lon": ("lon", LON, {key: value}), "lat": LAT})
+    assert f"{key} of lon is " in problem(path)
+
+
+def test_coordinates_and_bounds_that_are_words_are_refused(tmp_path):
+    values, words = field(*np.meshgrid(LON, LAT)), [f"east {v}" for v in LON]
+    path = save(tmp_path / "w.nc", ("lat", "lon"), values, {"lon": words, "lat": LAT})
+    assert f"lon holds '{words[0]}', expected numbers" in problem(path)
+    bounded = {"lon": ("lon", LON, {"bounds": "b"}), "lat": LAT}
+    path = save(tmp_path / "b.nc", ("lat", "lon"), values, bounded, b=(("lon", "nv"), np.full((LON.size, 2), "x")))
+    assert "b holds 'x', expected numbers" in problem(path, variable="v")
+
+
 def test_coordinates_of_another_name(tmp_path):
     """1-D longitudes along a dimension that has another name, and none of its own or only a count."""
     values = field(*np.meshgrid(LON, LAT))

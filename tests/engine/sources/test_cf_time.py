@@ -142,6 +142,8 @@ def test_other_ways_to_write_dates(values, attrs, steps):
     ([0, 1], {"units": "days since 2000-13-01"}, "the dates of time (units 'days since 2000-13-01') cannot be read"),
     ([0, 1], {"units": "days since 2000-01-01", "calendar": "mayan"}, "calendar 'mayan' is unknown, expected one of"),
     ([0, 1], {"units": "fortnights since 2000-01-01"}, "cannot be read"),
+    ([0, 1], {"units": "days since 2000"}, "'2000' is not a date"),
+    ([0, 1], {"units": "days since 20000101"}, "'20000101' is not a date"),
     (["spring", "fall"], {}, "time has 'spring' at place 1 of 2; expected a date such as 2000-01-15"),
     ([1, 2, 3, 4, 5], {}, "time has 5 steps without dates (1, 2, 3, 4, …; units missing)"),
     (np.arange(12) * 10 + 200, {"units": "K"}, "time has 12 steps without dates"),

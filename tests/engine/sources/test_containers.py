@@ -141,3 +141,27 @@ def test_a_place_at_zero_of_a_zarr_store_is_no_hole(tmp_path):
         array.attrs["_ARRAY_DIMENSIONS"] = dims
     source = open_source("c", SourceSpec(href="z.zarr", variable="v"), tmp_path)
     assert source.geobox.boundingbox.left == -0.5
+
+
+def test_what_is_not_netcdf_at_all(tmp_path):
+    (tmp_path / "text.nc").write_text("year,value")
+    (tmp_path / "empty.nc").touch()
+    (tmp_path / "folder.nc").mkdir()
+    assert "(it begins with b'year,val', unlike NetCDF and HDF5)" in problem(tmp_path, href="text.nc")
+    assert "(it is empty)" in problem(tmp_path, href="empty.nc")
+    assert "(a folder)" in problem(tmp_path, href="folder.nc")
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("code", ["AAAAAAAAAA==", "AAAAAAAAAAAA", "abcdefghijk="])
+def test_a_fill_value_of_zarr_that_is_no_number(tmp_path, version, code):
+    xr.Dataset({"v": (("lat", "lon"), VALUES)}, {"lon": LON, "lat": LAT}).to_zarr(
+        tmp_path / "z.zarr", zarr_format=version, consolidated=False
+    )
+    import zarr
+
+    zarr.open_array(tmp_path / "z.zarr" / "v", mode="r+").attrs["_FillValue"] = code
+    if code.endswith("k="):  # base64 of eight bytes
+        assert open_source("c", SourceSpec(href="z.zarr", variable="v"), tmp_path).read(WHOLE).shape == VALUES.shape
+    else:
+        assert f"_FillValue is ['{code}'" in problem(tmp_path, href="z.zarr", variable="v")

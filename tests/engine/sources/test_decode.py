@@ -43,6 +43,27 @@ def test_the_valid_range_includes_its_ends():
     assert out == pytest.approx([NAN, 0, 3.27, NAN, NAN], nan_ok=True)
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+@given(limits=st.tuples(st.floats(-100, 100), st.floats(-100, 100)).map(sorted))
+def test_a_number_that_was_rounded_onto_its_limit_is_valid(kind, limits):
+    stored = np.asarray(limits).astype(kind)
+    for out in (
+        decode(stored, spec(valid_range=limits), Declared()),
+        decode(stored, spec(), Declared((), None, None, tuple(limits))),
+    ):
+        assert np.array_equal(out, stored.astype(float))
+    beyond = np.asarray([limits[0] - 1, limits[1] + 1]).astype(kind)
+    assert np.isnan(decode(beyond, spec(valid_range=limits), Declared())).all()
+
+
+@pytest.mark.parametrize(("kind", "code"), [
+    ("int64", -(2**63)), ("int64", 2**63 - 1), ("uint64", 2**64 - 1), ("int64", -9223372036854775806),
+])  # fmt: skip
+def test_an_integer_that_no_measurement_can_be_is_missing(kind, code):
+    """GDAL keeps such a missing value as text that it cannot read back."""
+    assert decode(np.array([code, 7], kind), spec(), Declared()) == pytest.approx([NAN, 7], nan_ok=True)
+
+
 def test_a_float32_file_rounds_its_fill_code():
     stored = np.array([-3.4e38, 1.1, NAN, np.inf], "float32")
     out = decode(stored, spec(nodata=(-3.4e38, 1.1)), Declared())

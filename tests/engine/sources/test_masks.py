@@ -41,9 +41,9 @@ def masked(path: Path, *, internal: bool = True, values: np.ndarray = VALUES, **
     return path
 
 
-def with_alpha(path: Path, *bands: np.ndarray, **profile) -> Path:
+def with_alpha(path: Path, *bands: np.ndarray, alpha: np.ndarray = ALPHA, **profile) -> Path:
     """The last band is the alpha band."""
-    write_tif(path, np.stack([*bands, ALPHA.astype(bands[0].dtype)]), NATIVE, **profile)
+    write_tif(path, np.stack([*bands, alpha.astype(bands[0].dtype)]), NATIVE, **profile)
     with rasterio.open(path, "r+") as file:
         file.colorinterp = [ColorInterp.gray] * len(bands) + [ColorInterp.alpha]
     return path
@@ -80,6 +80,7 @@ KINDS = {
     "alpha of two": lambda path: with_alpha(path, VALUES),
     "alpha of five": lambda path: with_alpha(path, VALUES, VALUES, VALUES, VALUES),
     "alpha, floats": lambda path: with_alpha(path, VALUES.astype("float32")),
+    "alpha, NaN": lambda path: with_alpha(path, VALUES.astype("float32"), alpha=np.where(HOLE, np.nan, 1)),
     "alpha, 16 bits": lambda path: with_alpha(path, VALUES.astype("uint16")),
     "virtual": lambda path: virtual(path.with_suffix(".vrt")),
     "of all bands": all_bands_are_zero,
