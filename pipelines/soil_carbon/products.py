@@ -21,6 +21,8 @@ from pipelines.soil_carbon.wording import sentence, unit
 from pipelines.target import CARBON
 
 _MISSING = "outside the domain, or without a value of a covariate"
+_NOT_APPLICABLE = f"outside the area of applicability, {_MISSING}"
+"""What 0 means in the layer of the area of applicability."""
 _INSIDE = "#1fa187"
 """Colour of the area of applicability."""
 
@@ -149,7 +151,8 @@ def _made_up(config: RunFile) -> str:
 def _write(cog: _Cog, directory: OutPath, records: Records) -> None:
     write_cog(
         directory / "maps.zarr", cog.variable, directory / "cog" / cog.file, index=cog.index, name=cog.name,
-        description=cog.description, units=cog.units, missing=_MISSING, resampling=cog.resampling,
+        description=cog.description, units=cog.units,
+        missing=_NOT_APPLICABLE if cog.variable == APPLICABLE else _MISSING, resampling=cog.resampling,
     )  # fmt: skip
     write_style(directory / "cog" / cog.style, _style(cog, directory))
     records.save(cog.file, digest=np.array(digest_of(directory / "cog" / cog.file)))

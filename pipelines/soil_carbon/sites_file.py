@@ -1,6 +1,7 @@
 """`sites.gpkg`: every site with what was observed, what the replicates without it predict, and whether it was used."""
 
 import io
+import warnings
 
 import geopandas as gpd
 import numpy as np
@@ -35,7 +36,8 @@ def write_sites(directory: OutPath, labels: tuple[str, ...], target: Target = CA
     training = pd.read_parquet(io.BytesIO(read_file(directory / "ensemble" / "training.parquet")))
     predicted = out_of_bag(Ensemble(directory / "ensemble"))
     table = site_table(profiles, training, predicted, labels)
-    with staged(directory / SITES) as stage:
+    with staged(directory / SITES) as stage, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The filename extension should be")  # until the file has its name
         table.to_file(stage, driver="GPKG", layer=LAYER, engine="pyogrio")
 
 
