@@ -96,6 +96,23 @@ def judge_carbon(carbon: "pd.Series[float]", bulk_density: "pd.Series[float]", d
     return _by_depth(carbon[there].to_numpy(), depth[there].to_numpy())
 
 
+def distance_from_typical(layers: pd.DataFrame, som_to_soc: float) -> "pd.Series[float]":
+    """Decades between the carbon of layers and what soils of their bulk density (else: at their depth) hold.
+
+    Parameters
+    ----------
+    layers : DataFrame
+        `soc`, `som` (g/kg), `bulk_density` (g/cm³), `top`, `bottom` (cm).
+    som_to_soc : float
+        Carbon's share of organic matter.
+    """
+    carbon = layers["soc"].fillna(layers["som"] * som_to_soc)
+    by_density = np.interp(layers["bulk_density"], BULK_DENSITY, np.log10(CARBON_OF_DENSITY))
+    by_depth = np.interp((layers["top"] + layers["bottom"]) / 2, DEPTH, np.log10(CARBON_OF_DEPTH))
+    expected = np.where(layers["bulk_density"].notna(), by_density, by_depth)
+    return np.log10(carbon.where(carbon > 0)) - expected
+
+
 def _by_density(
     carbon: "pd.Series[float]", bulk_density: "pd.Series[float]", depth: "pd.Series[float]", whole: np.ndarray
 ) -> Verdict:

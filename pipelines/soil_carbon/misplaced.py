@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from engine.words import counted
 
 Bounds = tuple[float, float, float, float]
 Coordinates = tuple["pd.Series[float]", "pd.Series[float]"]
+
+FEWEST_FOR_MINUTES = 12
+"""Sites whose decimals are all below 60 by chance once in many millions, if they are degrees."""
 
 SLIPS: tuple[tuple[str, str, Callable[["pd.Series[float]", "pd.Series[float]"], Coordinates]], ...] = (
     ("the sign of lon changed", "lon", lambda lon, lat: (-lon, lat)),
@@ -19,6 +23,10 @@ SLIPS: tuple[tuple[str, str, Callable[["pd.Series[float]", "pd.Series[float]"], 
     ("360 subtracted from lon", "lon", lambda lon, lat: (lon - 360, lat)),
     ("360 added to lon", "lon", lambda lon, lat: (lon + 360, lat)),
     ("lon and lat divided by 10", "lon, lat", lambda lon, lat: (lon / 10, lat / 10)),
+    ("lon and lat divided by 1,000", "lon, lat", lambda lon, lat: (lon / 1e3, lat / 1e3)),
+    ("lon and lat divided by 100,000", "lon, lat", lambda lon, lat: (lon / 1e5, lat / 1e5)),
+    ("lon and lat divided by 1,000,000", "lon, lat", lambda lon, lat: (lon / 1e6, lat / 1e6)),
+    ("lon and lat divided by 10,000,000", "lon, lat", lambda lon, lat: (lon / 1e7, lat / 1e7)),
     ("lon and lat multiplied by 10", "lon, lat", lambda lon, lat: (lon * 10, lat * 10)),
 )
 """What is done to the coordinates to undo a slip, the columns it touches, and how; the likelier first."""
@@ -71,6 +79,24 @@ def find_slip(sites: pd.DataFrame, bounds: Bounds) -> Slip | None:
             enough = outside >= max(5, 0.1 * len(sites)) or outside == len(sites)
             best = Slip(change, columns, found, bool(enough and found.sum() >= 0.8 * outside))
     return best
+
+
+def minutes_as_decimals(sites: pd.DataFrame) -> bool:
+    """Whether coordinates look like degrees, minutes and seconds behind one point: 121.3015 of 121°30'15".
+
+    Then the first two decimals, and the next two, are below 60 at every site, on both axes.
+    """
+    if len(sites) < FEWEST_FOR_MINUTES:
+        return False
+    for axis in ("lon", "lat"):
+        degrees = sites[axis].abs()
+        minutes = np.floor(degrees % 1 * 100 + 1e-6)
+        seconds = np.floor(degrees % 1 * 10_000 + 1e-4) % 100
+        few = minutes.nunique() < FEWEST_FOR_MINUTES / 2 or np.floor(degrees).nunique() < 2
+        coarse = seconds.nunique() < FEWEST_FOR_MINUTES / 2 and len(sites) < 2 * FEWEST_FOR_MINUTES
+        if few or coarse or bool(((minutes >= 60) | (seconds >= 60)).any()):
+            return False
+    return True
 
 
 def describe(slip: Slip, sites: pd.DataFrame, where: Callable[[object], str]) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from engine.words import counted
 from pipelines.soil_carbon.checks import SHOWN, Problems
-from pipelines.soil_carbon.misplaced import Bounds, describe, find_slip, inside
+from pipelines.soil_carbon.misplaced import Bounds, describe, find_slip, inside, minutes_as_decimals
 
 SAME_PLACE = 1e-4
 """Degrees, some 10 m: records of one site may differ by as much."""
@@ -50,12 +50,14 @@ def check_places(
             f"{first['lat']:g}. Swap the two columns."
         )
         return []
+    slip = None if bounds is None or {"lon", "lat"} & set(sure_of) else find_slip(sites, bounds)
+    # One problem that explains them all is said below, rather than one for every row.
+    explained = set(sites["site"][slip.found]) if slip and slip.sure and not problems.drop else set()
     on_globe = inside(frame["lon"], frame["lat"], WORLD)
-    _check_range(frame[placed & ~on_globe], problems)
+    _check_range(frame[placed & ~on_globe & ~frame["site"].isin(explained)], problems)
     _check_one_place(located[on_globe[located.index]], problems)
     if bounds is None:
         return []
-    slip = None if {"lon", "lat"} & set(sure_of) else find_slip(sites, bounds)
     hint = describe(slip, sites, lambda row: f"{problems.table.counted} {row}") if slip else ""
     if not within.any():
         problems.found.append(
@@ -65,7 +67,7 @@ def check_places(
             + (f" {hint}." if hint else "")
         )
         return []
-    notes = []
+    notes = [] if {"lon", "lat"} & set(sure_of) else _minutes_note(sites)
     if not within.all():
         lost = f"{(~within).sum()} of {len(sites)} sites lie outside the domain's bounds"
         if slip and slip.sure:
@@ -80,6 +82,17 @@ def check_places(
             f"{', '.join(sites['site'][swapped].head(SHOWN))}"
         )
     return notes
+
+
+def _minutes_note(sites: pd.DataFrame) -> list[str]:
+    if not minutes_as_decimals(sites):
+        return []
+    first = sites.iloc[0]
+    return [
+        "warning: `lon` and `lat` may be degrees, minutes and seconds behind one point (121.3015 for 121°30'15\"): no "
+        f"two decimals of any of {len(sites)} sites reach 60, e.g. site {first['site']} at lon {first['lon']:g}, lat "
+        f"{first['lat']:g}. If so, write 121°30'15\" or decimal degrees; if not, `observations.sure_of: [lon, lat]`."
+    ]
 
 
 def _swapped(sites: pd.DataFrame, bounds: Bounds | None) -> "pd.Series[bool]":

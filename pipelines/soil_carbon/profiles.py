@@ -23,6 +23,7 @@ from pipelines.soil_carbon.density import FLAGS, profile_densities
 from pipelines.soil_carbon.fills import fill_layers
 from pipelines.soil_carbon.harmonise import Harmonise
 from pipelines.soil_carbon.layers import check_layers
+from pipelines.soil_carbon.mixed_units import mixed_signs
 from pipelines.soil_carbon.places import Bounds, check_places
 from pipelines.soil_carbon.profile_table.bad_rows import count_left_out
 from pipelines.soil_carbon.profile_table.fields import as_text
@@ -31,7 +32,7 @@ from pipelines.soil_carbon.recorded import check_classes
 from pipelines.soil_carbon.sites import disagreements, site_attributes
 from pipelines.soil_carbon.table import TEXT_COLUMNS, LeftOut, ObservationTable, misspelt
 from pipelines.soil_carbon.tabulated import Depths, check_densities, dense, depth_label, given_densities
-from pipelines.soil_carbon.unit_guards import density_signs, heeded, layer_signs
+from pipelines.soil_carbon.unit_guards import Sign, density_signs, heeded, layer_signs
 
 TEXT = pd.StringDtype(na_value=np.nan)
 LAYER_QUANTITIES = ("soc", "som", "bulk_density", "coarse_fragments")
@@ -206,7 +207,12 @@ def _checked(
     quantities = [*(LAYER_QUANTITIES if in_layers else ()), "tn", *measured]
     quantities = [c for c in dict.fromkeys(quantities) if c in records and c not in (*present, *TEXT_COLUMNS)]
     check_present(records, present, problems)
-    signs = layer_signs(table, records, observations.som_to_soc) if in_layers else density_signs(table, records, depths)
+
+    def judge(rows: pd.DataFrame) -> list[Sign]:
+        return layer_signs(table, rows, observations.som_to_soc) if in_layers else density_signs(table, rows, depths)
+
+    signs = judge(records)
+    signs += mixed_signs(table, records, signs, judge, observations.som_to_soc)
     signs = heeded(signs, observations.sure_of, observations.units)
     problems.found += [sign.problem(table) for sign in signs if sign.sure]
     explained = {column for sign in signs if sign.sure for column in sign.columns}
@@ -238,8 +244,15 @@ def _records(table: ObservationTable, depths: Depths, at_site: dict[str, str], i
     if in_layers:
         content = ["top", "bottom", *([] if "som" in table.frame else ["soc"])]
         hint = f"{table.path}: a table without layers gives densities instead, one row per site: {', '.join(labels)}."
+        if not {"top", "bottom"} & set(table.frame):
+            hint += (
+                " Depths such as 0-10 in one column: `columns: {depth: NAME}`. Columns by depth: `wide: {0-10: {soc: "
+                "NAME, bulk_density: NAME}}`."
+            )
     else:
         content, hint = labels, "Every depth of `depths:` needs its column of densities (kg C/m²)."
+    if not {"lon", "lat"} & set(table.frame):
+        hint += " Places in a table of their own: `sites: {table: FILE, key: [NAME]}`."
     require_columns(table, ["site", "lon", "lat", *content], at_site, hint)
     optional = [*TEXT_COLUMNS, *(LAYER_QUANTITIES if in_layers else ())]
     records = table.frame.assign(**{c: np.nan for c in optional if c not in table.frame})

@@ -18,9 +18,6 @@ EXAMPLES = 5
 HEAVIEST = 2.7
 """g/cm³ of quartz; no soil is denser."""
 
-SOURCE_LAYERS = 20
-"""Layers of one source from which it is judged by itself."""
-
 
 @dataclass(frozen=True)
 class Sign:
@@ -159,19 +156,12 @@ def _unit_of(table: ObservationTable, column: str, factor: float) -> str | None:
 def _carbon(
     table: ObservationTable, layers: pd.DataFrame, column: str, share: float, bulk_density_is_sound: bool
 ) -> tuple[list[Sign], float]:
-    name, middle = table.column(column), (layers["top"] + layers["bottom"]) / 2
+    middle = (layers["top"] + layers["bottom"]) / 2
     density = layers["bulk_density"] if bulk_density_is_sound else layers["bulk_density"] * np.nan
     verdict = judge_carbon(layers[column] * share, density, middle)
     if verdict.factor != 1.0:
         return [_carbon_sign(table, layers[column], column, verdict, share)], verdict.factor
-    signs = []
-    for source, rows in layers.groupby("source") if "source" in layers else ():
-        of_source = judge_carbon(rows[column] * share, density[rows.index], middle[rows.index])
-        if of_source.sure and of_source.n >= SOURCE_LAYERS:
-            sign = _carbon_sign(table, rows[column], column, of_source, share)
-            text = sign.text.replace(name, f"{name} of source {source}", 1).partition("; if so, ")[0]
-            signs.append(Sign((column,), True, f"{text}. Convert these rows, since the others are in g/kg."))
-    return signs, 1.0
+    return [], 1.0
 
 
 def _carbon_sign(

@@ -10,10 +10,12 @@ _SIGNS = str.maketrans({"−": "-", "–": "-", "º": "°", "˚": "°", "′": "
                         "度": "°", "分": "'", "秒": '"'})  # fmt: skip
 _N = r"\d+(?:[.,]\d+)?"
 _ANGLE = re.compile(
-    rf"([NSEW])?\s*([-+])?\s*({_N})\s*(?:°|d|deg|:|\s)?\s*(?:({_N})\s*(?:'(?!')|m|min|:|\s)?\s*)?"
-    rf"(?:({_N})\s*(?:\"|''|s|sec)?\s*)?\s*([NSEW])?",
+    rf"([NSEW])?\s*[:,]?\s*([-+])?\s*({_N})\s*(?:°|d|deg|:|\s)?\s*(?:({_N})\s*(?:'(?!')|m|min|:|\s)?\s*)?"
+    rf"(?:({_N})\s*(?:\"|''|s|sec)?\s*)?\s*,?\s*([NSEW])?",
     re.IGNORECASE,
 )
+_DASHED = re.compile(rf"^([NSEW]?\s*\d+)-(\d+)-({_N}\s*[NSEW]?)$", re.IGNORECASE)
+"""121-30-15E: between three numbers a dash divides; between two it may be a range."""
 LIMITS = {"lon": 180.0, "lat": 90.0}
 
 
@@ -39,7 +41,7 @@ def angle(text: str, axis: str) -> float:
     plain = text.translate(_SIGNS).strip()
     for word, letter in _WORDS.items():
         plain = re.sub(re.escape(word), letter, plain, flags=re.IGNORECASE)
-    match = _ANGLE.fullmatch(plain)
+    match = _ANGLE.fullmatch(_DASHED.sub(r"\1 \2 \3", plain))
     if not match:
         raise ValueError("not an angle such as 121.5, 121°30'15\"E or N51.5")
     before, sign, degrees, minutes, seconds, after = match.groups()

@@ -5,14 +5,22 @@ from dataclasses import dataclass
 
 from pipelines.soil_carbon.profile_table.units import conversion
 
-_DASHES = r"(?:-|–|—|‐|‑|~|～|/|_|:|\.\.\.?|…|;|to|bis|à|至)"
+_DASHES = r"(?:-|−|－|–|—|‐|‑|~|～|/|_|:|\.\.\.?|…|;|to|bis|à|至)"
 _NUMBER = r"[-+−]?\d+(?:[.,]\d+)?|[-+−]?[.,]\d+"
-_UNIT = r"(?:cm|mm|dm|m|inches|inch|in|ft|\")"
+_UNIT = (
+    r"(?:cm|mm|dm|m|centimet(?:er|re)s?|millimet(?:er|re)s?|met(?:er|re)s?|inches|inch|in|feet|ft|\""
+    r"|厘米|毫米|米|см|мм|м)"
+)
+_LOCAL_UNITS = {"厘米": "cm", "毫米": "mm", "米": "m", "см": "cm", "мм": "mm", "м": "m"}
+_FULL_WIDTH = str.maketrans({chr(0xFF10 + i): str(i) for i in range(10)})
 _RANGE = re.compile(
-    rf"[\[(]?\s*({_NUMBER})\s*({_UNIT})?\s*{_DASHES}\s*({_NUMBER})\s*({_UNIT})?\.?\s*[\])]?", re.IGNORECASE
+    rf"(?:from\s|depth\s|von\s|[\[(（])?\s*({_NUMBER})\s*({_UNIT})?\s*{_DASHES}"
+    rf"\s*({_NUMBER})\s*({_UNIT})?\.?\s*[\])）]?",
+    re.IGNORECASE,
 )
 _OPEN = re.compile(
-    rf"(?:[>≥]\s*)?({_NUMBER})\s*({_UNIT})?\s*(?:\+|{_DASHES})\s*({_UNIT})?|[>≥]\s*({_NUMBER})\s*({_UNIT})?",
+    rf"(?:[>≥]\s*)?({_NUMBER})\s*({_UNIT})?\s*(?:\+|{_DASHES})\s*\??\s*({_UNIT})?"
+    rf"|(?:[>≥]|below|deeper than)\s*({_NUMBER})\s*({_UNIT})?",
     re.IGNORECASE,
 )
 
@@ -54,18 +62,24 @@ def interval_of(text: str, decimal: str) -> Interval:
     ValueError
         If it is not an interval.
     """
-    text = text.strip()
+    text = text.strip().translate(_FULL_WIDTH)
+    if decimal == "." and re.fullmatch(r"[\[(][^,]+,[^,]+[\])]", text):  # (0,10]
+        text = text.replace(",", "-")
     if match := _RANGE.fullmatch(text):
         first, unit_a, second, unit_b = match.groups()
         if unit_a and unit_b and unit_a.lower() != unit_b.lower():
             raise ValueError(f"{text!r} has two units")
         unit = unit_b or unit_a
-        return Interval(_number(first, decimal, text), _number(second, decimal, text), unit and unit.lower())
+        return Interval(_number(first, decimal, text), _number(second, decimal, text), _plain(unit))
     if match := _OPEN.fullmatch(text):
         first, unit_a, unit_b, above, unit_c = match.groups()
         unit = unit_a or unit_b or unit_c
-        return Interval(_number(first or above, decimal, text), None, unit and unit.lower())
+        return Interval(_number(first or above, decimal, text), None, _plain(unit))
     raise ValueError(f"{text!r} is not a depth interval such as 0-10")
+
+
+def _plain(unit: str | None) -> str | None:
+    return unit and _LOCAL_UNITS.get(unit.lower(), unit.lower())
 
 
 def in_unit(interval: Interval, declared: str | None) -> float:

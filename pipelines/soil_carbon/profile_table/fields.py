@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, cast
 
 import numpy as np
@@ -180,7 +181,7 @@ def as_text(value: object) -> str:
     """Return a name's text: 7 of a code that a table keeps as 7.0."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
-    return str(value).strip()
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
 def _of_objects(column: pd.Series, notation: Notation) -> tuple["pd.Series[float]", dict[Row, Any], dict[Row, str]]:
@@ -197,7 +198,7 @@ def _of_objects(column: pd.Series, notation: Notation) -> tuple["pd.Series[float
     kinds: dict[Row, str] = {row: kind_of[text] for row, text in _items(texts) if text in kind_of}
     numbers: dict[Row, float] = {}
     for row, value in _items(column[~is_text & column.notna()]):
-        if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number | Decimal):
             kinds[row] = "date" if hasattr(value, "year") or hasattr(value, "hour") else "other"
         else:
             numbers[row] = float(value)

@@ -125,7 +125,8 @@ def _read_parquet(path: Path, content: bytes) -> RawTable:
         frame = pd.read_parquet(io.BytesIO(content))
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: cannot be read as parquet ({error}).") from None
-    frame = frame.reset_index() if frame.index.name else frame
+    if kept := [name for name in frame.index.names if name is not None]:
+        frame = frame.reset_index(kept)
     header = tuple(tidy(name) for name in frame.columns)
     return RawTable(path, header, frame.set_axis(range(frame.shape[1]), axis=1).set_axis(
         range(1, len(frame) + 1), axis=0), "row")  # fmt: skip

@@ -25,6 +25,7 @@ from pipelines.soil_carbon.profile_table.markers import names_that_look_missing,
 from pipelines.soil_carbon.profile_table.names import header_hint, named
 from pipelines.soil_carbon.profile_table.numbers import faulty_fields, to_numbers
 from pipelines.soil_carbon.profile_table.places import points_of, to_degrees
+from pipelines.soil_carbon.profile_table.units_row import without_units_row
 from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable
 from pipelines.soil_carbon.tabulated import Depths, depth_label
 
@@ -85,8 +86,10 @@ def read_observations(
     names = {d: own for d, own in observations.plain_columns.items() if d != own and d in frame}
     table = ObservationTable(path, frame, names, raw.counted, raw.own, units, as_written=frame)
     problems = Problems(table, drop=observations.on_bad_row == "drop")
+    frame, more = without_units_row(frame, units, problems)
+    notes += more
 
-    if not {"lon", "lat", "site"} & set(frame):
+    if not {"lon", "lat", "site"} <= set(frame):
         problems.found += header_hint(raw, used)
     frame, keys = _identified(table, frame, observations, notation)
     text = [c for c in (*TEXT_COLUMNS, *classes) if c in frame]

@@ -40,6 +40,9 @@ STANDARD = {
 _MASS_OF_STONES = ("g/kg", "kg/kg", "g/g", "mass%")
 
 _ALIASES = {
+    "wt.%": "mass%", "wt-%": "mass%", "%wt": "mass%", "%byweight": "mass%", "%bymass": "mass%",
+    "weightpercent": "mass%", "masspercent": "mass%", "mass-%": "mass%", "%byvolume": "vol%", "permil": "‰",
+    "per/mil": "‰", "/mil": "‰", "/mille": "‰", "in.": "inch",
     "percent": "%", "pct": "%", "massfraction": "fraction", "1": "fraction", "weight%": "mass%", "wt%": "mass%",
     "w%": "mass%", "m%": "mass%", "%w/w": "mass%", "%mass": "mass%", "%weight": "mass%", "volume%": "vol%",
     "%vol": "vol%",
@@ -135,7 +138,15 @@ def _canonical(unit: str) -> str:
 
 def _spelt(unit: str) -> str:
     """`g/kg` of `g C kg⁻¹`, `g kg^-1`, `g·kg-1` or ` g / kg soil`."""
-    text = re.sub(_SUBSTANCES, " ", unit.translate(_SUPERSCRIPTS).strip())
+    text = re.sub(r"[{}]", "", unit.translate(_SUPERSCRIPTS).strip())
+    if match := re.fullmatch(r"[(\[]([^()\[\]]+)[)\]]", text):
+        text = match[1].strip()
+    text = re.sub(r"(?<![A-Za-z])([kmMµuT]?g|t)-?C(?![A-Za-z])", r"\1", text)  # gC, kg-C
+    text = re.sub(r"(?<![A-Za-z])(?:Kg|KG)(?![A-Za-z])", "kg", text)  # no other unit is written so
+    text = re.sub(r"(?<![A-Za-z])gr(?![A-Za-z])", "g", text)
+    text = re.sub(r"(?<=[/\s])(d|m)?L(?![A-Za-z])", lambda m: f"{m[1] or ''}l", text)
+    text = re.sub(r"\s+per\s+", "/", re.sub(r"(?<=[A-Za-z])\s+(?=-[123]$)", "", text))
+    text = re.sub(_SUBSTANCES, " ", text)
     text = re.sub(r"\s*(?:\^|\*\*)\s*", "", text).replace("(100 g)-1", "100g-1").replace("ug", "µg")
     text = re.sub(r"\s*/\s*", "/", text).strip()
     if match := re.fullmatch(r"([A-Za-zµ]+\d?)[\s·*.]+(100 ?)?([A-Za-zµ]+)-([123])", text):

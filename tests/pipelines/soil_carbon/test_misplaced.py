@@ -73,3 +73,25 @@ def test_sites_that_are_elsewhere_are_left_alone(read):
     notes = read(lon, lat)
     assert "20 of 40 sites lie outside the domain's bounds." in notes
     assert not any("would lie inside" in note for note in notes)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e5, 1e6, 1e7])
+def test_degrees_in_small_parts_are_one_problem(read, factor):
+    lon, lat = places()
+    with pytest.raises(InputError) as caught:
+        read((lon * factor).round(), (lat * factor).round())
+    (problem,) = caught.value.problems
+    assert f"inside with lon and lat divided by {factor:,.0f}" in problem
+
+
+def test_minutes_and_seconds_behind_a_point_are_doubted(read):
+    def packed(degrees):
+        whole, rest = np.divmod(np.abs(degrees) * 3600, 3600)
+        minutes, seconds = np.divmod(rest.round(), 60)
+        return np.sign(degrees) * (whole + minutes.clip(max=59) / 100 + seconds / 10_000)
+
+    lon, lat = places()
+    assert not [note for note in read(lon, lat) if "minutes" in note]
+    (warning,) = [note for note in read(packed(lon), packed(lat)) if "minutes" in note]
+    assert "no two decimals of any of 40 sites reach 60" in warning
+    assert not [note for note in read(packed(lon), packed(lat), sure_of=("lon", "lat")) if "minutes" in note]

@@ -15,15 +15,17 @@ from pipelines.soil_carbon.profile_table.units import conversion, ratio
 @pytest.mark.parametrize(
     ("column", "value", "units", "expected"),
     [
-        ("soc", 2.5, ("%", "percent", "wt%", "g/100g", "g (100 g)-1", "g/100 g"), 25.0),
-        ("soc", 25, ("g/kg", "g kg-1", "g kg^-1", "g·kg⁻¹", "g C kg-1", "g C / kg soil", "mg g−1", "‰", "kg/t"), 25),
+        ("soc", 2.5, ("%", "percent", "wt%", "g/100g", "g (100 g)-1", "g/100 g", "wt.%",
+                     "[%]", "% by weight", "weight percent"), 25.0),
+        ("soc", 25, ("g/kg", "g kg-1", "g kg^-1", "g·kg⁻¹", "g C kg-1", "g C / kg soil", "mg g−1", "‰", "kg/t", "gC/kg",
+                     "g-C kg-1", "mgC/g", "(g/kg)", "g kg^{-1}", "g kg -1", "g/Kg", "permil", "g per kg"), 25),
         ("soc", 0.025, ("g/g", "kg/kg", "kg kg-1", "fraction"), 25),
         ("soc", 25_000, ("mg/kg", "mg kg-1", "ppm", "µg/g", "ug g-1", "μg g⁻¹", "g/t"), 25),
         ("som", 2_500, ("cg/kg",), 25),
         ("tn", 250, ("dg/kg",), 25),
         ("bulk_density", 1.3, ("g/cm3", "g cm-3", "g/cm³", "g·cm⁻³", "g cm^-3", "Mg/m3", "Mg m-3", "t/m3", "kg/dm3",
-                               "kg/l", "g/cc"), 1.3),
-        ("bulk_density", 1300, ("kg/m3", "kg m-3", "kg*m**-3", "g/l", "mg cm-3"), 1.3),
+                               "kg/l", "kg/L", "g/cc", "gr/cm3", "Mg per m3"), 1.3),
+        ("bulk_density", 1300, ("kg/m3", "kg m-3", "kg*m**-3", "Kg/m3", "g/l", "mg cm-3"), 1.3),
         ("bulk_density", 130, ("cg/cm3",), 1.3),
         ("top", 30, ("cm", "centimetres"), 30),
         ("bottom", 0.3, ("m", "metres"), 30),
@@ -77,6 +79,9 @@ def test_units_that_the_guards_suggest_can_be_given():
         ("51º30´15,5″N", "lat", 51 + 30 / 60 + 15.5 / 3600),
         ("东经121度30分15秒", "lon", 121 + 30 / 60 + 15 / 3600),
         ("51d30m north", "lat", 51.5),
+        ("E: 121°30'15\"", "lon", 121 + 30 / 60 + 15 / 3600),
+        ("121-30-15.0E", "lon", 121 + 30 / 60 + 15 / 3600),
+        ("51°30', N", "lat", 51.5),
     ],
 )
 def test_angles(text, axis, expected):
@@ -107,12 +112,18 @@ def test_angles_in_any_form_are_one(degrees, minutes, seconds, letter):
         ("0-10", (0, 10, None)), ("0–10 cm", (0, 10, "cm")), ("0 to 10", (0, 10, None)), ("(0-10)", (0, 10, None)),
         ("0 cm - 10 cm", (0, 10, "cm")), ("2,5-7", (2.5, 7, None)), ("-8 - 0", (-8, 0, None)),
         ("-8--3", (-8, -3, None)), ("7-2", (7, 2, None)), ("0…10", (0, 10, None)), ("0~10", (0, 10, None)),
-        ("0-0.1m", (0, 0.1, "m")),
+        ("0-0.1m", (0, 0.1, "m")), ("0−10", (0, 10, None)), ("０－１０", (0, 10, None)), ("0-10厘米", (0, 10, "cm")),
+        ("0-10 см", (0, 10, "cm")), ("from 0 to 10", (0, 10, None)), ("0 - 10 centimeters", (0, 10, "centimeters")),
+        ("30-?", (30, None, None)), ("below 30", (30, None, None)),
         ("100+", (100, None, None)), ("> 100 cm", (100, None, "cm")), ("100-", (100, None, None)),
     ],
 )  # fmt: skip
 def test_depth_intervals(text, expected):
     assert interval_of(text, ",") == Interval(*expected)
+
+
+def test_brackets_of_mathematics_hold_an_interval():
+    assert interval_of("(0,10]", ".") == Interval(0, 10, None)
 
 
 @pytest.mark.parametrize("text", ["10", "Oct-12", "10-12-2020", "A-B", "0-10-20", "", "0-10 furlongs", "0 cm - 1 m"])

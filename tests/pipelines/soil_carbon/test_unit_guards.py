@@ -103,8 +103,54 @@ def test_one_source_in_percent_among_others(problems):
     table.loc[late, "source"] = "b"
     table.loc[late, "soc"] /= 10
     (problem,) = problems(table.drop(columns="tn"))
-    assert "`soc` of source b is in %" in problem
+    assert "in source b, `soc` is in %" in problem
     assert "Convert these rows" in problem
+
+
+@pytest.mark.parametrize(
+    ("column", "factor", "says"),
+    [
+        ("soc", 0.1, "`soc` is in %"),
+        ("coarse_fragments", 0.01, "may be a fraction"),
+        ("bulk_density", 1000, "is in kg/m3"),
+        (["top", "bottom"], 0.01, "are in m"),
+        (["top", "bottom"], 10, "in mm"),
+    ],
+)
+def test_a_source_in_another_unit_is_named_whatever_the_column(tmp_path, read, column, factor, says):
+    table = soils().assign(source="a")
+    late = table["site"] >= "S28"
+    table["coarse_fragments"] += 1
+    table = table.astype(dict.fromkeys(("top", "bottom"), float))
+    table.loc[late, "source"] = "b"
+    table.loc[late, column] *= factor
+    try:
+        found = warnings(read(table.drop(columns="tn")))
+    except InputError as error:
+        found = error.problems
+    assert any("in source b, " in text and says in text for text in found), found
+
+
+def test_a_few_layers_of_a_source_are_doubted(read):
+    table = soils().assign(source="a")
+    late = table["site"] >= "S36"
+    table.loc[late, "source"] = "b"
+    table.loc[late, "soc"] /= 10
+    (warning,) = warnings(read(table.drop(columns="tn")))
+    assert "in source b, `soc` is in %" in warning or "in source b, `soc` may be in %" in warning
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_units_without_a_source_are_doubted(read, seed):
+    table = soils(seed=seed, spread=0.5).drop(columns="tn")
+    assert not warnings(read(table))
+    some = table["site"].str[1:].astype(int) % 3 == 0
+    (warning,) = warnings(read(table.assign(soc=table["soc"].where(~some, table["soc"] / 10))))
+    assert "may be in two units: 14 sites of 40 hold about a tenth" in warning
+    metres = table.astype(dict.fromkeys(("top", "bottom"), float))
+    metres.loc[some, ["top", "bottom"]] /= 100
+    (warning,) = warnings(read(metres))
+    assert "14 of 40 sites end within 3 cm, at broken depths" in warning
 
 
 def test_organic_matter_in_percent(problems):
