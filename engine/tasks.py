@@ -133,7 +133,9 @@ def run_each(
         ) from error
     finally:
         # After an error: what runs already may still write, so let it end before the caller tidies up.
-        if waiting and client.status == "running":
+        # A generator that nobody holds may be closed in the client's own thread, which cannot wait for itself: its
+        # futures are released with it.
+        if waiting and client.status == "running" and not client.asynchronous:
             with suppress(TimeoutError, CancelledError, CommClosedError):
                 with_workers = set(chain.from_iterable(client.processing().values()))
                 client.cancel([future for future in waiting if future.key not in with_workers])

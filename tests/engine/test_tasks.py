@@ -102,6 +102,18 @@ def test_who_stops_listening_stops_the_tasks(client):
     assert set(client.futures) <= before
 
 
+def test_tasks_that_nobody_holds_end_quietly_in_any_thread(client):
+    """Python may collect an abandoned generator in the thread of the client's own loop."""
+    tasks = run_each(client, square, range(1000), total=1000)
+    next(tasks)
+
+    async def close() -> None:
+        tasks.close()
+
+    client.sync(close)
+    assert dict(run_each(client, square, range(3), total=3)) == {0: 0, 1: 1, 2: 4}
+
+
 def write_until(item: int, folder: Path) -> None:
     """Fails at once, or goes on writing for half a second."""
     if item == 0:
