@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.soil_carbon.profile_table.angles import angle
@@ -99,6 +99,7 @@ def test_what_is_not_an_angle(text, axis):
         angle(text, axis)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 179), st.integers(0, 59), st.integers(0, 59), st.sampled_from("EW"))
 def test_angles_in_any_form_are_one(degrees, minutes, seconds, letter):
     expected = (degrees + minutes / 60 + seconds / 3600) * (1 if letter == "E" else -1)
@@ -132,6 +133,7 @@ def test_what_is_not_an_interval(text):
         interval_of(text, ".")
 
 
+@settings(deadline=None)  # the first example loads what it needs
 @given(
     st.lists(st.floats(-1e7, 1e7, allow_subnormal=False).map(lambda v: round(v, 3)), min_size=1, max_size=20),
     st.sampled_from([(".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (".", None), (",", None)]),
