@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def attempt(kind: str, number: int, start: int, pristine: Path, folder: Path) -> tuple[Counter[str], list[str]]:
-    """What came of so many inputs, and those that ended in neither a refusal nor the right result."""
+    """Count what came of `number` inputs, and list those that were neither refused nor read rightly."""
     seen: Counter[str] = Counter()
     wrong: list[str] = []
     runner = CliRunner()
