@@ -182,6 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not file.is_file():
             return 404, b"", {}
         size = file.stat().st_size
+        # The time of the answer, as servers tell it that make their answers anew.
         headers = {"ETag": f'"{file.stat().st_mtime_ns}-{size}"', "Last-Modified": self.date_time_string()}
         wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range") or "")
         if not self.web.ranges or not wanted:

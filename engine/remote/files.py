@@ -69,10 +69,14 @@ class Remote:
         return int(_info(self.url, access, asked_for()).get("size") or 0)
 
     def stamp(self) -> str:
-        """Changes when the file does, as far as the server tells."""
+        """Changes when the file does, as far as the server tells.
+
+        Times count only where nothing is told of the content: some servers give the time of their answer.
+        """
         info = _info(self.url, BY_HOST, asked_for())
-        parts = ("size", "ETag", "Content-MD5", "Digest", "Last-Modified", "LastModified", "VersionId")
-        return "\0".join([self.url, *(str(info[key]) for key in parts if info.get(key))])
+        content = [str(info[key]) for key in ("ETag", "Content-MD5", "Digest", "VersionId") if info.get(key)]
+        times = [str(info[key]) for key in ("Last-Modified", "LastModified") if info.get(key)]
+        return "\0".join([self.url, str(info.get("size")), *(content or times)])
 
 
 Place = Path | Remote

@@ -31,7 +31,7 @@ _BY_ATTRIBUTES = ("HDF5Image", "HDF4Image")
 _RANGE = "`valid_range: [LOWEST, HIGHEST]` (of stored values)"
 _RANGES = ("valid_range", "valid_min", "valid_max")
 EXACT = 2**53
-"""Integers up to here are exact as float64, in which GDAL's nodata comes."""
+"""Integers up to here are exact as float64; beyond, 64-bit integers are no measurements."""
 
 
 @dataclass(frozen=True)
@@ -127,17 +127,12 @@ def of_band(file: DatasetReader, spec: SourceSpec, where: str) -> Declared:
     if kind.startswith("complex"):
         raise InputError(f"{where}: band {spec.band} holds complex numbers; make a raster of the part that is wanted")
     told: dict[str, Any] = {"scale_factor": file.scales[band], "add_offset": file.offsets[band]}
-    if nodata is not None and not needs_own_mask(kind, nodata):
+    if nodata is not None:
         told["_FillValue"] = nodata
     if file.driver in _BY_ATTRIBUTES:
         tags = {**file.tags(), **file.tags(spec.band)}
         told |= {key: tags[key] for key in ("_FillValue", "missing_value", "_Unsigned", *_RANGES) if key in tags}
     return of_attributes(told, np.dtype(kind), spec, where)
-
-
-def needs_own_mask(kind: str, nodata: float) -> bool:
-    """Whether a nodata value is too long for the float64 as which GDAL gives it, so that its mask must be read."""
-    return kind in ("int64", "uint64") and abs(nodata) > EXACT
 
 
 def of_catalogue(nodata: Any, scale: Any, offset: Any) -> Declared:

@@ -27,7 +27,7 @@ from engine.remote.files import Place, Remote, asked_for, gdal, gdal_path, lies_
 from engine.remote.patience import RemoteError, is_unknown_name, persistently, reason, unsigned
 from engine.remote.signing import Access
 from engine.sources.align import Window
-from engine.sources.declared import Declared, needs_own_mask, of_band
+from engine.sources.declared import Declared, of_band
 from engine.sources.files import Step
 from engine.sources.spec import SourceSpec
 from engine.sources.tiff_end import end_of_last_tile
@@ -268,9 +268,8 @@ def _masks(file: DatasetReader, band: int) -> tuple[int, ...]:
     """Masks of a band that are not made of its nodata value, which is compared by itself."""
     alphas = [i for i, meaning in zip(file.indexes, file.colorinterp, strict=True) if meaning == ColorInterp.alpha]
     flags = file.mask_flag_enums[band - 1]
-    nodata = file.nodatavals[band - 1]
-    exact = MaskFlags.nodata in flags and (nodata is None or needs_own_mask(file.dtypes[band - 1], nodata))
-    own = exact or not (set(flags) & {MaskFlags.all_valid, MaskFlags.alpha} or flags == [MaskFlags.nodata])
+    unread = MaskFlags.nodata in flags and file.nodatavals[band - 1] is None
+    own = unread or not (set(flags) & {MaskFlags.all_valid, MaskFlags.alpha} or flags == [MaskFlags.nodata])
     return ((_OWN,) if own else ()) + tuple(i for i in alphas if i != band)
 
 

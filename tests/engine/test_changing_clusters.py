@@ -15,6 +15,7 @@ from engine.tasks import AHEAD_S, IN_FLIGHT_PER_THREAD, MOST_AHEAD, _Room, run_e
 
 WORKERS = {
     "processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": None, "threads_per_worker": 1,
+    "memory_limit": 0,  # of the one process that all of them and the tests share
 }  # fmt: skip
 FIRST_TASK_S = 3.0
 """A worker that has joined has its first task within this; on a machine that is not loaded, within half a second
