@@ -63,7 +63,7 @@ sanitize: .venv/developer  ## Test the kernel under AddressSanitizer and UBSan (
 	CFLAGS="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all" LDFLAGS="-fsanitize=address,undefined" \
 		$(BIN)/python setup.py --quiet build_ext --inplace --force
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-		$(BIN)/pytest tests/engine/forest tests/engine/test_onepass.py; status=$$?; \
+		$(BIN)/pytest tests/engine/forest tests/engine/mapping/test_predict_block.py; status=$$?; \
 	$(BIN)/python setup.py --quiet build_ext --inplace --force && exit $$status
 
 soak: .venv/ready  ## Map 10⁷ cells for 15 minutes while workers are killed at random

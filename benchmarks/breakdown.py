@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from machine import table
 
-from engine.applicability import Applicability
-from engine.blockwise import MapPlan, map_block
-from engine.ensemble import load_ensemble
-from engine.features import Features
-from engine.grid import Block
-from engine.onepass import OnePass
-from engine.outputs.store import array
+from engine.cube.features import Features
+from engine.ensemble.bootstrap import load_ensemble
+from engine.grid.grid import Block
+from engine.mapping.blockwise import MapPlan, map_block
+from engine.mapping.predict_block import OnePass
+from engine.storage.zarr_store import array
+from engine.validation.applicability import Applicability
 
 BLOCKS, REPEATS = 12, 3
 

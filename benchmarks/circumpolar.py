@@ -19,9 +19,9 @@ from breakdown import BLOCKS, breakdown
 from machine import Memory, describe, publish, table
 from made_up import REPLICATES, ROUNDS, a_grid, a_plan, make_cube, train
 
-from engine.blockwise import map_region
-from engine.cluster import local_client
-from engine.ensemble import Ensemble
+from engine.ensemble.bootstrap import Ensemble
+from engine.execution.cluster import local_client
+from engine.mapping.blockwise import map_region
 from pipelines.progress import Display
 
 GROWTH = (1e6, 4e6, 16e6, 40e6)

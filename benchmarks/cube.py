@@ -23,11 +23,11 @@ import recipes
 import xarray as xr
 from machine import Memory, cpu_seconds, describe, publish
 
-from engine.cluster import local_client
-from engine.cube import DOMAIN, CubePlan, build_cube
-from engine.outputs.store import open_dataset
+from engine.cube.build import DOMAIN, CubePlan, build_cube
+from engine.execution.cluster import local_client
 from engine.sources.opening import open_source
-from pipelines.prepare import Prepared, open_run
+from engine.storage.zarr_store import open_dataset
+from pipelines.preflight.prepare import Prepared, open_run
 from pipelines.virtual import make
 
 TARGET_S = 60

@@ -27,12 +27,12 @@ from floor import floor_of
 from machine import describe, publish, table
 from sklearn.ensemble import RandomForestRegressor
 
-from engine.applicability import _nearest
+from engine.ensemble.prediction_intervals import Jackknife
+from engine.ensemble.statistics import Z_95
 from engine.forest import INSTRUCTION_SETS, Forest
 from engine.forest.native import module
 from engine.forest.trees import tables_of, xgboost_replicate
-from engine.intervals import Z_95
-from engine.jackknife import Jackknife
+from engine.validation.applicability import _nearest
 
 SITES = 147
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from distributed import Client, LocalCluster, SchedulerPlugin
 from machine import describe, publish, table
 
-from engine.cluster import connect
-from engine.tasks import run_each
+from engine.execution.cluster import connect
+from engine.execution.tasks import run_each
 
 TASKS, SECONDS, WORKERS = 480, 0.2, 8
 OPTIONS = {

@@ -10,18 +10,18 @@ import numpy as np
 from distributed import Client
 from odc.geo.geobox import GeoBox
 
-from engine.applicability import Applicability
-from engine.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS, MapPlan, make_plan
-from engine.cube import DOMAIN
-from engine.ensemble import Ensemble, train_ensemble
-from engine.estimators import REGISTRY
-from engine.features import Features
-from engine.grid import Block, Grid
-from engine.models import Member
-from engine.outputs.store import Layer, array, create
-from engine.scaling import best_chunk
+from engine.cube.build import DOMAIN
+from engine.cube.features import Features
+from engine.ensemble.bootstrap import Ensemble, train_ensemble
+from engine.execution.tasks import run_each
+from engine.grid.chunking import best_chunk
+from engine.grid.grid import Block, Grid
+from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS, MapPlan, make_plan
+from engine.models.families import REGISTRY
+from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
-from engine.tasks import run_each
+from engine.storage.zarr_store import Layer, array, create
+from engine.validation.applicability import Applicability
 from pipelines.progress import Display
 
 SITES, REPLICATES, ROUNDS, DEPTH = 500, 100, 300, 4

@@ -2,7 +2,7 @@
 
     python benchmarks/scaling.py                 # tables to the screen and into benchmarks/README.md
 
-The costs that are found are those of `engine.scaling.MAP`, from which the size of blocks is chosen.
+The costs that are found are those of `engine.grid.chunking.MAP`, from which the size of blocks is chosen.
 """
 
 import argparse
@@ -17,14 +17,14 @@ from distributed import Client
 from machine import cpu_seconds, describe, publish, table
 from made_up import a_grid, a_plan, make_cube, train
 
-from engine.applicability import Applicability
-from engine.blockwise import MapPlan, map_region
-from engine.cluster import local_client
-from engine.ensemble import Ensemble, load_ensemble
-from engine.grid import Block, Grid
-from engine.ledger import Records
-from engine.scaling import CHUNKS, WORKERS, Cost, OneMachine
-from engine.tasks import run_each
+from engine.ensemble.bootstrap import Ensemble, load_ensemble
+from engine.execution.cluster import local_client
+from engine.execution.ledger import Records
+from engine.execution.tasks import run_each
+from engine.grid.chunking import CHUNKS, WORKERS, Cost, OneMachine
+from engine.grid.grid import Block, Grid
+from engine.mapping.blockwise import MapPlan, map_region
+from engine.validation.applicability import Applicability
 from pipelines.progress import Display
 
 TASKS = 2000

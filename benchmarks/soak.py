@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from engine.outputs.store import array, open_dataset
+from engine.storage.zarr_store import array, open_dataset
 from pipelines.virtual import make
 
 GELISOL = Path(sys.executable).with_name("gelisol")

@@ -24,16 +24,16 @@ from machine import publish, table
 from pyproj import Transformer
 from xgboost import XGBRegressor
 
-from engine.coverage import LEVELS as LEVELS_OF_INTERVALS
-from engine.folds import default_block_size_km, knndm_folds, random_folds, squares
-from engine.skill import Skill, training_means
-from engine.variogram import fit_variogram
-from pipelines.prepare import open_run
+from engine.statistics.variogram import fit_variogram
+from engine.validation.folds import default_block_size_km, knndm_folds, random_folds, squares
+from engine.validation.interval_coverage import LEVELS as LEVELS_OF_INTERVALS
+from engine.validation.skill import Skill, training_means
+from pipelines.preflight.prepare import open_run
 from pipelines.progress import Display
-from pipelines.run import execute
-from pipelines.soil_carbon.results import read_results
-from pipelines.soil_carbon.summary import write_summary
-from pipelines.soil_carbon.verdict import LEVELS, AtDepth, Covered, Evidence, SkillFound, judge
+from pipelines.run.execute import execute
+from pipelines.soil_carbon.results.read_results import read_results
+from pipelines.soil_carbon.verdict.rules import LEVELS, AtDepth, Covered, Evidence, SkillFound, judge
+from pipelines.soil_carbon.verdict.summary import write_summary
 from pipelines.virtual.trial_region import CELL, CRS, PARAMETERS, TrialRegion, make_region, write_region
 
 KINDS = {

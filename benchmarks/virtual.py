@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import psutil
 
-from engine.outputs.store import open_dataset
+from engine.storage.zarr_store import open_dataset
 
 
 def main() -> None:

@@ -17,11 +17,11 @@ from rich.console import Console
 
 import engine
 from engine.errors import GelisolError, InputError
-from engine.words import counted
+from engine.formatting import counted
 from pipelines import Stage
 
 if TYPE_CHECKING:
-    from engine.outputs.place import OutPath
+    from engine.storage.paths import OutPath
 
 EXIT_INPUT, EXIT_FAILED = 1, 3
 
@@ -78,13 +78,13 @@ def _reported(log: str | None = None) -> Iterator[None]:
 
 
 def _is_of_disk_or_store(error: Exception) -> bool:
-    from engine.outputs.place import is_of_store
+    from engine.storage.paths import is_of_store
 
     return is_of_store(error)
 
 
 def _said_by_store(error: Exception) -> str:
-    from engine.outputs.place import said_by_store
+    from engine.storage.paths import said_by_store
 
     return said_by_store(error)
 
@@ -111,9 +111,9 @@ def demo(
     settings: Settings = None,
 ) -> None:
     """Make a virtual permafrost region whose truth is known, and map it."""
-    from pipelines.prepare import open_run
+    from pipelines.preflight.prepare import open_run
     from pipelines.progress import Display
-    from pipelines.run import execute
+    from pipelines.run.execute import execute
     from pipelines.virtual import make
 
     display = Display()
@@ -182,13 +182,13 @@ def check(
     settings: Settings = None,
 ) -> None:
     """Open everything and look at some values: sources, grid, plan, memory and disk, and every problem found."""
-    from pipelines.check import show
-    from pipelines.deep import check_results
-    from pipelines.inspection import Inspection
-    from pipelines.memory import require_promised_memory
-    from pipelines.prepare import survey
-    from pipelines.small_maps import draw_maps
-    from pipelines.waiting import watch
+    from pipelines.commands.check import show
+    from pipelines.commands.verify import check_results
+    from pipelines.preflight.inspection import Inspection
+    from pipelines.preflight.memory import require_promised_memory
+    from pipelines.preflight.prepare import survey
+    from pipelines.preflight.thumbnails import draw_maps
+    from pipelines.preflight.waiting import watch
 
     with _reported():
         inspection, console = Inspection(watch(errors)), Console(width=None if sys.stdout.isatty() else 140)
@@ -209,8 +209,8 @@ def check(
 @app.command(epilog="Example: `gelisol sources run.yaml`")
 def sources(run_file: RunPath, settings: Settings = None) -> None:
     """List the sources of a run file: where from, whose, under which licence. Opens none of them."""
-    from pipelines.config import load
-    from pipelines.source_list import source_table
+    from pipelines.commands.sources import source_table
+    from pipelines.runfile.reader import load
 
     with _reported():
         config, base = load(run_file, tuple(settings or ()))
@@ -232,7 +232,7 @@ def search(
     ] = None,
 ) -> None:
     """Look for items and print the entry of the run file that reads them; what was found goes to stderr."""
-    from pipelines import stac_entry
+    from pipelines.commands import search as stac_entry
 
     with _reported():
         if collection is None:
@@ -248,7 +248,7 @@ def search(
 
 def _place(out: str | None) -> "OutPath | None":
     """The results folder that stands on the command line."""
-    from engine.outputs.place import out_path
+    from engine.storage.paths import out_path
 
     return None if out is None else out_path(out, Path.cwd())
 
@@ -303,9 +303,9 @@ def run(
     ] = None,
 ) -> None:
     """Run all stages that are not done yet, or have become stale; after an interruption, go on where it stopped."""
-    from pipelines.prepare import open_run
+    from pipelines.preflight.prepare import open_run
     from pipelines.progress import Display
-    from pipelines.run import execute
+    from pipelines.run.execute import execute
 
     with _reported(out):
         execute(
@@ -324,8 +324,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show how far a run is, whether it works and where, or how it ended; from any machine that sees the folder."""
-    from engine.outputs.place import out_path
-    from pipelines.status import read_status
+    from engine.storage.paths import out_path
+    from pipelines.commands.status import read_status
 
     with _reported():
         found = read_status(out_path(directory, Path.cwd()))
@@ -340,13 +340,13 @@ def report(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="Folder of a finished run, or s3://BUCKET/PREFIX.")],
 ) -> None:
     """Redo figures, page and catalogue from what is in a results folder."""
-    from engine.ledger import Ledger
-    from engine.lock import locked
-    from engine.outputs.place import out_path, require_access
-    from pipelines.config import load
+    from engine.execution.ledger import Ledger
+    from engine.execution.lock import locked
+    from engine.storage.paths import out_path, require_access
     from pipelines.progress import Display
-    from pipelines.run import amend_report, say_headline, update_words
-    from pipelines.stages import redo_report
+    from pipelines.run.execute import amend_report, say_headline, update_words
+    from pipelines.run.stages import redo_report
+    from pipelines.runfile.reader import load
 
     with _reported(directory):
         place = out_path(directory, Path.cwd())

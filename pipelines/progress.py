@@ -24,13 +24,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from engine.outputs.journal import appended
-from engine.outputs.place import OutPath
-from engine.words import counted, duration, pace, plural, verb
-from pipelines.redact import redacted_text
+from engine.formatting import counted, duration, pace, plural, verb
+from engine.storage.append_log import appended
+from engine.storage.paths import OutPath
+from pipelines.runfile.redact import redacted_text
 
 if TYPE_CHECKING:
-    from engine.tasks import Progress as Callback
+    from engine.execution.tasks import Progress as Callback
 
 EVENTS, LOG = "events.jsonl", "gelisol.log"
 _LOG_WIDTH = 160

@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from object_store import prefix, serving, using
 
-from engine.cluster import local_client
-from engine.outputs.place import OutPath
+from engine.execution.cluster import local_client
+from engine.storage.paths import OutPath
 
 # Continuous integration tries the same examples every time; a developer's machine goes on looking for new ones.
 settings.register_profile("ci", derandomize=True)

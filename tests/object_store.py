@@ -19,7 +19,7 @@ import web
 from fsspec.asyn import sync
 from zarr.core.sync import _get_loop as zarr_loop
 
-from engine.outputs.place import OutPath, files_in, out_path
+from engine.storage.paths import OutPath, files_in, out_path
 
 ENDPOINT = "GELISOL_TEST_S3"
 """Variable of the environment that names a store to test with in the place of moto's, by its address; keys, region and

@@ -102,7 +102,7 @@ class Forest:
         *,
         instruction_set: str = "",
     ) -> tuple[float, float] | None:
-        """All replicates, statistics and zone sums of cells in one pass; see `engine.onepass`.
+        """All replicates, statistics and zone sums of cells in one pass; see `engine.mapping.predict_block`.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 // What is taken of a cell's replicates, and its distance from the training sites. Included once per instruction set,
 // after kernel.hpp, inside the same namespace. Each cell's numbers depend on its own values only, and are added up in
-// the order in which `engine/onepass.py` and `engine/jackknife.py` do: the same to the bit.
+// the order in which `engine/mapping/predict_block.py` and `engine/ensemble/prediction_intervals.py` do: the same to the bit.
 
 constexpr int kLanes = kBytes / 8;
 typedef double Doubles __attribute__((vector_size(kBytes)));  // half as many cells as Floats

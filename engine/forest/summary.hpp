@@ -72,7 +72,7 @@ struct Points {
     }
 };
 
-// Where sums over zones go, as fixed-point integers; see `engine/zonal.py`.
+// Where sums over zones go, as fixed-point integers; see `engine/mapping/zonal_sums.py`.
 struct Sums {
     int64_t zones;
     int64_t *cells, *area, *predicted, *mean, *square;  // (zones), (zones), (replicates, zones), 2 x (outputs, zones)

@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from engine.remote.patience import (
+from engine.remote.auth import BY_HOST, Access
+from engine.remote.retry import (
     CONNECT_S,
     FIRST_WAIT_S,
     READ_S,
@@ -31,7 +32,6 @@ from engine.remote.patience import (
     status_of,
     unsigned,
 )  # fmt: skip
-from engine.remote.signing import BY_HOST, Access
 
 SCHEMES = ("http", "https", "s3")
 ZARR_SUFFIX = ".zarr"

@@ -13,7 +13,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
-from engine.grid import crs_of
+from engine.grid.grid import crs_of
 from engine.sources.vrt import resample
 
 Window = tuple[slice, slice]

@@ -12,9 +12,9 @@ import numpy as np
 from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox
 
-from engine.outputs.place import OutPath
 from engine.remote.files import Place, Remote
 from engine.sources.spec import SourceSpec
+from engine.storage.paths import OutPath
 
 MISSING_CLASS = 0
 """Code of a cell whose category is unknown; class names count from 1."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import InputError
 from engine.remote.files import Place, exists, find_remote, is_remote, place_of
-from engine.remote.patience import RemoteError
+from engine.remote.retry import RemoteError
 from engine.sources.spec import SourceSpec
 
 _PLACEHOLDERS = {

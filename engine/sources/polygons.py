@@ -17,11 +17,11 @@ from pyproj import CRS as ProjCRS
 from pyproj.exceptions import CRSError
 
 from engine.errors import InputError
-from engine.grid import parse_crs, require_place
+from engine.grid.grid import parse_crs, require_place
 from engine.polygons.antimeridian import AmbiguousRing, needs_wrapping, wrap
 from engine.polygons.repair import flat_parts, polygonal, valid
 from engine.remote.files import Place, on_disk
-from engine.remote.patience import RemoteError, reason, unsigned
+from engine.remote.retry import RemoteError, reason, unsigned
 
 DEGREES = "EPSG:4326"
 EQUAL_AREA = "EPSG:6933"

@@ -14,14 +14,14 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import unary_union
 
 from engine.errors import InputError
-from engine.remote.signing import BY_HOST
+from engine.remote.auth import BY_HOST
 from engine.sources.align import Window
 from engine.sources.base import MISSING_CLASS, Source, SourceSummary
 from engine.sources.calendar import check_steps, notes_on
 from engine.sources.declared import Declared
 from engine.sources.decode import classify, decode, notes_on_classes
 from engine.sources.files import Step, find
-from engine.sources.gridded import GriddedSource
+from engine.sources.raster_base import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import RasterFile, Tile, read, read_headers, shown

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from engine.remote.patience import is_signed, unsigned
+from engine.remote.retry import is_signed, unsigned
 from engine.sources.formula import names_in
 
 Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]

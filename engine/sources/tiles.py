@@ -22,16 +22,16 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
 from engine.errors import InputError, RunError
-from engine.grid import source_crs
+from engine.grid.grid import source_crs
+from engine.remote.auth import Access
 from engine.remote.files import Place, Remote, asked_for, gdal, gdal_path, lies_beside, open_remote
-from engine.remote.patience import RemoteError, is_unknown_name, persistently, reason, unsigned
-from engine.remote.signing import Access
+from engine.remote.retry import RemoteError, is_unknown_name, persistently, reason, unsigned
 from engine.sources.align import Window
 from engine.sources.declared import Declared, of_band
+from engine.sources.declared_grid import require_told_grid
 from engine.sources.files import Step
 from engine.sources.spec import SourceSpec
-from engine.sources.tiff_end import end_of_last_tile
-from engine.sources.told_grid import require_told_grid
+from engine.sources.tiff_truncation import end_of_last_tile
 
 _AT_ONCE = 16
 """Headers that are read at a time over a network."""

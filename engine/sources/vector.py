@@ -16,7 +16,7 @@ from pandas.api.types import is_float_dtype
 from rasterio.features import rasterize
 
 from engine.errors import InputError
-from engine.grid import Grid, crs_of
+from engine.grid.grid import Grid, crs_of
 from engine.remote.files import Place
 from engine.sources.align import source_window
 from engine.sources.base import SourceSummary, stamp

@@ -9,7 +9,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.io import MemoryFile
 
-from engine.grid import crs_of
+from engine.grid.grid import crs_of
 
 _BANDS = {"float32": "Float32", "uint8": "Byte", "int32": "Int32"}
 _KERNELS = {"nearest": "NearestNeighbour", "bilinear": "Bilinear", "cubic": "Cubic"}

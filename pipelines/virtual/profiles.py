@@ -7,7 +7,7 @@ import pandas as pd
 from scipy.interpolate import PchipInterpolator
 from scipy.special import lambertw
 
-from pipelines.config import PROFILE_COLUMNS
+from pipelines.runfile.reader import PROFILE_COLUMNS
 
 SOC_PER_SOM = 0.58
 """Eq. 2."""

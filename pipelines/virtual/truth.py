@@ -6,8 +6,8 @@ import numpy as np
 from odc.geo import Geometry
 from odc.geo.geobox import GeoBox
 
-from engine.grid import Grid
-from engine.outputs.store import Layer, array, create, staged
+from engine.grid.grid import Grid
+from engine.storage.zarr_store import Layer, array, create, staged
 from pipelines.virtual.carbon import DEPTHS, label
 from pipelines.virtual.covariates import CLASSES, LABELS, RANGES, classify
 from pipelines.virtual.fields import interpolate

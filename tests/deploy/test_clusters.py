@@ -15,8 +15,8 @@ import pytest
 import xarray as xr
 from small_run import SmallRun
 
-from engine.cluster import connect, local_client
-from engine.outputs.store import open_dataset
+from engine.execution.cluster import connect, local_client
+from engine.storage.zarr_store import open_dataset
 
 GELISOL = Path(sys.executable).with_name("gelisol")
 SLURM = Path(__file__).with_name("one_node_slurm.sh")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from engine.cluster import cluster_class
-from pipelines.config import Cluster
+from engine.execution.cluster import cluster_class
+from pipelines.runfile.reader import Cluster
 
 ROOT = Path(__file__).parents[2]
 FRAGMENTS = sorted((ROOT / "deploy").rglob("*.run.yaml"))

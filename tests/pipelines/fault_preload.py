@@ -14,15 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.outputs.place import out_path
+from engine.storage.paths import out_path
 
 FOLDER = Path(os.environ["GELISOL_FAULTS"])
 STEPS = {
-    "cube": ("engine.cube", "write_block"),
-    "validate": ("engine.validation", "_predict"),
-    "train": ("engine.ensemble", "fit_members"),
-    "map": ("engine.blockwise", "map_block"),
-    "cog": ("pipelines.soil_carbon.products", "write_cog"),
+    "cube": ("engine.cube.build", "write_block"),
+    "validate": ("engine.validation.cross_validation", "_predict"),
+    "train": ("engine.ensemble.bootstrap", "fit_members"),
+    "map": ("engine.mapping.blockwise", "map_block"),
+    "cog": ("pipelines.soil_carbon.results.products", "write_cog"),
 }
 
 

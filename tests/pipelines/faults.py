@@ -13,8 +13,8 @@ import numpy as np
 import rasterio
 from small_run import SmallRun
 
-from engine.outputs.place import OutPath, files_in
-from engine.outputs.store import open_dataset
+from engine.storage.paths import OutPath, files_in
+from engine.storage.zarr_store import open_dataset
 
 BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 16
 """Pieces of work of the small run with blocks of 16 cells."""

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from small_run import SmallRun, profiles
 from typer.testing import Result
 
-from pipelines.prepare import Survey, survey
+from pipelines.preflight.prepare import Survey, survey
 
 DEPTHS = {"0-10": 1, "0-30": 2}
 """Target depth → how many of a site's layers it holds."""

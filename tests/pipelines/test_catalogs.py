@@ -9,9 +9,9 @@ import pystac
 import pytest
 
 from engine.errors import InputError
-from engine.sources.about import read_about
-from pipelines.config import load
-from pipelines.source_list import entries
+from engine.sources.metadata import read_about
+from pipelines.commands.sources import entries
+from pipelines.runfile.reader import load
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"
 RUNS = {"northeast-china": "run.yaml", "qinghai-tibet": "run.yaml", "circumpolar": "run-1km.yaml"}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from rasterio.warp import transform
 
-from engine.outputs.store import open_dataset
+from engine.storage.zarr_store import open_dataset
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = REPOSITORY.parent / "shared" / "data" / "circumpolar"

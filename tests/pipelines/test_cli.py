@@ -12,10 +12,10 @@ import pytest
 from small_run import SmallRun
 
 import engine
-from engine.outputs.store import open_dataset
+from engine.storage.zarr_store import open_dataset
 from pipelines import STAGES
-from pipelines.config import RunFile, load
-from pipelines.keys import ARTEFACTS
+from pipelines.run.stage_keys import ARTEFACTS
+from pipelines.runfile.reader import RunFile, load
 
 
 def stamps(directory: Path, *stages: str) -> dict[Path, int]:
@@ -87,8 +87,8 @@ LIBRARIES = {"dask", "distributed", "numpy", "pandas", "pydantic", "rasterio", "
     ("module", "heavy"),
     [
         ("pipelines.cli", LIBRARIES),
-        ("pipelines.status", LIBRARIES - {"numpy", "pydantic"} | {"zarr"}),
-        ("pipelines.run", {"dask.array", "dask_ml", "matplotlib", "skops"}),
+        ("pipelines.commands.status", LIBRARIES - {"numpy", "pydantic"} | {"zarr"}),
+        ("pipelines.run.execute", {"dask.array", "dask_ml", "matplotlib", "skops"}),
     ],
 )
 def test_starts_without_the_heavy_libraries(module: str, heavy: set[str]):

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import small_run
 
-from engine.cube import DOMAIN
+from engine.cube.build import DOMAIN
+from engine.cube.sampling import cell_of, random_cells
 from engine.errors import InputError
-from engine.outputs.store import open_dataset
-from engine.sampling import cell_of, random_cells
-from pipelines.keys import stage_keys
-from pipelines.prepare import Prepared, open_run
-from pipelines.soil_carbon.independent import IN_TRAINING, SITES, TABLE, try_independent
+from engine.storage.zarr_store import open_dataset
+from pipelines.preflight.prepare import Prepared, open_run
+from pipelines.run.stage_keys import stage_keys
+from pipelines.soil_carbon.model.independent_sites import IN_TRAINING, SITES, TABLE, try_independent
 
 KEY = "model.validation.independent"
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from small_run import SmallRun
 
-from engine.ensemble import Ensemble
-from engine.ledger import digest_of
-from engine.outputs.store import open_dataset
+from engine.ensemble.bootstrap import Ensemble
+from engine.execution.ledger import digest_of
+from engine.storage.zarr_store import open_dataset
 
 TABLES = ("stocks.csv", "stocks_applicable.csv", "replicate_totals.csv", "stock_uncertainty.csv", "importance.csv")
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from pipelines.keys import stage_states
-from pipelines.prepare import open_run
+from pipelines.preflight.prepare import open_run
+from pipelines.run.stage_keys import stage_states
 
 
 @pytest.fixture

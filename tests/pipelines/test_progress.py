@@ -47,7 +47,7 @@ def test_bad_input_leaves_no_traceback_of_a_worker_in_this_process(
     run: SmallRun, gelisol, on_scheduler, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     """What only the reading of a block meets; the scheduler's worker is a thread of this process."""
-    monkeypatch.setattr("engine.cube.Readings.values", refuse)
+    monkeypatch.setattr("engine.cube.build.Readings.values", refuse)
     with caplog.at_level(logging.INFO, logger="distributed"):
         result = gelisol("run", run.path, "--until", "cube", *on_scheduler)
     assert result.exit_code == 1 and "covariates.tn: is damaged" in result.stderr

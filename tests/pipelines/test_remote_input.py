@@ -18,8 +18,8 @@ FILES = {"domain.boundary": "boundary.geojson", "observations.table": "profiles.
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.remote.patience.FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr("engine.remote.patience.TRIES", 2)
+    monkeypatch.setattr("engine.remote.retry.FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr("engine.remote.retry.TRIES", 2)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from distributed.utils import key_split
 from faults import assert_same_results
 from small_run import SmallRun
 
-from engine import tasks
+from engine.execution import tasks
 
 SIZES = {2: 8, 12: 2, 17: 16}
 """After so many pieces of work of a stage → workers that are wanted from then on."""

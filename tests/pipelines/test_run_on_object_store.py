@@ -14,12 +14,12 @@ from faults import BLOCKS, COGS, COMMAND, REPEATS, REPLICATES, FaultyRun, assert
 from object_store import be_impatient, contents, faulty, prefix, secrets_in, using, without_credentials
 from small_run import SmallRun
 
-from engine.ledger import Ledger
-from engine.lock import locked
-from engine.outputs.objects import upload
-from engine.outputs.place import OutPath
-from engine.outputs.store import write_file
-from engine.workers import check_workers
+from engine.execution.ledger import Ledger
+from engine.execution.lock import locked
+from engine.execution.worker_checks import check_workers
+from engine.storage.object_store import upload
+from engine.storage.paths import OutPath
+from engine.storage.zarr_store import write_file
 
 OF_THIS_RUN = {"run.yaml", "provenance.json", "ledger.json", "events.jsonl", "gelisol.log"}
 """Files that tell where and when a run was done."""
@@ -116,7 +116,7 @@ def test_a_store_that_fails_while_it_maps(
     for gone in ("maps.zarr", "cog", ".records/maps.zarr", ".records/cog"):
         shutil.rmtree(local / gone)
     upload(local, out, "run.yaml")
-    monkeypatch.setattr("engine.resume.WAITS", (0.01,))
+    monkeypatch.setattr("engine.execution.block_store.WAITS", (0.01,))
     arguments = ["run", pristine / "run.yaml", "--out", out, "--until", "map", *on_scheduler]
     with faulty(object_store) as way:
         be_impatient(monkeypatch)

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from engine.blockwise import MapTotals
-from engine.outputs.store import open_dataset
-from pipelines.soil_carbon.stocks import joint_range, replicate_table, stock_table
+from engine.mapping.blockwise import MapTotals
+from engine.storage.zarr_store import open_dataset
+from pipelines.soil_carbon.results.stocks import joint_range, replicate_table, stock_table
 
 CELL_KM2 = 25.0
 

@@ -11,7 +11,7 @@ import rasterio
 import xarray as xr
 from small_run import SmallRun
 
-from pipelines.target import Target
+from pipelines.runfile.target import Target
 
 ZINC = {"name": "zinc", "units": "mg/kg", "label": "Zn", "title": "zinc content"}
 

@@ -7,10 +7,10 @@ import pytest
 from dask_ml.model_selection import GridSearchCV
 from small_run import SmallRun
 
-from engine import kept
 from engine.errors import RunError
-from engine.variogram import fit_variogram as fit_variogram_itself
-from pipelines.soil_carbon.modelling import Modelling
+from engine.execution import cached_tasks as kept
+from engine.statistics.variogram import fit_variogram as fit_variogram_itself
+from pipelines.soil_carbon.model.train_stage import Modelling
 
 TABLES = ("tuning.csv", "validation.csv", "coverage.csv", "importance.csv")
 COVERAGE = 2 * 5
@@ -34,9 +34,9 @@ def done(monkeypatch: pytest.MonkeyPatch) -> Counter:
         counted["variogram"] += 1
         return plain(*arguments)
 
-    monkeypatch.setattr("engine.kept.run_each", run_each)
+    monkeypatch.setattr("engine.execution.cached_tasks.run_each", run_each)
     monkeypatch.setattr("dask_ml.model_selection.GridSearchCV.fit", fit)
-    monkeypatch.setattr("pipelines.soil_carbon.modelling.fit_variogram", fit_variogram)
+    monkeypatch.setattr("pipelines.soil_carbon.model.train_stage.fit_variogram", fit_variogram)
     return counted
 
 

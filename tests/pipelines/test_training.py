@@ -11,7 +11,7 @@ import small_run
 from small_run import SmallRun
 
 from engine.sources.spec import SourceSpec
-from pipelines.soil_carbon.training import LEFT_OUT, unseen_classes
+from pipelines.soil_carbon.model.training_table import LEFT_OUT, unseen_classes
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.soil_carbon.results import read_results
-from pipelines.soil_carbon.summary import write_summary
+from pipelines.soil_carbon.results.read_results import read_results
+from pipelines.soil_carbon.verdict.summary import write_summary
 from pipelines.virtual.trial_region import TrialRegion, write_region
 
 SETTINGS = ("model.replicates=12", "model.validation.repeats=2", "model.validation.folds=8")

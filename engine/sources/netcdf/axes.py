@@ -17,7 +17,7 @@ from engine.sources.netcdf.coordinates import (
     numbers,
     planes_of,
 )
-from engine.sources.netcdf.mapping import crs_of_axes, curvilinear, geotransform
+from engine.sources.netcdf.grid_mapping import crs_of_axes, curvilinear, geotransform
 from engine.sources.netcdf.units import factor
 from engine.sources.spec import SourceSpec
 

@@ -5,7 +5,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from engine.errors import InputError
-from engine.grid import crs_of
+from engine.grid.grid import crs_of
 from engine.sources.netcdf.coordinates import Coordinate, numbers, text_of
 from engine.sources.spec import SourceSpec
 

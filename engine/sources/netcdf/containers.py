@@ -9,11 +9,11 @@ import xarray as xr
 from zarr.errors import ContainsArrayError
 
 from engine.errors import InputError
+from engine.remote.auth import BY_HOST, Access
 from engine.remote.files import Place, Remote, fsspec_options, holds_store, open_remote
-from engine.remote.patience import RemoteError, persistently, reason, unsigned
-from engine.remote.signing import BY_HOST, Access
+from engine.remote.retry import RemoteError, persistently, reason, unsigned
 from engine.sources.netcdf.coordinates import planes_of, text_of
-from engine.sources.netcdf.recognise import CLASSIC, HDF5, begin_of
+from engine.sources.netcdf.file_kind import CLASSIC, HDF5, begin_of
 from engine.sources.netcdf.zarr_store import open_zarr
 from engine.sources.spec import SourceSpec
 

@@ -10,20 +10,20 @@ import numpy as np
 import xarray as xr
 
 from engine.errors import InputError, RunError
+from engine.remote.auth import BY_HOST, Access
 from engine.remote.files import Place
-from engine.remote.patience import RemoteError, persistently, reason
-from engine.remote.signing import BY_HOST, Access
+from engine.remote.retry import RemoteError, persistently, reason
 from engine.sources.align import Window
 from engine.sources.base import SourceSummary
 from engine.sources.calendar import check_steps
 from engine.sources.declared import ZARR_FORMAT, Declared, of_attributes
 from engine.sources.decode import classify, decode, notes_on_classes
 from engine.sources.files import Step, find, none_wanted
-from engine.sources.gridded import GriddedSource
 from engine.sources.netcdf.axes import Axes, Layout, layout
 from engine.sources.netcdf.containers import opened, variable_of
-from engine.sources.netcdf.repeated import contradiction, repeated
+from engine.sources.netcdf.duplicate_steps import contradiction, repeated
 from engine.sources.netcdf.times import Times, times_of
+from engine.sources.raster_base import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import shown

@@ -8,8 +8,8 @@ import xarray as xr
 from engine.errors import InputError
 from engine.sources.files import Step
 from engine.sources.netcdf.coordinates import Coordinate, numbers, text_of
-from engine.sources.netcdf.moments import CALENDARS, Decode, Moment, decoder, from_text
-from engine.sources.netcdf.undated import climatology_of, month_of, undated
+from engine.sources.netcdf.time_decoding import CALENDARS, Decode, Moment, decoder, from_text
+from engine.sources.netcdf.undated_times import climatology_of, month_of, undated
 from engine.sources.spec import SourceSpec
 
 _YEARLY, _MONTHLY, _DAILY = 300.0, 27.0, 0.9

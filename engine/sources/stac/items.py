@@ -11,9 +11,9 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from engine.errors import InputError
-from engine.grid import require_place
+from engine.grid.grid import require_place
 from engine.remote.files import Place, place_of
-from engine.remote.patience import unsigned
+from engine.remote.retry import unsigned
 from engine.sources.declared import Declared, of_catalogue
 from engine.sources.files import Step
 from engine.sources.netcdf import NETCDF_SUFFIXES

@@ -13,7 +13,7 @@ from pystac_client.stac_api_io import StacApiIO
 from urllib3 import Retry
 
 from engine.remote.files import is_remote
-from engine.remote.patience import (
+from engine.remote.retry import (
     CONNECT_S,
     FIRST_WAIT_S,
     PASSING,

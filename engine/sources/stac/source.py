@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.remote.auth import Access, rule_for
 from engine.remote.files import is_remote
-from engine.remote.patience import RemoteError, unsigned
-from engine.remote.signing import Access, rule_for
+from engine.remote.retry import RemoteError, unsigned
 from engine.sources.base import Context, Source
 from engine.sources.files import none_wanted
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.raster import assemble
 from engine.sources.spec import SourceSpec
-from engine.sources.stac import kept
+from engine.sources.stac import item_cache as kept
 from engine.sources.stac.items import Asset, choose_asset, describe
 from engine.sources.stac.search import Item, find_items
 from engine.sources.tiles import RasterFile, notes_on_bands, read_headers, shown

@@ -8,8 +8,8 @@ import numpy as np
 import pyproj
 from matplotlib.figure import Figure
 
-from engine.blockwise import DISSIMILARITY
-from engine.outputs.place import OutPath, children
+from engine.mapping.blockwise import DISSIMILARITY
+from engine.storage.paths import OutPath, children
 from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.canvas import WIDTH, canvas
 from pipelines.soil_carbon.figures.density import ZoneBars, densities_size, draw_densities
@@ -37,11 +37,11 @@ from pipelines.soil_carbon.figures.uncertainty import (
     uncertainty_size,
 )
 from pipelines.soil_carbon.figures.zone_colours import zone_colours
-from pipelines.soil_carbon.pictures import Picture, class_picture, picture
-from pipelines.soil_carbon.regions import compare_regions
-from pipelines.soil_carbon.results import Results
-from pipelines.soil_carbon.truth import Agreement
-from pipelines.soil_carbon.zone_tests import THINNED, letters
+from pipelines.soil_carbon.results.overviews import Picture, class_picture, picture
+from pipelines.soil_carbon.results.published_stocks import compare_regions
+from pipelines.soil_carbon.results.read_results import Results
+from pipelines.soil_carbon.results.truth import Agreement
+from pipelines.soil_carbon.results.zone_tests import THINNED, letters
 
 SINGLE_MAP = 4.6
 """Inches."""

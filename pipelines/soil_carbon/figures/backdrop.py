@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 
 from pipelines.soil_carbon.figures.canvas import DPI, INK
 from pipelines.soil_carbon.figures.graticule import draw_graticule, draw_scale_bar
-from pipelines.soil_carbon.pictures import Picture
+from pipelines.soil_carbon.results.overviews import Picture
 
 MISSING = (0.86, 0.86, 0.86, 1.0)
 """Cells of the domain without a value."""

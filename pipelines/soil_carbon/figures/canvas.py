@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from engine.outputs.place import OutPath
-from engine.outputs.store import staged
+from engine.storage.paths import OutPath
+from engine.storage.zarr_store import staged
 
 DPI = 300
 """Of the PNG files."""

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure, SubFigure
 from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.canvas import INK, WIDTH, letter
 from pipelines.soil_carbon.figures.maps import Scale, draw_map
-from pipelines.soil_carbon.pictures import Picture, limits
-from pipelines.soil_carbon.stocks import TOTAL
-from pipelines.soil_carbon.wording import depth_text
+from pipelines.soil_carbon.formatting import depth_text
+from pipelines.soil_carbon.results.overviews import Picture, limits
+from pipelines.soil_carbon.results.stocks import TOTAL
 
 COLUMNS = 3
 LONE = 4.6

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from engine.sources.spec import SourceSpec
 from pipelines.soil_carbon.figures.canvas import GROUPS, INK, WIDTH, colour_of, letter, panels
-from pipelines.soil_carbon.wording import depth_text, with_unit
+from pipelines.soil_carbon.formatting import depth_text, with_unit
 
 LEADING = 2
 """Covariates whose dependence is in the figure of importances; the others are in one of their own."""

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 
 from pipelines.soil_carbon.figures.canvas import letter, marker_of, panels
 from pipelines.soil_carbon.figures.charts import CROWDED, LINE, cloud, note, one_to_one
-from pipelines.soil_carbon.wording import depth_text, fixed, named, p_text, signed
+from pipelines.soil_carbon.formatting import depth_text, fixed, named, p_text, signed
 
 BAND = (2.5, 97.5)
 """Percentiles of the replicates that a band spans."""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pipelines.soil_carbon.figures.canvas import FAINT, POINT, letter, panels
 from pipelines.soil_carbon.figures.charts import CROWDED, cloud, note, one_to_one
-from pipelines.soil_carbon.wording import depth_text, fixed
+from pipelines.soil_carbon.formatting import depth_text, fixed
 
 PANEL = 2.35
 """Inches."""

@@ -12,7 +12,7 @@ from matplotlib.figure import SubFigure
 
 from pipelines.soil_carbon.figures.backdrop import CLEAR, HEADROOM, MARGIN, MISSING, Backdrop, draw_frame, show
 from pipelines.soil_carbon.figures.canvas import INK, WARNING
-from pipelines.soil_carbon.pictures import Picture
+from pipelines.soil_carbon.results.overviews import Picture
 
 HATCH, HATCHED = "//////", (0.78, 0.78, 0.78, 1.0)
 BINS = 40

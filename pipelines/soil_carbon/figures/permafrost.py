@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.config import RunFile
+from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.figures.backdrop import Backdrop, contours
-from pipelines.soil_carbon.pictures import class_picture, picture
-from pipelines.soil_carbon.results import Results
+from pipelines.soil_carbon.results.overviews import class_picture, picture
+from pipelines.soil_carbon.results.read_results import Results
 
 BOUNDARY, NONE = "boundary", "none"
 """What `figures.permafrost` may be beside the name of a covariate."""

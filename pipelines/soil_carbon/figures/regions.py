@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipelines.soil_carbon.figures.canvas import FAINT, LINE, POINT, WIDTH, letter
-from pipelines.soil_carbon.regions import AS_PRINTED, THIS_RUN
-from pipelines.soil_carbon.wording import depth_text, number
+from pipelines.soil_carbon.formatting import depth_text, number
+from pipelines.soil_carbon.results.published_stocks import AS_PRINTED, THIS_RUN
 
 
 def regions_size(regions: int) -> tuple[float, float]:

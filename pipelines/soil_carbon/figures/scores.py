@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipelines.soil_carbon.figures.canvas import FAINT, INK, WIDTH, letter, marker_of
-from pipelines.soil_carbon.wording import named, with_unit
+from pipelines.soil_carbon.formatting import named, with_unit
 
 SHOWN = {
     "r2_explained": "explained-variance ratio (Eq. 4)",

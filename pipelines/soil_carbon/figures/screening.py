@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from engine.sources.spec import SourceSpec
 from pipelines.soil_carbon.figures.canvas import FAINT, INK, WARNING
 from pipelines.soil_carbon.figures.charts import POINT
-from pipelines.soil_carbon.wording import depth_text, p_value
+from pipelines.soil_carbon.formatting import depth_text, p_value
 
 WIDTH = 6.4
 """Inches."""

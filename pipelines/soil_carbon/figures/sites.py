@@ -15,9 +15,9 @@ from matplotlib.patheffects import withStroke
 from pipelines.soil_carbon.figures.backdrop import MARGIN, MISSING, TINT, Backdrop, draw_classes
 from pipelines.soil_carbon.figures.canvas import INK, marker_of
 from pipelines.soil_carbon.figures.permafrost import Limit
-from pipelines.soil_carbon.pictures import Picture
-from pipelines.soil_carbon.source_kinds import KINDS, kind_of
-from pipelines.soil_carbon.training import LEFT_OUT
+from pipelines.soil_carbon.model.training_table import LEFT_OUT
+from pipelines.soil_carbon.profiles.source_kinds import KINDS, kind_of
+from pipelines.soil_carbon.results.overviews import Picture
 
 LEGEND = 1.5
 """Inches beside the map."""

@@ -10,9 +10,9 @@ from pipelines.soil_carbon.figures.canvas import letter, panels
 from pipelines.soil_carbon.figures.charts import hexagons, note, one_to_one
 from pipelines.soil_carbon.figures.density import COLOURS
 from pipelines.soil_carbon.figures.maps import Scale, draw_map
-from pipelines.soil_carbon.pictures import Picture, limits
-from pipelines.soil_carbon.truth import Agreement
-from pipelines.soil_carbon.wording import depth_text, fixed, signed
+from pipelines.soil_carbon.formatting import depth_text, fixed, signed
+from pipelines.soil_carbon.results.overviews import Picture, limits
+from pipelines.soil_carbon.results.truth import Agreement
 
 DIFFERENCE = "RdBu"
 

@@ -11,8 +11,8 @@ from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.canvas import FAINT, GROUPS, letter, marker_of, panels
 from pipelines.soil_carbon.figures.density import columns_of
 from pipelines.soil_carbon.figures.maps import Scale, draw_map
-from pipelines.soil_carbon.pictures import Picture, distance_limits, limits
-from pipelines.soil_carbon.wording import depth_text, named
+from pipelines.soil_carbon.formatting import depth_text, named
+from pipelines.soil_carbon.results.overviews import Picture, distance_limits, limits
 
 COLOURS = "magma_r"
 DISTANCE = "YlGnBu"

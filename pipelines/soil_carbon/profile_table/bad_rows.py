@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from engine.words import counted
-from pipelines.soil_carbon.checks import Problems
-from pipelines.soil_carbon.table import LeftOut
+from engine.formatting import counted
+from pipelines.soil_carbon.profile_table.checks import Problems
+from pipelines.soil_carbon.profile_table.table import LeftOut
 
 MANY = 0.1
 """Share of the rows that is worth a warning."""

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
+from engine.formatting import counted
 from engine.sources.spec import SourceSpec
-from engine.words import counted
-from pipelines.soil_carbon.checks import Problems
+from pipelines.runfile.column_units import Conversion, conversion, has_units, ratio
+from pipelines.soil_carbon.profile_table.checks import Problems
 from pipelines.soil_carbon.profile_table.names import did_you_mean
-from pipelines.soil_carbon.profile_table.units import Conversion, conversion, has_units, ratio
 
 
 def conversions(

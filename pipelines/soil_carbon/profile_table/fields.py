@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from pipelines.soil_carbon.table import Row
+from pipelines.soil_carbon.profile_table.table import Row
 
 ALWAYS_MISSING = frozenset({"", "na", "<na>", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none"})
 """Fields (in lower case) that are empty in every table."""

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from engine.words import counted
+from engine.formatting import counted
 
 PLACE = ("lon", "lat")
 ALSO = ("vegetation", "soil_type", "source")

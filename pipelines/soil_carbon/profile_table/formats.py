@@ -10,7 +10,7 @@ import pyarrow
 import pyarrow.parquet
 
 from engine.errors import InputError
-from pipelines.observations_spec import TableKeys
+from pipelines.runfile.observations_section import TableKeys
 from pipelines.soil_carbon.profile_table.names import RawTable, tidy
 from pipelines.soil_carbon.profile_table.spreadsheet import read_sheet
 from pipelines.soil_carbon.profile_table.text import read_text

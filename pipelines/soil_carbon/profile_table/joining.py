@@ -5,11 +5,11 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from engine.errors import InputError
-from engine.words import counted
-from pipelines.soil_carbon.checks import SHOWN, Problems
+from engine.formatting import counted
+from pipelines.soil_carbon.profile_table.checks import SHOWN, Problems
 from pipelines.soil_carbon.profile_table.fields import Notation, clean_text
 from pipelines.soil_carbon.profile_table.names import did_you_mean
-from pipelines.soil_carbon.table import ObservationTable
+from pipelines.soil_carbon.profile_table.table import ObservationTable
 
 BETWEEN = "/"
 """Between the parts of a site's name that several columns make up."""

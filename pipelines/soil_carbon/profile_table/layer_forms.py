@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import InputError
-from engine.words import counted
-from pipelines.soil_carbon.checks import Problems
-from pipelines.soil_carbon.profile_table.depth_text import in_unit, interval_of
+from engine.formatting import counted
+from pipelines.runfile.depth_intervals import in_unit, interval_of
+from pipelines.soil_carbon.profile_table.checks import Problems
 from pipelines.soil_carbon.profile_table.fields import Notation
 from pipelines.soil_carbon.profile_table.names import RawTable, did_you_mean, tidy
-from pipelines.soil_carbon.table import LeftOut, Row
+from pipelines.soil_carbon.profile_table.table import LeftOut, Row
 
 TOLERANCE = 1e-6
 """Depths closer than this, in cm, are the same depth."""

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from engine.words import counted
+from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.fields import (
     ALWAYS_MISSING,
     LIKELY_MISSING,
@@ -12,7 +12,7 @@ from pipelines.soil_carbon.profile_table.fields import (
     Notation,
     as_text,
 )
-from pipelines.soil_carbon.table import ObservationTable
+from pipelines.soil_carbon.profile_table.table import ObservationTable
 
 
 def read_as_empty(frame: pd.DataFrame, columns: Collection[str]) -> list[str]:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from engine.words import counted
-from pipelines.soil_carbon.checks import QUANTITIES, Problems
+from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.angles import LIMITS, angle
+from pipelines.soil_carbon.profile_table.checks import QUANTITIES, Problems
 from pipelines.soil_carbon.profile_table.fields import Fields, Notation, read_numbers, unlisted_codes
-from pipelines.soil_carbon.table import Row
+from pipelines.soil_carbon.profile_table.table import Row
 
 _DATES = re.compile(r"\d{1,4}[-./ ]*([a-zä]{3,9}|\d{1,2})([-./ ]\d{2,4}.*)?|[a-zä]{3,9}[-./ ]\d{1,4}", re.IGNORECASE)
 """Depths such as 10-12 that a spreadsheet made a date of."""

@@ -5,8 +5,8 @@ import pandas as pd
 from pyproj import CRS, Transformer
 
 from engine.errors import InputError
-from engine.words import counted, verb
-from pipelines.soil_carbon.checks import Problems
+from engine.formatting import counted, verb
+from pipelines.soil_carbon.profile_table.checks import Problems
 from pipelines.soil_carbon.profile_table.names import RawTable
 from pipelines.soil_carbon.profile_table.vector import GEOMETRY
 

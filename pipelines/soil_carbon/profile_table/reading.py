@@ -8,8 +8,8 @@ import pandas as pd
 from pyproj import CRS
 
 from engine.sources.spec import SourceSpec
-from pipelines.observations_spec import PROFILE_COLUMNS, Observations, SiteTable, TableKeys
-from pipelines.soil_carbon.checks import QUANTITIES, Problems
+from pipelines.runfile.observations_section import PROFILE_COLUMNS, Observations, SiteTable, TableKeys
+from pipelines.soil_carbon.profile_table.checks import QUANTITIES, Problems
 from pipelines.soil_carbon.profile_table.convert import conversions, convert
 from pipelines.soil_carbon.profile_table.fields import Notation, clean_text
 from pipelines.soil_carbon.profile_table.filling_down import fill_down
@@ -25,9 +25,9 @@ from pipelines.soil_carbon.profile_table.markers import names_that_look_missing,
 from pipelines.soil_carbon.profile_table.names import header_hint, named
 from pipelines.soil_carbon.profile_table.numbers import faulty_fields, to_numbers
 from pipelines.soil_carbon.profile_table.places import points_of, to_degrees
+from pipelines.soil_carbon.profile_table.table import TEXT_COLUMNS, ObservationTable
 from pipelines.soil_carbon.profile_table.units_row import without_units_row
-from pipelines.soil_carbon.table import TEXT_COLUMNS, ObservationTable
-from pipelines.soil_carbon.tabulated import Depths, depth_label
+from pipelines.soil_carbon.profiles.given_densities import Depths, depth_label
 
 _INHERITED = ("decimal", "thousands", "missing", "crs")
 """Keys of the table of sites that are those of the first table where they are not given."""

@@ -10,7 +10,7 @@ import pandas as pd
 from openpyxl.utils.exceptions import InvalidFileException
 
 from engine.errors import InputError
-from engine.words import counted
+from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.names import RawTable, tidy
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pipelines.soil_carbon.checks import Problems
-from pipelines.soil_carbon.profile_table.units import STANDARD, conversion, has_units
+from pipelines.runfile.column_units import STANDARD, conversion, has_units
+from pipelines.soil_carbon.profile_table.checks import Problems
 
 
 def without_units_row(

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from pipelines.soil_carbon.regions import AS_PRINTED
 from pipelines.soil_carbon.report import inputs, tables
-from pipelines.soil_carbon.results import Results
-from pipelines.soil_carbon.target_tables import per_zone_as_written, stocks_as_written
-from pipelines.soil_carbon.truth import Agreement
+from pipelines.soil_carbon.results.published_stocks import AS_PRINTED
+from pipelines.soil_carbon.results.read_results import Results
+from pipelines.soil_carbon.results.target_tables import per_zone_as_written, stocks_as_written
+from pipelines.soil_carbon.results.truth import Agreement
 
 
 @dataclass(frozen=True)

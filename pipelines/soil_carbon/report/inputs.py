@@ -3,14 +3,14 @@
 import pandas as pd
 
 from engine.sources.spec import SourceSpec
-from pipelines.config import RunFile
-from pipelines.soil_carbon.catalogue import covariate_years, licence_text
+from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.figures.permafrost import BOUNDARY, permafrost_of
-from pipelines.soil_carbon.profiles import RULES
+from pipelines.soil_carbon.formatting import listed, number, unit
+from pipelines.soil_carbon.model.training_table import LEFT_OUT
+from pipelines.soil_carbon.profiles.read_profiles import RULES
 from pipelines.soil_carbon.report.tables import Row, records
-from pipelines.soil_carbon.results import Results
-from pipelines.soil_carbon.training import LEFT_OUT
-from pipelines.soil_carbon.wording import listed, number, unit
+from pipelines.soil_carbon.results.catalogue import covariate_years, licence_text
+from pipelines.soil_carbon.results.read_results import Results
 
 CHANGES = ("bulk_density_filled", "coarse_fragments_filled", "soc_from_som", "layers_split")
 """Columns that count the layers of a profile that were filled, converted or split."""

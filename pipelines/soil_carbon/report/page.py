@@ -11,25 +11,25 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-from engine.outputs.place import OutPath
-from engine.outputs.store import staged
-from engine.words import counted, duration
-from pipelines.soil_carbon import wording
-from pipelines.soil_carbon.evidence import gather
+from engine.formatting import counted, duration
+from engine.storage.paths import OutPath
+from engine.storage.zarr_store import staged
+from pipelines.soil_carbon import formatting as wording
 from pipelines.soil_carbon.figures import draw_figures
 from pipelines.soil_carbon.figures.canvas import DPI
 from pipelines.soil_carbon.figures.drivers import LEADING
 from pipelines.soil_carbon.figures.sites import recorded_zones
-from pipelines.soil_carbon.pedotransfer import FUNCTIONS
-from pipelines.soil_carbon.regions import compare_regions
+from pipelines.soil_carbon.profiles.pedotransfer import FUNCTIONS
+from pipelines.soil_carbon.profiles.source_kinds import kind_of
 from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.report.downloads import csv_links
 from pipelines.soil_carbon.report.independent import independent
-from pipelines.soil_carbon.results import Results, read_results
-from pipelines.soil_carbon.source_kinds import kind_of
-from pipelines.soil_carbon.summary import sites_means, write_summary
-from pipelines.soil_carbon.truth import Agreement, compare_with_truth
-from pipelines.soil_carbon.verdict import judge
+from pipelines.soil_carbon.results.published_stocks import compare_regions
+from pipelines.soil_carbon.results.read_results import Results, read_results
+from pipelines.soil_carbon.results.truth import Agreement, compare_with_truth
+from pipelines.soil_carbon.verdict.evidence import gather
+from pipelines.soil_carbon.verdict.rules import judge
+from pipelines.soil_carbon.verdict.summary import sites_means, write_summary
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 

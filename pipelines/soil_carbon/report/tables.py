@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipelines.soil_carbon.regions import AS_PRINTED, THIS_RUN
-from pipelines.soil_carbon.results import Results
-from pipelines.soil_carbon.stocks import TOTAL
-from pipelines.soil_carbon.wording import number, span
-from pipelines.soil_carbon.zone_tests import ALL, EVERY, THINNED
+from pipelines.soil_carbon.formatting import number, span
+from pipelines.soil_carbon.results.published_stocks import AS_PRINTED, THIS_RUN
+from pipelines.soil_carbon.results.read_results import Results
+from pipelines.soil_carbon.results.stocks import TOTAL
+from pipelines.soil_carbon.results.zone_tests import ALL, EVERY, THINNED
 
 SCORES = ("r2_explained", "r2", "rmse", "mae", "bias", "ccc")
 Row = dict[str, Any]

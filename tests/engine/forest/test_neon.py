@@ -12,11 +12,11 @@ import pytest
 import xgboost
 from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 
+from engine.ensemble.statistics import Z_95
 from engine.forest import is_built
 from engine.forest.native import module
 from engine.forest.trees import Replicate, sklearn_replicate, tables_of, xgboost_replicate
-from engine.intervals import Z_95
-from engine.onepass import STATISTICS
+from engine.mapping.predict_block import STATISTICS
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 ABSENT = " and ".join(program for program in (COMPILER, EMULATOR) if not shutil.which(program))

@@ -24,10 +24,10 @@ from web import serving
 
 from engine.errors import InputError, RunError
 from engine.remote.files import Remote, during, find_remote, forget
-from engine.remote.patience import RemoteError, persistently, reason, unsigned
+from engine.remote.retry import RemoteError, persistently, reason, unsigned
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
-from engine.sources.tiff_end import end_of_last_tile
+from engine.sources.tiff_truncation import end_of_last_tile
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)
@@ -136,7 +136,7 @@ def test_a_header_that_does_not_come_is_asked_for_again(web, tmp_path, fault, pa
 
 
 def test_a_fault_that_stays_names_the_file(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.remote.patience.TRIES", 2)
+    monkeypatch.setattr("engine.remote.retry.TRIES", 2)
     monkeypatch.setattr("engine.remote.files.TRIES", 2)
     write_tif(tmp_path / "a.tif", VALUES, NATIVE)
     web.fail("a.tif", *[503] * 50)
@@ -269,7 +269,7 @@ def test_zarr_over_http(web, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
 def test_a_zarr_chunk_that_cannot_be_read_is_not_taken_for_a_missing_one(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.remote.patience.TRIES", 2)
+    monkeypatch.setattr("engine.remote.retry.TRIES", 2)
     zarr_stores(tmp_path)
     source = opened(f"{web.url}/v3.zarr")
     for fault in (503, 403):

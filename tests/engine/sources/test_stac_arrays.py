@@ -14,13 +14,13 @@ from rasters import LAEA, north_up, same
 from web import Web, serving, token_service
 
 from engine.errors import InputError, RunError
-from engine.grid import Grid
+from engine.grid.grid import Grid
 from engine.remote.files import forget
 from engine.sources.base import Context
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
-from pipelines.download import projected_download
+from pipelines.preflight.download_size import projected_download
 
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)
 LON, LAT = np.arange(120.025, 123, 0.05), np.arange(51.975, 50, -0.05)

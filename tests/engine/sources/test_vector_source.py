@@ -10,7 +10,7 @@ from odc.geo import Geometry
 from rasters import LAEA, centres, north_up, rois, same
 
 from engine.errors import InputError
-from engine.grid import Grid
+from engine.grid.grid import Grid
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.sources.vector import VectorSource

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engine.applicability import Applicability
-from engine.ensemble import Manifest
-from engine.estimators import REGISTRY
-from engine.features import Features
-from engine.models import Member
+from engine.cube.features import Features
+from engine.ensemble.bootstrap import Manifest
+from engine.models.families import REGISTRY
+from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
-from engine.validation import Scores
+from engine.validation.applicability import Applicability
+from engine.validation.cross_validation import Scores
 
 REPEATS, REPLICATES = 4, 100
 

@@ -10,11 +10,11 @@ from pyproj import Transformer
 from scipy.stats import linregress
 from sklearn.model_selection import KFold
 
-from engine.estimators import family
-from engine.outputs.store import open_dataset
-from engine.validation import Scores
-from pipelines.config import load
-from pipelines.soil_carbon.profiles import read_profiles
+from engine.models.families import family
+from engine.storage.zarr_store import open_dataset
+from engine.validation.cross_validation import Scores
+from pipelines.runfile.reader import load
+from pipelines.soil_carbon.profiles.read_profiles import read_profiles
 from pipelines.virtual.covariates import RANGES
 from pipelines.virtual.outline import REGION_CRS
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import lognorm
 
-from engine.coverage import LEVELS, hold_out, measure_coverage
-from engine.estimators import REGISTRY
-from engine.folds import random_folds
-from engine.models import Member
-from pipelines.soil_carbon.depth_regression import bootstrap_coefficients
+from engine.models.families import REGISTRY
+from engine.models.persistence import Member
+from engine.validation.folds import random_folds
+from engine.validation.interval_coverage import LEVELS, hold_out, measure_coverage
+from pipelines.soil_carbon.model.depth_regression import bootstrap_coefficients
 from pipelines.virtual.covariates import RANGES
 from pipelines.virtual.landscape import Landscape
 from pipelines.virtual.sites import LAYER_CV, MICROSITE_CV

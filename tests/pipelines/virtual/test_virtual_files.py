@@ -14,10 +14,10 @@ from odc.geo.geom import box
 from pyproj import CRS
 
 from engine.errors import InputError
-from engine.grid import Grid
-from engine.outputs.store import open_dataset
+from engine.grid.grid import Grid
 from engine.sources.opening import open_source
-from pipelines.config import RunFile, load
+from engine.storage.zarr_store import open_dataset
+from pipelines.runfile.reader import RunFile, load
 from pipelines.virtual import make
 from pipelines.virtual.covariates import RANGES
 from pipelines.virtual.outline import REGION_CRS, write_boundary

@@ -4,7 +4,7 @@ import pytest
 from scipy.spatial.distance import pdist
 from shapely import points
 
-from pipelines.config import PROFILE_COLUMNS
+from pipelines.runfile.reader import PROFILE_COLUMNS
 from pipelines.virtual.landscape import Landscape
 from pipelines.virtual.outline import lake_shore, region_outline
 from pipelines.virtual.profiles import COARSE_FRAGMENTS, SOC_PER_SOM, make_layers, punch_gaps

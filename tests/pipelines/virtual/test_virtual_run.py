@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from engine.outputs.store import open_dataset
-from pipelines.soil_carbon.results import read_results
-from pipelines.soil_carbon.summary import write_summary
+from engine.storage.zarr_store import open_dataset
+from pipelines.soil_carbon.results.read_results import read_results
+from pipelines.soil_carbon.verdict.summary import write_summary
 
 SETTINGS = (
     "model.families=[{name: xgboost, grid: {}}]",

@@ -1,0 +1,1 @@
+"""The covariate cube: from sources to columns of a model."""

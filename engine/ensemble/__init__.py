@@ -1,0 +1,1 @@
+"""Bootstrap replicates and what they say together."""

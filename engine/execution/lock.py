@@ -1,0 +1,227 @@
+"""One run per results folder: a lock that names its owner and is known to be stale when the owner is gone."""
+
+import fcntl
+import getpass
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from upath import UPath
+
+from engine.errors import InputError, RunError
+from engine.remote.retry import status_of
+from engine.storage.object_store import put_if
+from engine.storage.paths import OutPath, is_of_store, read_file, said_by_store
+from engine.storage.zarr_store import write_file
+
+LOCK = "run.lock"
+BEAT_S = 20.0
+"""Seconds between the heartbeats of a run."""
+STALE_S = 300.0
+"""A run on another machine whose last heartbeat is older than this is taken for dead."""
+_NO_TRAILER = (411, 501)
+"""How a store answers that wants the length of an upload beforehand, and knows no checksum that follows it."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who works in a folder.
+
+    Attributes
+    ----------
+    born : float
+        When the process started, s since 1970: another process may have its number today.
+    started : str
+        When the run started, ISO 8601.
+    """
+
+    host: str
+    pid: int
+    born: float
+    user: str
+    started: str
+
+    @classmethod
+    def me(cls) -> "Owner":
+        """The process that asks."""
+        process = psutil.Process()
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # no such user in a container
+            user = str(os.getuid())
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(socket.gethostname(), process.pid, process.create_time(), user, started)
+
+    def __str__(self) -> str:
+        return f"process {self.pid} of {self.user} on {self.host}, started {self.started}"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A lock as found in a folder.
+
+    Attributes
+    ----------
+    silent_s : float
+        Seconds since its last heartbeat.
+    tag : str
+        Of what stands in the lock, on an object store.
+    """
+
+    owner: Owner
+    silent_s: float
+    tag: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the owner still works: seen here by its process, from elsewhere by its heartbeat."""
+        if self.owner.host != socket.gethostname():
+            return self.silent_s < STALE_S
+        try:
+            return abs(psutil.Process(self.owner.pid).create_time() - self.owner.born) < 1
+        except psutil.Error:
+            return False
+
+
+def held(directory: OutPath) -> Holding | None:
+    """The lock of a folder, stale or not."""
+    file = directory / LOCK
+    try:
+        # In this order: one that is taken over in between does not have this tag any more.
+        written, tag = _stamp(file)
+        return Holding(Owner(**json.loads(read_file(file))), max(0.0, time.time() - written), tag)
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
+        return None
+
+
+def _stamp(file: OutPath) -> tuple[float, str]:
+    """When a file was written, s since 1970, and what tells its content on an object store."""
+    if isinstance(file, Path):
+        return file.stat().st_mtime, ""
+    info = file.fs.info(file.path)
+    return info["LastModified"].timestamp(), str(info["ETag"])
+
+
+@contextmanager
+def locked(directory: OutPath) -> Iterator[Owner | None]:
+    """Work in a folder alone.
+
+    Yields
+    ------
+    Owner or None
+        A former owner that ended without letting go: killed, or its machine went down.
+
+    Raises
+    ------
+    RunError
+        If another run works there, naming it.
+    """
+    if isinstance(directory, Path):
+        directory.mkdir(parents=True, exist_ok=True)
+    me = Owner.me()
+    with _guarded(directory):
+        before = held(directory)
+        if before and before.alive:
+            raise _refusal(directory, before)
+        _take(directory, me, before)
+    ended = threading.Event()
+    beat = threading.Thread(target=_beat, args=(directory / LOCK, me, ended), daemon=True, name="gelisol-heartbeat")
+    beat.start()
+    try:
+        yield before.owner if before else None
+    finally:
+        ended.set()
+        beat.join()
+        _release(directory, me)
+
+
+def _release(directory: OutPath, me: Owner) -> None:
+    """Let go; a lock that a store which fails has kept is stale as soon as this process is gone."""
+    try:
+        with _guarded(directory):
+            now = held(directory)
+            if now and now.owner == me:
+                (directory / LOCK).unlink(missing_ok=True)
+    except Exception as error:
+        if not is_of_store(error):
+            raise
+
+
+def _refusal(directory: OutPath, holding: Holding | None) -> RunError:
+    return RunError(
+        f"{directory}: another run works here: {holding.owner if holding else 'it has just begun'}. Wait until it has "
+        "ended, stop it, or choose another folder with --out."
+    )
+
+
+def _take(directory: OutPath, me: Owner, before: Holding | None) -> None:
+    """Write the lock. On an object store only if what stood there, or nothing, still does: another may be as quick."""
+    file, content = directory / LOCK, _text(me)
+    if isinstance(file, Path):
+        write_file(file, content)
+        return
+    try:
+        put_if(file, content, before.tag if before else None)
+    except FileExistsError:
+        now = held(directory)
+        if now is None or now.owner != me:  # else the answer to the first try was lost on its way
+            raise _refusal(directory, now) from None
+    except PermissionError as error:
+        raise InputError(f"{directory}: cannot be written to ({error}); see the rights of the key in use") from None
+    except OSError as error:
+        if error.__cause__ is None or status_of(error.__cause__) not in _NO_TRAILER:
+            raise
+        raise InputError(
+            f"{directory}: {said_by_store(error)}. This store does not take checksums that follow the data; set "
+            "AWS_REQUEST_CHECKSUM_CALCULATION=when_required in the environment, also of the workers"
+        ) from None
+
+
+def _text(owner: Owner) -> bytes:
+    return json.dumps(asdict(owner)).encode()
+
+
+@contextmanager
+def _guarded(directory: OutPath) -> Iterator[None]:
+    """Look and write in one go; two runs that start together do not both see the folder free.
+
+    On an object store the write itself has a condition.
+    """
+    if not isinstance(directory, Path):
+        yield
+        return
+    place = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(place, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(place)
+
+
+def _beat(file: OutPath, me: Owner, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_S):
+        if isinstance(file, Path):
+            with suppress(OSError):
+                os.utime(file)
+        else:
+            _rewrite(file, me)
+
+
+def _rewrite(file: UPath, me: Owner) -> None:
+    """A sign of life on an object store; none where another run has meanwhile taken this one for dead."""
+    try:
+        now = held(file.parent)
+        if now and now.owner == me:
+            put_if(file, _text(me), now.tag)
+    except Exception as error:
+        if not is_of_store(error):
+            raise

@@ -1,0 +1,1 @@
+"""Maps as files for other programs: COGs, STAC and QGIS."""

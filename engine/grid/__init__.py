@@ -1,0 +1,1 @@
+"""The target grid: cells, blocks and their sizes, distances on the sphere."""

@@ -1,0 +1,234 @@
+"""The map: one task per block reads the covariates, predicts all replicates, keeps the statistics and writes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from distributed import Client
+
+from engine.cube.build import DOMAIN
+from engine.ensemble.bootstrap import Ensemble, load_ensemble
+from engine.execution.block_store import Blocks
+from engine.execution.ledger import digest_of
+from engine.execution.tasks import Progress, silent
+from engine.grid.grid import Block, Grid
+from engine.mapping.predict_block import STATISTICS, OnePass
+from engine.mapping.zonal_sums import Precision, ZoneSums
+from engine.storage.paths import OutPath
+from engine.storage.zarr_store import Layer, array
+from engine.validation.applicability import Applicability
+
+DISSIMILARITY, APPLICABLE = "dissimilarity", "applicable"
+_HEADROOM = 16.0
+"""Predictions beyond so many times the largest training value are refused."""
+
+
+@dataclass(frozen=True)
+class MapPlan:
+    """What a worker needs to map a block: places and names, no data.
+
+    Attributes
+    ----------
+    digest : str
+        Hash of the ensemble that the run started with.
+    applicability : OutPath
+        The fitted area of applicability.
+    applicability_digest : str
+        SHA-256 of that file.
+    zones : str or None
+        Cube variable with zone codes 1 … n_zones.
+    level : float
+        Nominal coverage of the prediction interval.
+    """
+
+    grid: Grid
+    cube: OutPath
+    ensemble: OutPath
+    digest: str
+    applicability: OutPath
+    applicability_digest: str
+    zones: str | None
+    n_zones: int
+    level: float
+    precision: Precision
+
+
+@dataclass(frozen=True)
+class MapTotals:
+    """Sums over the zones of a map, in floating point; the last zone is the whole region.
+
+    Attributes
+    ----------
+    cells : ndarray of int, shape (zones,)
+        Mapped cells.
+    area : ndarray, shape (zones,)
+        km².
+    predicted : ndarray, shape (replicates, zones)
+        Sum of area × prediction of the modelled output.
+    replicate : ndarray, shape (replicates, outputs, zones)
+        Sum of area × value, replicate by replicate.
+    mean, square : ndarray, shape (outputs, zones)
+        Sum of area × mean over the replicates, and × its square.
+    """
+
+    cells: np.ndarray
+    area: np.ndarray
+    predicted: np.ndarray
+    replicate: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray
+
+    @classmethod
+    def of(cls, sums: ZoneSums, precision: Precision, coefficients: np.ndarray) -> "MapTotals":
+        """Decode exact sums; the outputs that follow linearly from the modelled one do so in their sums, too."""
+
+        def with_region(values: np.ndarray) -> np.ndarray:
+            return np.concatenate([values[..., 1:], values.sum(axis=-1, keepdims=True)], axis=-1)
+
+        area = precision.area.decode(with_region(sums.area))
+        predicted = precision.predicted.decode(with_region(sums.predicted))
+        intercept, slope = coefficients[..., 0], coefficients[..., 1]
+        return cls(
+            cells=with_region(sums.cells),
+            area=area,
+            predicted=predicted,
+            replicate=intercept[:, :, None] * area + slope[:, :, None] * predicted[:, None, :],
+            mean=precision.mean.decode(with_region(sums.mean)),
+            square=precision.square.decode(with_region(sums.square)),
+        )
+
+
+def make_plan(
+    grid: Grid, cube: OutPath, ensemble: Ensemble, applicability: OutPath, zones: str | None, n_zones: int, level: float
+) -> MapPlan:
+    """Settle the precision of the sums from what the ensemble can predict."""
+    largest = _HEADROOM * ensemble.manifest.largest
+    intercepts, slopes = np.abs(ensemble.coefficients).max(axis=(0, 1))
+    height, width = grid.shape
+    # A cell's true area differs from the projected one by the areal scale, within 2^±4 wherever one would map.
+    largest_area = grid.nominal_cell_area * (1 if grid.is_equal_area else _HEADROOM)
+    precision = Precision.for_map(largest, intercepts + max(slopes, 1) * largest, largest_area, height * width)
+    return MapPlan(
+        grid, cube, ensemble.path, ensemble.hash, applicability, digest_of(applicability), zones, n_zones, level,
+        precision,
+    )  # fmt: skip
+
+
+def map_region(
+    client: Client,
+    plan: MapPlan,
+    path: OutPath,
+    coords: Mapping[str, object],
+    attrs: Mapping[str, Mapping[str, str]],
+    progress: Progress = silent,
+    *,
+    key: str,
+) -> tuple[MapTotals, MapTotals]:
+    """Map every block into the store `path`, which appears once it is whole; blocks of an interrupted run are kept.
+
+    Parameters
+    ----------
+    key : str
+        Of all that the map depends on.
+    coords : mapping
+        The one leading dimension of the maps, as xarray takes it, e.g. depth labels.
+    attrs : mapping
+        Statistic → CF attributes; "" → attributes of the store.
+
+    Returns
+    -------
+    everywhere, applicable : MapTotals
+        Over all mapped cells, and over those inside the area of applicability.
+    """
+    ensemble = load_ensemble(plan.ensemble, plan.digest)
+    replicates, outputs, _ = ensemble.coefficients.shape
+    layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in STATISTICS}
+    layers[DISSIMILARITY] = Layer("float32", attrs[DISSIMILARITY])
+    layers[APPLICABLE] = Layer("uint8", attrs[APPLICABLE])
+    sums = ZoneSums.zero(2 * (plan.n_zones + 1), replicates, outputs)
+    blocks = Blocks(path, key, layers, coords, attrs[""])
+    for found in blocks.fill(client, _sum_block, plan, progress=progress, name="map"):
+        if found is not None:
+            sums += ZoneSums(**found)
+    blocks.publish()
+    inside, outside = sums.halves()
+    inside_totals = MapTotals.of(inside, plan.precision, ensemble.coefficients)
+    inside += outside
+    return MapTotals.of(inside, plan.precision, ensemble.coefficients), inside_totals
+
+
+def _sum_block(block: Block, plan: MapPlan, path: OutPath) -> dict[str, np.ndarray] | None:
+    """`map_block`, with the sums as plain arrays."""
+    sums = map_block(block, plan, path)
+    return None if sums is None else vars(sums)
+
+
+def map_block(block: Block, plan: MapPlan, path: OutPath) -> ZoneSums | None:
+    """Map one block and write its statistics.
+
+    Returns
+    -------
+    ZoneSums or None
+        Groups are the zones (0: none) of applicable cells, then those of the others. None if the block has no cell
+        with every covariate.
+    """
+    ensemble = load_ensemble(plan.ensemble, plan.digest)
+    features = ensemble.features
+    if not np.any(array(plan.cube, DOMAIN)[block.roi]):
+        return None
+    values = {name: np.asarray(array(plan.cube, name)[block.roi]) for name in features.covariates}
+    cells = np.flatnonzero(features.complete(values))
+    if cells.size == 0:
+        return None
+    zone = np.zeros(cells.size, "int64")
+    if plan.zones:
+        zone = np.asarray(array(plan.cube, plan.zones)[block.roi]).ravel()[cells].astype("int64")
+    x = features.matrix({name: v.ravel()[cells] for name, v in values.items()})
+    area_of_model = _load_applicability(plan.applicability, plan.applicability_digest)
+    dissimilarity = area_of_model.dissimilarity(x)
+    applicable = area_of_model.applicable(dissimilarity)
+    group = zone + (plan.n_zones + 1) * ~applicable
+    order = np.argsort(group, kind="stable")
+    area = plan.grid.cell_areas(block).ravel()[cells[order]]
+    statistics, sums = _one_pass(plan).run(x[order], area, group[order], 2 * (plan.n_zones + 1))
+    writer = _Writer(path, block, cells)
+    writer.write(DISSIMILARITY, dissimilarity)
+    writer.write(APPLICABLE, applicable)
+    writer.cells = cells[order]
+    for place, name in enumerate(STATISTICS):
+        writer.write(name, statistics[:, place])
+    return sums
+
+
+def _one_pass(plan: MapPlan) -> OnePass:
+    """What the map takes of the ensemble, made ready once per worker process."""
+    return _make_one_pass(plan.ensemble, plan.digest, plan.level, plan.precision)
+
+
+@lru_cache(maxsize=2)
+def _make_one_pass(path: OutPath, digest: str, level: float, precision: Precision) -> OnePass:
+    return OnePass(load_ensemble(path, digest), level, precision)
+
+
+@lru_cache(maxsize=2)
+def _load_applicability(path: OutPath, digest: str) -> Applicability:
+    """The area of applicability with this hash, read once per worker process."""
+    return Applicability.load(path, digest)
+
+
+@dataclass
+class _Writer:
+    """Puts values of some of a block's cells into a store; the others are missing."""
+
+    path: OutPath
+    block: Block
+    cells: np.ndarray
+
+    def write(self, name: str, values: np.ndarray) -> None:
+        """One variable; `values` has its leading dimensions and then the cells."""
+        target = array(self.path, name, "r+")
+        leading, shape = values.shape[:-1], self.block.geobox.shape.yx
+        flat = np.full((*leading, shape[0] * shape[1]), target.fill_value, target.dtype)
+        flat[..., self.cells] = values
+        target[(..., *self.block.roi)] = flat.reshape(*leading, *shape)

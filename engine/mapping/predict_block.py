@@ -1,0 +1,160 @@
+"""One pass over cells: all replicates, their statistics, prediction intervals and zone sums.
+
+The compiled code holds the replicates of a few hundred cells at a time. Without it, the same is done by NumPy for a
+slab of cells at a time: the same arithmetic in the same order, and so the same numbers, to the bit.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.statistics import Z_95, CellStatistics, over_replicates
+from engine.forest import native
+from engine.mapping.zonal_sums import FixedPoint, Precision, ZoneGroups, ZoneSums, beyond
+
+OF_MEAN = tuple(CellStatistics.__annotations__)
+"""Statistics over the replicates."""
+OF_OBSERVATION = ("pi_lower", "pi_upper")
+"""Prediction interval of a new observation."""
+STATISTICS = (*OF_MEAN, *OF_OBSERVATION)
+SLAB = 16384
+"""Cells whose predictions by all replicates are held at a time where they do not come from the compiled code."""
+
+
+class OnePass:
+    """What is to be taken of an ensemble's replicates, cell by cell.
+
+    Parameters
+    ----------
+    level : float
+        Nominal coverage of the prediction interval.
+    precision : Precision
+        Fixed-point formats of the zone sums.
+    compiled : bool, optional
+        Whether to use the compiled code; by default where this installation has it.
+    instruction_set : str, optional
+        One of `engine.forest.INSTRUCTION_SETS`; by default the best.
+    """
+
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        level: float,
+        precision: Precision,
+        *,
+        compiled: bool | None = None,
+        instruction_set: str = "",
+    ):
+        self.ensemble, self.level, self.precision = ensemble, level, precision
+        self._compiled = native.is_built() if compiled is None else compiled
+        self._instruction_set = instruction_set
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is compiled, which is made again where it arrives."""
+        return {name: value for name, value in vars(self).items() if name != "_summary"}
+
+    def run(self, x: np.ndarray, area: np.ndarray, zone: np.ndarray, zones: int) -> tuple[np.ndarray, ZoneSums]:
+        """Take cells, in one go.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (cells, columns)
+            Without missing values.
+        area : ndarray of float64, shape (cells,)
+            km².
+        zone : ndarray of int64, shape (cells,)
+            0 … zones − 1; in ascending order.
+
+        Returns
+        -------
+        statistics : ndarray of float32, shape (outputs, len(STATISTICS), cells)
+        sums : ZoneSums
+
+        Raises
+        ------
+        RunError
+            If a prediction is far outside what the training data allow.
+        """
+        replicates, outputs, _ = self.ensemble.coefficients.shape
+        statistics = np.empty((outputs, len(STATISTICS), len(x)), "float32")
+        sums = ZoneSums.zero(zones, replicates, outputs)
+        forest = self.ensemble.forest if self._compiled else None
+        if forest is not None:
+            self._check(
+                forest.summarise(
+                    x, self._summary, area, zone, statistics, vars(sums), instruction_set=self._instruction_set
+                )
+            )
+            return statistics, sums
+        for start in range(0, len(x), SLAB):
+            part = slice(start, min(start + SLAB, len(x)))
+            predicted = self.ensemble.predict_all(x[part])
+            if self._compiled:
+                of_part = np.empty((outputs, len(STATISTICS), part.stop - start), "float32")
+                self._check(
+                    native.module().summarise(
+                        predicted, self._summary, area[part], zone[part], of_part, vars(sums), self._instruction_set
+                    )
+                )
+                statistics[:, :, part] = of_part
+            else:
+                self._take(predicted.astype("float64"), area[part], zone[part], statistics[:, :, part], sums)
+        return statistics, sums
+
+    def _take(
+        self, predicted: np.ndarray, area: np.ndarray, zone: np.ndarray, statistics: np.ndarray, sums: ZoneSums
+    ) -> None:
+        """Statistics and sums of the predictions of a slab, shape (replicates, cells), by NumPy."""
+        precision, ensemble = self.precision, self.ensemble
+        groups = ZoneGroups.of_sorted(zone, len(sums.cells))
+        for replicate, values in enumerate(predicted):
+            sums.predicted[replicate] += groups.sum(precision.predicted.encode(values * area))
+        sums.area += groups.sum(precision.area.encode(area))
+        sums.cells += groups.sum(np.ones(len(area), "int64"))
+        for output, of_output in enumerate(statistics):
+            intercept, slope = ensemble.coefficients[:, output, :1], ensemble.coefficients[:, output, 1:]
+            found = over_replicates(intercept + slope * predicted)
+            sums.mean[output] += groups.sum(precision.mean.encode(found.mean * area))
+            sums.square[output] += groups.sum(precision.square.encode(found.mean * found.mean * area))
+            ends = ensemble.jackknives[output].interval(predicted, (self.level,))
+            of_output[:] = [*(getattr(found, name) for name in OF_MEAN), *(end[0] for end in ends)]
+
+    @cached_property
+    def _summary(self) -> Any:
+        """What the compiled code needs to know of the ensemble."""
+        replicates, outputs, _ = self.ensemble.coefficients.shape
+        formats = [getattr(self.precision, name) for name in ("area", "predicted", "mean", "square")]
+        return native.module().Summary(
+            {
+                "replicates": replicates,
+                "outputs": outputs,
+                "intercept": self.ensemble.coefficients[..., 0].T,
+                "slope": self.ensemble.coefficients[..., 1].T,
+                "z": Z_95,
+                "votes": [self._votes(output) for output in range(outputs)],
+                "formats": [number for form in formats for number in _bound_and_scale(form)],
+            }
+        )
+
+    def _votes(self, output: int) -> dict[str, Any]:
+        jackknife = self.ensemble.jackknives[output]
+        sites, (_, upper) = len(jackknife.residual), jackknife.ranks(self.level)
+        return {
+            "residual": jackknife.residual,
+            "share": jackknife.share,
+            "codes": jackknife.codes,
+            "kth": max(sites - upper, 0),
+            "least": jackknife.least,
+        }
+
+    @staticmethod
+    def _check(refused: Sequence[float] | None) -> None:
+        if refused is not None:
+            raise beyond(*refused)
+
+
+def _bound_and_scale(form: FixedPoint) -> tuple[float, float]:
+    return form.bound, 2.0**form.bits

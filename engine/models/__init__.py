@@ -1,0 +1,1 @@
+"""Families of models: how they are built, tuned, tried and stored."""

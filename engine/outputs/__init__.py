@@ -1,1 +1,0 @@
-"""Cloud-optimised outputs: Zarr stores, COGs and a STAC collection."""

@@ -1,0 +1,1 @@
+"""Statistics of values at points and in groups."""

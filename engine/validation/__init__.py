@@ -1,0 +1,1 @@
+"""How far predictions can be trusted: cross-validation, coverage, applicability."""

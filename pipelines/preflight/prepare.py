@@ -1,0 +1,469 @@
+"""Everything that can be known before computing: sources opened, grid laid, profiles read; all problems at once."""
+
+import re
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from distributed.comm import get_address_host_port
+from odc.geo import Geometry
+
+from engine.cube.build import CubePlan, DomainMask
+from engine.errors import InputError
+from engine.execution.cluster import cluster_class
+from engine.grid.grid import Grid
+from engine.models.smoke_test import try_family
+from engine.remote.files import forget, on_disk, place_of
+from engine.remote.retry import RemoteError
+from engine.sources.base import Context, Source, SourceSummary
+from engine.sources.composite import terms_of
+from engine.sources.opening import open_source
+from engine.sources.spec import SourceSpec
+from engine.sources.unused_keys import misplaced
+from engine.storage.paths import OutPath, out_path, require_access
+from pipelines.preflight.extents import Coverage, coverage_of
+from pipelines.preflight.grouped_problems import grouped
+from pipelines.preflight.input_fingerprints import fingerprints, of_sources
+from pipelines.preflight.outline import bounds_in_degrees, box_in_degrees, read_outline
+from pipelines.preflight.sample_points import Sites
+from pipelines.preflight.servers import needed_servers, silent_needs
+from pipelines.preflight.waiting import Watch, unwatched
+from pipelines.progress import EVENTS
+from pipelines.runfile.descriptions import read_description
+from pipelines.runfile.observations_section import tables_of
+from pipelines.runfile.reader import Draft, Model, RunFile, read
+from pipelines.runfile.target import CARBON_DENSITY
+from pipelines.soil_carbon.model.depth_regression import fit_depth_regressions
+from pipelines.soil_carbon.profile_table.reading import read_observations
+from pipelines.soil_carbon.profiles.given_densities import depth_label
+from pipelines.soil_carbon.profiles.other_targets import target_columns, target_profiles
+from pipelines.soil_carbon.profiles.read_profiles import Profiles
+
+ZONES = "zone"
+"""Cube variable of zones that come from a source of their own rather than from a covariate."""
+_TRIAL_SITES = 100
+"""Rows that families are tried on where the number of sites is not known."""
+_CONNECT_S = 5.0
+"""How long a scheduler may take to accept a connection, s."""
+ITEMS = "items"
+"""Folder of the results with the items that were found in STAC catalogs, one GeoJSON file a covariate."""
+INDEPENDENT = "model.validation.independent"
+"""Key of the table of sites that never train the model."""
+_OF_OBSERVATIONS = re.compile(r"\bobservations\.")
+Inspect = Callable[[Grid, dict[str, Source], DomainMask | None, Sites], list[str]]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run whose input has been found sound.
+
+    Attributes
+    ----------
+    base : Path
+        Folder of the run file.
+    directory : OutPath
+        Where the results go.
+    inputs : dict
+        Fingerprints of all that is read, by the names of `preflight.input_fingerprints`, taken before it was: what is
+        recorded.
+    independent : Profiles or None
+        Sites that never train the model.
+    """
+
+    config: RunFile
+    base: Path
+    directory: OutPath
+    grid: Grid
+    plan: CubePlan
+    summaries: dict[str, SourceSummary]
+    coverage: dict[str, Coverage]
+    profiles: Profiles
+    inputs: dict[str, str]
+    independent: Profiles | None = None
+
+    @property
+    def data(self) -> Path:
+        """Where relative paths of sources and observations start."""
+        return self.base / self.config.data
+
+    @property
+    def zones(self) -> tuple[str | None, tuple[str, ...]]:
+        """Cube variable that holds the zones, and their names."""
+        match self.config.zones:
+            case None:
+                return None, ()
+            case str() as covariate:
+                return covariate, self.config.covariates[covariate].class_names
+            case source:
+                return ZONES, source.class_names
+
+
+class _Problems:
+    """Collects what is wrong, so that all of it is reported together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        try:
+            yield
+        except InputError as error:
+            self.found += error.problems
+
+    def attempt(self, function: Callable[..., T], *args: object) -> T | None:
+        with self.collect():
+            return function(*args)
+        return None
+
+
+def open_run(
+    path: Path,
+    overrides: tuple[str, ...] = (),
+    directory: OutPath | None = None,
+    *,
+    refresh: bool = False,
+    inspect: Inspect | None = None,
+) -> Prepared:
+    """Read a run file and open everything that it names; parameters as for `survey`.
+
+    Raises
+    ------
+    InputError
+        With every problem found in the run file, the boundary, the sources and the profiles.
+    """
+    return survey(path, overrides, directory, refresh=refresh, inspect=inspect).prepared()
+
+
+def survey(
+    path: Path,
+    overrides: tuple[str, ...] = (),
+    directory: OutPath | None = None,
+    *,
+    refresh: bool = False,
+    inspect: Inspect | None = None,
+    watch: Watch = unwatched,
+    probe: bool = False,
+) -> "Survey":
+    """Read a run file and open what it names, as far as that can be done.
+
+    Parameters
+    ----------
+    overrides : tuple of str
+        `key.subkey=value` settings that replace the file's.
+    directory : OutPath, optional
+        Results folder instead of the run file's.
+    refresh : bool
+        Search STAC catalogs anew, whatever an earlier search found.
+    inspect : callable, optional
+        Called with the grid, the sources that could be opened, the mask and the sites; gives further problems.
+    watch : callable
+        Told of what may take long.
+    probe : bool
+        Try every server once first, and ask one that does not answer no more.
+
+    Raises
+    ------
+    InputError
+        If the run file is no YAML mapping at all.
+    """
+    reading = read(path, overrides)
+    run, base = reading.run, reading.base
+    if isinstance(run, RunFile):
+        directory = directory or out_path(run.output.dir, base)
+    found = Survey(run, base, directory)
+    found.problems.found += reading.problems
+    with found.problems.collect():
+        _require_other_place(path, directory)
+    _open(found, refresh, inspect, watch, probe)
+    return found
+
+
+def _require_other_place(run_file: Path, directory: OutPath | None) -> None:
+    """Results hold the resolved run file, which must not replace the one that a person wrote."""
+    if not isinstance(directory, Path) or run_file.resolve() != (directory / "run.yaml").resolve():
+        return
+    # Where a run has worked, it is the resolved one already.
+    if not (directory / EVENTS).exists():
+        raise InputError(
+            f"output.dir: {directory} holds this run file, which the results' own run.yaml would replace; give another "
+            "folder, e.g. `out`"
+        )
+
+
+@dataclass
+class Survey:
+    """What could be opened of a run, and what is wrong with the rest.
+
+    Attributes
+    ----------
+    directory : OutPath or None
+        Where the results go, if that is known.
+    notes : tuple of (str, str)
+        Key of the run file, and what is odd there, but no error.
+    """
+
+    run: RunFile | Draft
+    base: Path
+    directory: OutPath | None
+    grid: Grid | None = None
+    sources: dict[str, Source] = field(default_factory=dict)
+    profiles: Profiles | None = None
+    independent: Profiles | None = None
+    coverage: dict[str, Coverage] = field(default_factory=dict)
+    notes: tuple[tuple[str, str], ...] = ()
+    inputs: dict[str, str] = field(default_factory=dict)
+    problems: _Problems = field(default_factory=_Problems)
+
+    def prepared(self) -> Prepared:
+        """The run; an `InputError` with all problems if there are any."""
+        if self.problems.found or self.grid is None or self.profiles is None:
+            raise InputError(grouped(self.problems.found))
+        assert isinstance(self.run, RunFile) and self.directory is not None
+        return Prepared(
+            self.run,
+            self.base,
+            self.directory,
+            self.grid,
+            CubePlan.make(self.grid, self.sources, _mask(self.run)),
+            {name: source.summary() for name, source in self.sources.items()},
+            self.coverage,
+            self.profiles,
+            self.inputs,
+            self.independent,
+        )
+
+
+def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, probe: bool) -> None:
+    """Open what is named in the sound parts of a run file."""
+    run, base, problems = found.run, found.base, found.problems
+    outline: Geometry | None = None
+    forget()
+    found.inputs |= fingerprints(run, base)
+    data = base / run.data
+    # A draft may yet get another outline: what is found for it is not kept.
+    items = None
+    if found.directory is not None and isinstance(run, RunFile):
+        with problems.collect():
+            require_access(found.directory)
+            items = found.directory / ITEMS
+        if items is None:
+            found.directory = None
+    silent = _silent(run, None if refresh else items, watch) if probe else {}
+    problems.found += [f"{key}: {text}" for key, text in silent.items()]
+    if (domain := run.domain) and "domain.boundary" not in silent:
+        with watch("domain.boundary"):
+            drawn = problems.attempt(read_outline, domain, base)
+        if drawn is not None:
+            outline, found.notes = drawn.geometry, tuple(("domain.boundary", note) for note in drawn.notes)
+            found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
+    context = Context(None if outline is None else box_in_degrees(outline), items, refresh, run.covariates)
+    for name, spec in _openable(run).items():
+        if _key(name) in silent:
+            continue
+        before = len(problems.found)
+        with watch(f"opening {name} ({spec.place})"):
+            source = problems.attempt(open_source, name, spec, data, context)
+        problems.found[before:] = [
+            _with_recipe(text, name, spec, base).replace(f"covariates.{name}", _key(name))
+            for text in problems.found[before:]
+        ]
+        if source is not None:
+            found.sources[name] = source
+            # Of what was opened just now, before a value is read.
+            found.inputs |= problems.attempt(of_sources, {name: source.summary()}) or {}
+            wrong, idle = misplaced(source, _key(name))
+            problems.found += wrong
+            found.notes += tuple((name, note) for note in idle)
+    for name, spec in _specs(run).items():
+        if spec.about:
+            problems.attempt(read_description, base / spec.about, f"{_key(name)}.about")
+    if isinstance(run, RunFile) and run.truth and not (base / run.truth).is_dir():
+        problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
+    if run.observations and run.depths and not silent.keys() & tables_of(run.observations).keys():
+        found.profiles = problems.attempt(_profiles, run, data, outline)
+    if run.observations and run.depths and run.model and run.model.validation.independent:
+        found.independent = problems.attempt(_independent, run, data, outline)
+    if run.depths and found.profiles:
+        labels = [depth_label(depth) for depth in run.depths]
+        problems.attempt(fit_depth_regressions, found.profiles.wide(), labels)
+    if run.model and run.depths and found.profiles:
+        problems.found += _too_few(run.model.validation.folds, run.depths[0], found.profiles)
+    if run.model:
+        problems.found += _untrainable(run.model, found.profiles)
+    if run.cluster and run.cluster.address:
+        problems.attempt(_require_scheduler, run.cluster.address)
+    if run.cluster and "." in run.cluster.kind:
+        problems.attempt(cluster_class, run.cluster.kind)
+    if found.grid is not None:
+        sites = found.profiles.wide() if found.profiles else None
+        found.coverage = {name: coverage_of(s.summary(), found.grid, sites) for name, s in found.sources.items()}
+        problems.found += _uncovered(run, found)
+        if inspect:
+            here = {name: source for name, source in found.sources.items() if found.coverage[name].domain}
+            problems.found += inspect(found.grid, here, _mask(run), _sites(run, found.profiles))
+
+
+def _silent(run: RunFile | Draft, items: OutPath | None, watch: Watch) -> dict[str, str]:
+    """Key of the run file → what does not answer of the servers that it needs; each is tried once."""
+    needs = needed_servers(run, _openable(run), _key, items)
+    with watch(f"whether {', '.join(sorted(set().union(*needs.values())))} answer") if needs else nullcontext():
+        return silent_needs(needs)
+
+
+def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
+    return dict(run.covariates) | ({ZONES: run.zones} if isinstance(run.zones, SourceSpec) else {})
+
+
+def _openable(run: RunFile | Draft) -> dict[str, SourceSpec]:
+    """All but formulas that name what is not there or not sound, of which reading the run file has told."""
+
+    def resolves(name: str, spec: SourceSpec) -> bool:
+        try:
+            return spec.expression is None or bool(terms_of(name, spec, run.covariates))
+        except InputError:
+            return False
+
+    return {name: spec for name, spec in _specs(run).items() if resolves(name, spec)}
+
+
+def _key(name: str) -> str:
+    """Where the run file describes a source."""
+    return "zones" if name == ZONES else f"covariates.{name}"
+
+
+def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
+    """A problem, and if it is that a file is missing, where it can be had."""
+    term = problem.removeprefix(f"covariates.{name}.").partition(".")[0]
+    entry = (spec.of or {}).get(term, spec)
+    described = entry.about or spec.about
+    if described is None or not ("no such file" in problem or "no file matches" in problem):
+        return problem
+    try:
+        return f"{problem}. {read_description(base / described, 'about').how_to_get}"
+    except InputError:  # a problem of its own
+        return problem
+
+
+def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
+    observations, depths = run.observations, run.depths
+    assert observations and depths
+    target = run.target or CARBON_DENSITY
+    bounds = None if outline is None else bounds_in_degrees(outline)
+    # Of covariates whose entry is wrong nobody knows whether their column holds numbers or classes.
+    at_site = {covariate: column for covariate, column in observations.at_site.items() if covariate in run.covariates}
+    keys = observations.model_copy(update={"at_site": at_site})
+    categories = {name: spec for name, spec in run.covariates.items() if spec.is_categorical}
+
+    with ExitStack() as stack:
+        paths = {}
+        for key, href in tables_of(observations).items():
+            place = place_of(href, data)
+            try:
+                paths[key] = stack.enter_context(on_disk(place))
+            except FileNotFoundError as error:
+                raise InputError(f"{key}: no such file: {place}") from error
+            except RemoteError as error:
+                raise InputError(f"{key}: cannot be reached: {error}") from error
+        try:
+            table = read_observations(
+                paths["observations.table"], keys, paths.get("observations.sites.table"), run.covariates, depths,
+                target_columns(target, depths),
+            )  # fmt: skip
+            return target_profiles(table, keys, target, depths, bounds, categories)
+        except InputError as error:
+            named = {str(paths[key]): str(place_of(href, data)) for key, href in tables_of(observations).items()}
+            raise InputError(_with_addresses(problem, named) for problem in error.problems) from None
+
+
+def _with_addresses(problem: str, named: Mapping[str, str]) -> str:
+    """A problem with the addresses of tables rather than the copies on this machine's disks."""
+    for copy, address in named.items():
+        problem = problem.replace(copy, address)
+    return problem
+
+
+def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
+    """Sites that never train the model, read as those that do."""
+    given = run.model.validation.independent if run.model else None
+    assert given and run.observations
+    # The map is tried, with the covariates of its cells.
+    keys = run.observations.model_copy(update={"table": given, "at_site": {}}) if isinstance(given, str) else given
+    if place_of(keys.table, data) == place_of(run.observations.table, data):
+        raise InputError(
+            f"{INDEPENDENT}: {keys.table} is the table that trains the model (observations.table); give one of other "
+            "sites"
+        )
+    own = run.model_copy(update={"observations": keys}) if isinstance(run, RunFile) else replace(run, observations=keys)
+    try:
+        return _profiles(own, data, outline)
+    except InputError as error:
+        raise InputError(_OF_OBSERVATIONS.sub(f"{INDEPENDENT}.", problem) for problem in error.problems) from None
+
+
+def _require_scheduler(address: str) -> None:
+    """Fail now, with everything else, rather than after the first results are written."""
+    try:
+        socket.create_connection(get_address_host_port(address), timeout=_CONNECT_S).close()
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cluster.address: nobody answers at {address} ({error}). Start a scheduler there with `dask scheduler`, "
+            "or use `cluster: {kind: local}`."
+        ) from None
+
+
+def _sites(run: RunFile | Draft, profiles: Profiles | None) -> Sites:
+    density = f"socd_{depth_label(run.depths[0])}" if run.depths else ""
+    at_site = run.observations.at_site if run.observations else {}
+    return Sites.of(profiles.wide() if profiles else None, density, at_site)
+
+
+def _mask(config: RunFile | Draft) -> DomainMask | None:
+    mask = config.domain.mask if config.domain else None
+    if mask is None or mask.covariate not in config.covariates:
+        return None
+    names = config.covariates[mask.covariate].class_names
+    return DomainMask(
+        mask.covariate,
+        -np.inf if mask.min is None else mask.min,
+        np.inf if mask.max is None else mask.max,
+        tuple(names.index(name) + 1 for name in mask.classes or ()),
+    )
+
+
+def _too_few(folds: int, depth: tuple[float, float], profiles: Profiles) -> list[str]:
+    label = depth_label(depth)
+    usable = int(profiles.wide()[f"socd_{label}"].notna().sum())
+    if usable >= folds:
+        return []
+    return [
+        f"model.validation.folds: {folds} folds need at least {folds} sites with a {label} cm density; "
+        f"observations.table has {usable}. Use fewer folds or more sites."
+    ]
+
+
+def _untrainable(model: Model, profiles: Profiles | None) -> list[str]:
+    """Families that cannot be fitted as the user has set them; those of the registry as they come are known to work."""
+    sites = len(profiles.wide()) if profiles else _TRIAL_SITES
+    rows = max(sites - -(-sites // model.validation.folds), 2)
+    changed = [spec.family() for spec in model.families if spec.estimator or spec.parameters or spec.grid]
+    return [f"model.families: {problem}" for family in changed for problem in try_family(family, rows)]
+
+
+def _uncovered(run: RunFile | Draft, survey: Survey) -> list[str]:
+    problems = []
+    measured = run.observations.at_site if run.observations else {}
+    for name, shares in survey.coverage.items():
+        summary = survey.sources[name].summary()
+        extent = ", ".join(f"{v:.6g}" for v in summary.footprint.boundingbox.bbox)
+        where = f"({summary.files[0].name}: {extent} in {summary.crs.proj.name})"
+        if shares.domain == 0:
+            problems.append(f"covariates.{name}: covers none of the domain {where}; check its CRS and the boundary")
+        elif shares.sites == 0 and name in run.covariates and name not in measured:
+            problems.append(f"covariates.{name}: covers none of the sites {where}; check lon and lat of the sites")
+    return problems

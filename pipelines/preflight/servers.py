@@ -1,0 +1,63 @@
+"""Which servers a run needs, so that one that does not answer is found once, in seconds, not for every source."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from engine.remote.reachable import server_of, silent_servers
+from engine.sources.formula import names_in
+from engine.sources.spec import SourceSpec
+from engine.storage.paths import OutPath
+from pipelines.runfile.observations_section import tables_of
+from pipelines.runfile.reader import Draft, RunFile
+
+
+def silent_needs(needs: Mapping[str, set[str]]) -> dict[str, str]:
+    """Key of the run file → what does not answer, of all that it needs; others are left out."""
+    silent = silent_servers(sorted(set().union(*needs.values())))
+    return {
+        key: "; ".join(f"cannot be reached: {server}: {silent[server]}" for server in sorted(servers & silent.keys()))
+        for key, servers in needs.items()
+        if servers & silent.keys()
+    }
+
+
+def needed_servers(
+    run: RunFile | Draft, entries: Mapping[str, SourceSpec], key_of: Callable[[str], str], items: OutPath | None
+) -> dict[str, set[str]]:
+    """Key of the run file → servers.
+
+    Parameters
+    ----------
+    entries : mapping
+        Name → source.
+    key_of : callable
+        Name → its key in the run file.
+    items : OutPath or None
+        Folder of the items that earlier searches found, which need no search.
+    """
+    addresses = {key_of(name): set(_addresses(name, spec, items, run.covariates)) for name, spec in entries.items()}
+    if run.domain and run.domain.boundary:
+        addresses["domain.boundary"] = {run.domain.boundary}
+    if run.observations:
+        addresses |= {key: {href} for key, href in tables_of(run.observations).items()}
+    found = {key: {server for a in each if (server := server_of(a))} for key, each in addresses.items()}
+    return {key: servers for key, servers in found.items() if servers}
+
+
+def _addresses(name: str, spec: SourceSpec, items: OutPath | None, others: Mapping[str, SourceSpec]) -> Iterator[str]:
+    yield from spec.hrefs
+    if spec.stac is None:
+        yield from (layer for layer in (spec.layers or {}).values() if isinstance(layer, str))
+    elif not _kept(name, spec, items):
+        yield spec.stac.api
+    known = {**others, **(spec.of or {})}
+    for term in names_in(spec.expression) if spec.expression else ():
+        if term in known and term != name:
+            yield from _addresses(f"{name}.{term}", known[term], items, known)
+
+
+def _kept(name: str, spec: SourceSpec, items: OutPath | None) -> bool:
+    """Whether an earlier search is there for every part of a source."""
+    if items is None:
+        return False
+    names = [f"{name}.{layer}" for layer in spec.layers] if spec.layers else [name]
+    return all((items / f"{part}.json").exists() for part in names)

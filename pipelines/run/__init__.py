@@ -1,0 +1,1 @@
+"""A run: its stages, their keys and what is recorded of them."""

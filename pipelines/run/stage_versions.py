@@ -1,0 +1,75 @@
+"""With which versions each stage was done, and what of it would differ with those that are here."""
+
+from collections.abc import Mapping
+
+from engine.execution.ledger import Ledger, key_of
+from engine.execution.versions import LIBRARIES
+from pipelines import STAGES
+
+_FIELD = ("gelisol", "numpy", "pandas", "scipy")
+_PLANE = ("pyproj", "PROJ")
+OF_STAGE: dict[str, tuple[str, ...]] = {
+    "profiles": (*_FIELD, *_PLANE),
+    "cube": (
+        *_FIELD, *_PLANE, "rasterio", "GDAL", "shapely", "GEOS", "geopandas", "pyogrio", "odc-geo", "xarray",
+        "h5netcdf", "h5py", "zarr", "cftime", "cf-xarray",
+    ),
+    "select": _FIELD,
+    "train": (*_FIELD, "scikit-learn", "dask-ml", "xgboost"),
+    "map": (*_FIELD, *_PLANE, "odc-geo", "scikit-learn", "xgboost"),
+    "report": (),
+}  # fmt: skip
+"""Stage → what its numbers depend on besides the run file and the data."""
+OWN = "gelisol"
+"""Of this package, a stage's number in `keys.CODE` says when results change; its version is recorded all the same."""
+ABSENT = "not installed"
+
+
+def of_stage(stage: str, here: Mapping[str, str]) -> dict[str, str]:
+    """The versions that a stage's numbers depend on, as far as they are installed."""
+    one_name = {"xgboost": here.get("xgboost-cpu", here.get("xgboost"))}  # the same library in two packages
+    named = {**here, **{name: version for name, version in one_name.items() if version}}
+    return {name: named[name] for name in OF_STAGE[stage] if name in named}
+
+
+def environment_key(stage: str, here: Mapping[str, str]) -> str:
+    """Of the versions under which a stage's pieces may stand side by side: one map is not made with two of them."""
+    return key_of({name: version for name, version in of_stage(stage, here).items() if name != OWN})
+
+
+def version_notes(ledger: Ledger, here: Mapping[str, str]) -> list[str]:
+    """What was done, or begun, with other versions than those that are here; one line for all stages alike.
+
+    Parameters
+    ----------
+    here : mapping
+        Of what is known of this environment; the rest is not compared.
+    """
+    done: dict[str, list[str]] = {}
+    notes = []
+    for stage in STAGES:
+        if (entry := ledger.entry(stage)) and (differs := _differences(stage, entry.versions, here)):
+            done.setdefault(differs, []).append(stage)
+        if (begun := ledger.begun(stage)) and (differs := _differences(stage, begun, here)):
+            notes.append(
+                f"stage {stage} was begun with {differs}: what it had done by then is done again, so that its results "
+                "are not of two versions mixed"
+            )
+    for differs, stages in done.items():
+        many = len(stages) > 1
+        notes.append(
+            f"{'stages' if many else 'stage'} {', '.join(stages)} {'were' if many else 'was'} done with {differs}: "
+            f"{'their' if many else 'its'} results are kept, but made here their numbers could differ; "
+            "`gelisol run --fresh` makes everything with the versions that are here"
+        )
+    return notes
+
+
+def _differences(stage: str, then: Mapping[str, str], here: Mapping[str, str]) -> str:
+    """`xgboost 3.2.0 (here 3.4.0)` for each that differs; of what was not recorded, or is not known here, nothing."""
+    now = of_stage(stage, here)
+    return ", ".join(
+        f"{name} {then.get(name, ABSENT)} (here {now.get(name, ABSENT)})"
+        for name in OF_STAGE[stage]
+        if then and then.get(name) != now.get(name) and (name in now or name not in LIBRARIES)
+    )

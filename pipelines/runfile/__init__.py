@@ -1,0 +1,1 @@
+"""The run file: its sections, its reader and its reference."""

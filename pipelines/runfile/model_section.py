@@ -1,0 +1,156 @@
+"""The sections of the run file that say what is modelled: screening, families, validation, intervals."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from engine.errors import InputError
+from engine.models.families import REGISTRY, Family, Value
+from engine.validation.cross_validation import AVERAGE, STACK
+from pipelines.runfile.observations_section import Observations
+from pipelines.runfile.section import Section
+
+BEST = "best"
+
+
+class Selection(Section):
+    """Screening of the covariates before the model."""
+
+    screen: bool = Field(True, description="false: all covariates are used, the table is written all the same")
+    alpha: float = Field(0.05, gt=0, lt=1, description="significance that a covariate's relation to the density needs")
+    vif: float = Field(10.0, gt=1, description="variance inflation factor that no covariate may reach")
+    keep: tuple[str, ...] = Field((), description="covariates that stay whatever the screening says")
+    drop: tuple[str, ...] = Field((), description="covariates that go whatever the screening says")
+
+    @model_validator(mode="after")
+    def _one_decision(self) -> Self:
+        if both := sorted(set(self.keep) & set(self.drop)):
+            raise ValueError(f"`keep` and `drop` both list {', '.join(both)}; a covariate stays or goes")
+        return self
+
+
+class FamilySpec(Section):
+    """A model family: one of the registry, or a scikit-learn regressor by its dotted name."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="rf, svm, brt, xgboost, or a name for the estimator")
+    estimator: str | None = Field(None, description="dotted name, e.g. sklearn.ensemble.ExtraTreesRegressor")
+    scaled: bool | None = Field(None, description="standardise the columns first")
+    parameters: dict[str, Value] = Field({}, description="hyperparameters that replace the defaults")
+    grid: dict[str, tuple[Value, ...]] | None = Field(
+        None, description="search space: hyperparameter → values; {} fixes the parameters"
+    )
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.name in (BEST, AVERAGE, STACK):
+            raise ValueError(f"{self.name!r} cannot name a family: `mapped` uses the word")
+        if self.estimator is None and self.name not in REGISTRY:
+            raise ValueError(
+                f"{self.name!r} is not among {', '.join(REGISTRY)}; give `estimator`, the dotted name of a "
+                "scikit-learn regressor, for a family of your own"
+            )
+        if self.estimator is not None and self.name in REGISTRY:
+            raise ValueError(f"{self.name!r} is a family already; choose another name for {self.estimator}")
+        try:
+            problems = self.family().check({**self.parameters, **(self.grid or {})}, "parameters")
+        except InputError as error:
+            problems = error.problems
+        if empty := [key for key, values in (self.grid or {}).items() if not values]:
+            problems.append(f"grid: {', '.join(empty)} has no values to try")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def family(self) -> Family:
+        """The family that the entry means."""
+        base = REGISTRY.get(self.name) or Family(self.name, self.estimator or "")
+        return Family(
+            self.name,
+            base.estimator,
+            {**base.defaults, **self.parameters},
+            # What the user fixes is not searched.
+            {k: v for k, v in base.grid.items() if k not in self.parameters} if self.grid is None else self.grid,
+            base.scaled if self.scaled is None else self.scaled,
+        )
+
+
+def _family_entry(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _level(value: float) -> float:
+    if not 0 < value < 1:
+        raise ValueError(f"a level of confidence lies between 0 and 1, e.g. 0.95, not at {value:g}")
+    return value
+
+
+class Validation(Section):
+    """Cross-validation of the families on the sites."""
+
+    folds: int = Field(10, ge=2, description="folds of each repeat")
+    repeats: int = Field(10, ge=1, description="repeats of each scheme; the study has 100")
+    schemes: tuple[Literal["random", "block", "knndm"], ...] = Field(
+        ("random", "knndm"),
+        min_length=1,
+        description="random; block: whole squares are held out; knndm: at distances like those of the map's cells. The "
+        "first chooses the family, the last sets the threshold of applicability",
+    )
+    block_km: float | None = Field(None, gt=0, description="side of a block; default: the range of spatial correlation")
+    tuning: Literal["once", "nested"] = Field(
+        "once", description="search hyperparameters once on all sites, as the study did, or inside every training fold"
+    )
+    coverage: int = Field(1, ge=0, description="repeats in which the coverage of prediction intervals is measured")
+    independent: str | Observations | None = Field(
+        None,
+        description="table of sites that never train the model, to try the map at: a file, read with the keys of "
+        "`observations`, or a section like `observations` (without `at_site`: the map itself is tried)",
+    )
+
+    @field_validator("independent")
+    @classmethod
+    def _of_the_map(cls, independent: str | Observations | None) -> str | Observations | None:
+        if isinstance(independent, Observations) and independent.at_site:
+            raise ValueError("`at_site` has no place here: independent sites try the map, with the covariates of cells")
+        return independent
+
+    @field_validator("schemes")
+    @classmethod
+    def _once(cls, schemes: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({scheme for scheme in schemes if schemes.count(scheme) > 1}):
+            raise ValueError(f"{', '.join(twice)} is listed twice")
+        return schemes
+
+
+class Model(Section):
+    """What is trained and mapped."""
+
+    families: tuple[Annotated[FamilySpec, BeforeValidator(_family_entry)], ...] = Field(
+        (FamilySpec(name="xgboost"),), min_length=1, description="families to compare: names, or mappings with `name`"
+    )
+    mapped: str = Field(BEST, description="family that is mapped: best (lowest RMSE), a name, average or stack")
+    validation: Validation = Validation()
+    replicates: int = Field(100, ge=2, description="bootstrap replicates")
+    interval: Annotated[float, AfterValidator(_level)] = Field(0.95, description="level of the prediction interval")
+    residual_error: bool = Field(
+        True,
+        description="the totals' range holds the spatially correlated residual error, too; false: only the replicates' "
+        "spread, as in the study",
+    )
+    seed: int = Field(20250731, ge=0, description="seed of all randomness")
+
+    @field_validator("families")
+    @classmethod
+    def _once(cls, families: tuple[FamilySpec, ...]) -> tuple[FamilySpec, ...]:
+        names = [f.name for f in families]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} is listed twice")
+        return families
+
+    @model_validator(mode="after")
+    def _mapped_exists(self) -> Self:
+        names = [f.name for f in self.families]
+        if self.mapped not in (BEST, AVERAGE, STACK, *names):
+            raise ValueError(f"`mapped: {self.mapped}` is neither best, average, stack nor among {', '.join(names)}")
+        if self.mapped in (AVERAGE, STACK) and len(names) < 2:
+            raise ValueError(f"`mapped: {self.mapped}` needs two families or more")
+        return self

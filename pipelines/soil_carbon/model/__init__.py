@@ -1,0 +1,1 @@
+"""From densities and covariates to a trained and validated model."""

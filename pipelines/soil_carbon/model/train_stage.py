@@ -1,0 +1,289 @@
+"""The stage `train`: tune, validate, choose, train the replicates, measure coverage, name the drivers."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from distributed import Client
+
+import engine
+from engine.cube.build import DOMAIN
+from engine.cube.sampling import random_cells
+from engine.ensemble.bootstrap import Ensemble, bootstrap_indices, train_ensemble
+from engine.errors import FitError
+from engine.execution.ledger import Scratch
+from engine.execution.tasks import Progress
+from engine.models.families import Family
+from engine.models.persistence import Member
+from engine.models.tuning import tune
+from engine.seeds import Use, streams
+from engine.statistics.variogram import fit_variogram
+from engine.storage.paths import OutPath
+from engine.storage.zarr_store import staged
+from engine.validation.applicability import Applicability
+from engine.validation.cross_validation import AVERAGE, STACK, Candidate, HeldOut, cross_validate, stack_weights
+from engine.validation.folds import Places, default_block_size_km, further_folds, repeated_folds, squares
+from engine.validation.interval_coverage import measure_coverage
+from pipelines.preflight.prepare import Prepared
+from pipelines.progress import Display
+from pipelines.runfile.model_section import BEST, Model
+from pipelines.soil_carbon.model.depth_regression import bootstrap_coefficients
+from pipelines.soil_carbon.model.drivers import find_drivers
+from pipelines.soil_carbon.model.skill import skill_table
+from pipelines.soil_carbon.model.training_table import TrainingTable
+
+NOTHING = 0.0
+"""Least that there can be of a substance: prediction intervals do not reach below it."""
+_RANGE = "range_km"
+"""Name under which the range of spatial correlation is kept."""
+APPLICABILITY_REPEATS = 10
+"""Repeats of the last scheme whose folds set the threshold of applicability, however often scores are repeated."""
+DOMAIN_POINTS = 5000
+"""Random cells that stand for the prediction area in the fold scheme knndm."""
+
+
+@dataclass(frozen=True)
+class Modelling:
+    """What the steps of the stage share."""
+
+    prepared: Prepared
+    training: TrainingTable
+    client: Client
+    display: Display
+    scratch: Scratch
+    environment: str = ""
+    """Of the versions that replicates depend on."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Families that could not be fitted and were left out → why."""
+
+    @property
+    def model(self) -> Model:
+        """The model section of the run file."""
+        return self.prepared.config.model
+
+    @property
+    def _least(self) -> float:
+        """Below which prediction intervals do not reach: of what was seen below zero there is no such bound."""
+        return NOTHING if np.nanmin(self.training.observed) >= NOTHING else -np.inf
+
+    def path(self, name: str) -> OutPath:
+        """An artefact."""
+        return self.prepared.directory / name
+
+    def run(self) -> dict[str, object]:
+        """All steps; returns facts for the provenance."""
+        coefficients = self.depth_regressions()
+        candidates, tuning = self.tune()
+        folds, places = self.folds()
+        held_out = self.validate(candidates, folds)
+        members = self.choose([c for c in candidates if c.family.name not in self.failed], held_out)
+        self.write_scores(held_out, tuning)
+        self.write_skill(held_out, places.block_km)
+        ensemble = self.train(members, coefficients)
+        if self.model.validation.coverage:
+            self.coverage(members, folds)
+        importance = self.drivers(ensemble)
+        self.applicability(self.folds_of_applicability(folds, places), importance)
+        return {
+            "sites": len(self.training.y),
+            "mapped": ensemble.manifest.family,
+            "failed": self.failed,
+            "block_km": places.block_km,
+        }
+
+    def depth_regressions(self) -> np.ndarray:
+        """Of every replicate, before anything that takes long: too few deep profiles are the first thing to know."""
+        training, labels = self.training, self.prepared.config.depth_labels
+        indices = bootstrap_indices(len(training.y), self.model.replicates, self.model.seed)
+        return bootstrap_coefficients(training.y, training.observed[:, 1:], indices, labels)
+
+    def tune(self) -> tuple[list[Candidate], pd.DataFrame]:
+        """Search every family's grid once on all sites, or leave it to the training folds."""
+        validation, training = self.model.validation, self.training
+        families = [spec.family() for spec in self.model.families]
+        if validation.tuning == "nested":
+            # Those without a grid have nothing to search.
+            return [Candidate(f, None if f.grid else {}) for f in families], pd.DataFrame()
+        candidates, tables = [], []
+        with self.display.stage("tune", "family") as progress:
+            for done, (family, stream) in enumerate(
+                zip(families, streams(self.model.seed, Use.TUNING, len(families)), strict=True)
+            ):
+                progress(done, len(families))
+                if not family.grid:
+                    candidates.append(Candidate(family, {}))
+                    continue
+                try:
+                    tuned = tune(
+                        self.client, family, training.x, training.y, validation.folds, stream,
+                        self.scratch.inner("search"), family.name,
+                    )  # fmt: skip
+                except FitError as error:
+                    self._leave_out(family, error)
+                    continue
+                candidates.append(Candidate(family, tuned.parameters))
+                tables.append(tuned.table)
+            progress(len(families), len(families))
+        return candidates, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def folds(self) -> tuple[dict[str, np.ndarray], Places]:
+        """Folds of every scheme and repeat."""
+        validation, seed = self.model.validation, self.model.seed
+        lon, lat = self.training.column("lon"), self.training.column("lat")
+        (stream,) = streams(seed, Use.CELLS, 1)
+        rng = np.random.default_rng(stream)
+        cells = random_cells(self.path("cube.zarr"), DOMAIN, DOMAIN_POINTS, rng)
+        places = Places(lon, lat, *cells, self._block_km(lon, lat, rng))
+        with self.display.stage("folds", "repeat") as progress:
+            folds = repeated_folds(
+                self.client, validation.schemes, places, folds=validation.folds, repeats=validation.repeats, seed=seed,
+                scratch=self.scratch.inner("folds"), progress=progress,
+            )  # fmt: skip
+        return folds, places
+
+    def folds_of_applicability(self, folds: dict[str, np.ndarray], places: Places) -> np.ndarray:
+        """Folds of the last scheme, of a number of repeats that does not follow that of the scores."""
+        scheme, validation = self.model.validation.schemes[-1], self.model.validation
+        return further_folds(
+            self.client, scheme, places, folds[scheme], folds=validation.folds, repeats=APPLICABILITY_REPEATS,
+            seed=self.model.seed, scratch=self.scratch.inner("folds_of_applicability"),
+        )  # fmt: skip
+
+    def _block_km(self, lon: np.ndarray, lat: np.ndarray, rng: np.random.Generator) -> float:
+        """Side of a block: as asked, else the range of spatial correlation, else by the size of the domain."""
+        validation, grid = self.model.validation, self.prepared.grid
+        if validation.block_km:
+            return validation.block_km
+        largest = default_block_size_km(float(grid.outline.area) / 1e6, validation.folds)
+        kept = self.scratch.inner("folds")
+        if (found := kept.load(_RANGE)) is None:
+            found = np.array(fit_variogram(lon, lat, self.training.y, rng).range_km)
+            kept.save(_RANGE, found)
+        range_km = float(found)
+        return min(range_km, largest) if range_km > 0 else largest
+
+    def _leave_out(self, family: Family, error: FitError) -> None:
+        """Go on without a family that cannot be fitted, and say so, unless it is the one to map or no other is left."""
+        families = [spec.name for spec in self.model.families]
+        if self.model.mapped in (family.name, AVERAGE, STACK) or len(families) == len(self.failed) + 1:
+            raise error
+        self.failed[family.name] = str(error)
+        self.display.say(f"warning: {error}; it is left out.")
+
+    def validate(self, candidates: list[Candidate], folds: dict[str, np.ndarray]) -> HeldOut:
+        """Held-out predictions of the families that can be fitted."""
+        training = self.training
+        results: list[HeldOut] = []
+        for candidate in candidates:
+            with self.display.stage(candidate.family.name, "repeat") as progress:
+                try:
+                    results.append(self._cross_validate(candidate, folds, progress))
+                except FitError as error:
+                    self._leave_out(candidate.family, error)
+        predicted = {key: rows for result in results for key, rows in result.predicted.items()}
+        held_out = HeldOut(training.y, folds, predicted)
+        if self.model.mapped in (AVERAGE, STACK):
+            held_out = held_out.combined([c.family.name for c in candidates], self.model.mapped)
+        return held_out
+
+    def _cross_validate(self, candidate: Candidate, folds: dict[str, np.ndarray], progress: Progress) -> HeldOut:
+        x, y, seed = self.training.x, self.training.y, self.model.seed
+        return cross_validate(self.client, x, y, [candidate], folds, seed=seed, scratch=self.scratch, progress=progress)
+
+    def choose(self, candidates: list[Candidate], held_out: HeldOut) -> list[Member]:
+        """The models of each replicate. What was tuned inside the folds is tuned once more on all sites."""
+        mapped, scheme = self.model.mapped, self.model.validation.schemes[0]
+        name = held_out.best(scheme) if mapped == BEST else mapped
+        chosen = [c for c in candidates if name in (c.family.name, AVERAGE, STACK)]
+        weights = np.full(len(chosen), 1 / len(chosen))
+        if name == STACK:
+            rows = np.concatenate([held_out.predicted[c.family.name, scheme].T[..., None] for c in chosen], axis=-1)
+            repeats = rows.shape[1]
+            weights = stack_weights(rows.reshape(-1, len(chosen)), np.repeat(held_out.observed, repeats))
+        members: list[Member] = []
+        for candidate, weight, stream in zip(
+            chosen, weights, streams(self.model.seed, Use.TUNING, len(chosen)), strict=True
+        ):
+            parameters = candidate.parameters
+            if parameters is None:
+                folds = self.model.validation.folds
+                parameters = tune(
+                    self.client, candidate.family, self.training.x, self.training.y, folds, stream,
+                    self.scratch.inner("search"), f"{candidate.family.name}-{len(members)}",
+                ).parameters  # fmt: skip
+            members.append(Member(family=candidate.family, parameters=dict(parameters), weight=float(weight)))
+        self.display.say(f"mapped: {name} ({', '.join(f'{m.family.name} {m.parameters}' for m in members)})")
+        return members
+
+    def write_scores(self, held_out: HeldOut, tuning: pd.DataFrame) -> None:
+        """`validation.csv`, `validation_zones.csv`, `validation_predictions.parquet`, `tuning.csv`."""
+        with staged(self.path("validation.csv")) as stage:
+            held_out.scores().to_csv(stage, index=False)
+        with staged(self.path("validation_zones.csv")) as stage:
+            held_out.zone_scores(self.training.column("zone")).to_csv(stage, index=False)
+        with staged(self.path("tuning.csv")) as stage:
+            stage.write_text("family\n" if tuning.empty else tuning.to_csv(index=False), encoding="utf-8")
+        predictions = pd.concat(
+            pd.DataFrame(
+                {"site": self.training.column("site"), "family": family, "scheme": scheme,
+                 "observed": held_out.observed, "predicted": rows.mean(axis=0)}
+            )
+            for (family, scheme), rows in held_out.predicted.items()
+        )  # fmt: skip
+        with staged(self.path("validation_predictions.parquet")) as stage:
+            predictions.to_parquet(stage, index=False)
+
+    def write_skill(self, held_out: HeldOut, block_km: float) -> None:
+        """`skill.csv`: what sites within one block, whose errors may go together, say counts once."""
+        groups = squares(self.training.column("lon"), self.training.column("lat"), block_km)
+        table = skill_table(held_out, self.training.observed, self.prepared.config.depth_labels, groups)
+        with staged(self.path("skill.csv")) as stage:
+            table.to_csv(stage, index=False)
+
+    def train(self, members: list[Member], coefficients: np.ndarray) -> Ensemble:
+        """The replicates."""
+        training, config, seed = self.training, self.prepared.config, self.model.seed
+        with self.display.stage("train", "replicate") as progress:
+            return train_ensemble(
+                self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
+                members, outputs=config.depth_labels, units=self.prepared.config.target.cf_units, seed=seed,
+                version=engine.__version__,
+                environment=self.environment, least=self._least, tables={"training.parquet": training.table},
+                progress=progress,
+            )  # fmt: skip
+
+    def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
+        """`coverage.csv`: what share of held-out observations the prediction intervals hold."""
+        repeats = self.model.validation.coverage
+        with self.display.stage("coverage", "fold") as progress:
+            table = measure_coverage(
+                self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
+                {scheme: rows[:repeats] for scheme, rows in folds.items()},
+                outputs=self.prepared.config.depth_labels, replicates=self.model.replicates, seed=self.model.seed,
+                least=self._least, scratch=self.scratch, progress=progress,
+            )  # fmt: skip
+        with staged(self.path("coverage.csv")) as stage:
+            table.to_csv(stage, index=False)
+
+    def drivers(self, ensemble: Ensemble) -> pd.DataFrame:
+        """`importance.csv` and `partial_dependence.csv`; returns the importance of the covariates."""
+        with self.display.stage("drivers", "replicate") as progress:
+            drivers = find_drivers(self.client, ensemble, self.training.table, progress)
+        for note in drivers.notes:
+            self.display.say(f"drivers: {note}")
+        for name, table in (("importance", drivers.importance), ("partial_dependence", drivers.partial_dependence)):
+            with staged(self.path(f"{name}.csv")) as stage:
+                table.to_csv(stage, index=False)
+        return drivers.importance[drivers.importance["kind"] == "covariate"].set_index("covariate")
+
+    def applicability(self, folds: np.ndarray, importance: pd.DataFrame) -> None:
+        """`applicability.npz`: what the area of applicability is judged by, with the folds of the last scheme."""
+        features = self.training.features
+        # Families without gains are weighed by permutation.
+        weight = importance["gain_percent"].fillna(importance["permutation_rmse"])
+        columns = [column.covariate for column in features.columns]
+        per_column = np.array([weight[name] / columns.count(name) for name in columns])
+        fitted = Applicability.fit(self.training.x, features, per_column, list(folds))
+        if fitted.constant:
+            self.display.say(f"applicability: {', '.join(fitted.constant)} left out, the same at all sites")
+        fitted.save(self.path("applicability.npz"))

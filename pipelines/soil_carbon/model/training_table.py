@@ -1,0 +1,142 @@
+"""What the model learns from: sites with a density of the first depth and every covariate."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from engine.cube.build import DOMAIN, is_known
+from engine.cube.features import Features
+from engine.cube.sampling import sample
+from engine.errors import InputError
+from engine.sources.spec import SourceSpec
+from engine.storage.paths import OutPath, read_file
+from engine.storage.zarr_store import staged
+from pipelines.preflight.prepare import Prepared
+from pipelines.soil_carbon.profiles.site_classes import class_codes
+
+LEFT_OUT = "not_modelled"
+"""Column of `profiles.parquet`: why a site does not train the model, or empty."""
+
+
+@dataclass(frozen=True)
+class TrainingTable:
+    """The sites that train the model.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row per training site: `site, lon, lat, zone, y` (kg C/m²) and the covariates (class codes of categories).
+    features : Features
+        Columns of the design matrix.
+    x : ndarray of float32, shape (sites, columns)
+        Design matrix.
+    observed : ndarray, shape (sites, depths)
+        Densities, kg C/m², the first depth first; NaN where a profile is too shallow for another.
+    reasons : Series
+        Every site of the profiles → why it is left out, or empty.
+    notes : tuple of str
+        Counts for people.
+    """
+
+    table: pd.DataFrame
+    features: Features
+    x: np.ndarray
+    observed: np.ndarray
+    reasons: pd.Series
+    notes: tuple[str, ...]
+
+    @classmethod
+    def assemble(cls, prepared: Prepared, covariates: tuple[str, ...]) -> "TrainingTable":
+        """Sample the cube at the sites; values measured at a site replace the raster's.
+
+        Parameters
+        ----------
+        covariates : tuple of str
+            Those that the model uses.
+
+        Raises
+        ------
+        InputError
+            If fewer sites than folds are left, with the reasons.
+        """
+        config = prepared.config
+        sites = prepared.profiles.wide()
+        labels = [f"socd_{label}" for label in config.depth_labels]
+        names = list(covariates)
+        variable, zone_names = prepared.zones
+        wanted = list(dict.fromkeys([DOMAIN, *names, *([variable] if variable else [])]))
+        cube = prepared.directory / "cube.zarr"
+        values = sample(cube, sites["lon"].to_numpy(), sites["lat"].to_numpy(), wanted)
+        zones = np.array(["", *zone_names], dtype=object)
+        zone = zones[values[variable]] if variable else np.full(len(sites), "", object)
+        notes = []
+        for covariate, column in config.observations.at_site.items():
+            if covariate in names:
+                spec, measured = config.covariates[covariate], sites[column].notna().to_numpy()
+                own = class_codes(sites[column], spec) if spec.is_categorical else sites[column].astype("float32")
+                values.loc[measured, covariate] = own[measured].to_numpy()
+                how, source = ("recorded", "map") if spec.is_categorical else ("measured", "raster")
+                notes.append(f"{covariate}: {how} at {measured.sum()} of {len(sites)} sites, else from the {source}.")
+        reasons = _reasons(sites[labels[0]], values, names)
+        used = (reasons == "").to_numpy()
+        left_out = "".join(f"; {n} {reason}" for reason, n in reasons[~used].value_counts().items())
+        notes.append(f"{used.sum()} of {len(sites)} sites train the model{left_out}.")
+        folds = config.model.validation.folds
+        if used.sum() < folds:
+            raise InputError(f"model.validation.folds: {folds} folds need at least {folds} sites. {notes[-1]}")
+        kept = values.loc[used, names].reset_index(drop=True)
+        notes += unseen_classes(kept, config.covariates)
+        observed = sites.loc[used, labels].to_numpy("float64")
+        place = sites.loc[used, ["site", "lon", "lat"]].reset_index(drop=True)
+        table = pd.concat([place, pd.DataFrame({"zone": zone[used], "y": observed[:, 0]}), kept], axis=1)
+        features = Features.of({name: config.covariates[name] for name in names})
+        x = features.matrix({name: kept[name].to_numpy() for name in names})
+        return cls(table, features, x, observed, reasons.set_axis(sites["site"]), tuple(notes))
+
+    @property
+    def y(self) -> np.ndarray:
+        """Densities of the first depth, kg C/m², shape (sites,)."""
+        return self.observed[:, 0]
+
+    def column(self, name: str) -> np.ndarray:
+        """One column of the table."""
+        return self.table[name].to_numpy()
+
+    @staticmethod
+    def places(directory: OutPath) -> tuple[np.ndarray, np.ndarray]:
+        """Longitude and latitude, degrees, of the sites that trained the ensemble of a results folder."""
+        content = io.BytesIO(read_file(directory / "ensemble" / "training.parquet"))
+        table = pd.read_parquet(content, columns=["lon", "lat"])
+        return table["lon"].to_numpy(), table["lat"].to_numpy()
+
+    def update_profiles(self, path: OutPath) -> None:
+        """Record in `profiles.parquet` which sites train the model, and why the others do not."""
+        profiles = pd.read_parquet(io.BytesIO(read_file(path)))
+        profiles[LEFT_OUT] = profiles["site"].map(self.reasons)
+        with staged(path) as stage:
+            profiles.to_parquet(stage, index=False)
+
+
+def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, SourceSpec]) -> list[str]:
+    """Classes that no site is in: the model cannot know them."""
+    notes = []
+    for name in kept:
+        classes = specs[str(name)].class_names
+        seen = set(kept[name])
+        if unseen := [label for code, label in enumerate(classes, 1) if code not in seen]:
+            names = ", ".join(unseen)
+            notes.append(f"warning: {name}: no site is in {names}; cells there are predicted by the other covariates.")
+    return notes
+
+
+def _reasons(density: pd.Series, values: pd.DataFrame, names: list[str]) -> pd.Series:
+    """Why each site is left out, empty where it is not; the first reason that holds."""
+    known = pd.DataFrame({name: is_known(values[name].to_numpy()) for name in names}, index=values.index)
+    missing = known.apply(lambda row: ", ".join(row.index[~row]), axis=1)
+    reasons = pd.Series(np.where(missing == "", "", "without a value of " + missing), index=values.index, dtype=object)
+    reasons[values[DOMAIN] == 0] = "outside the domain"
+    reasons[density.isna().to_numpy()] = "without a density of the first depth"
+    return reasons

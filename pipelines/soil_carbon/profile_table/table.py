@@ -1,0 +1,111 @@
+"""The observation table under the names and in the units that the pipeline uses, still to be checked."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from pipelines.runfile.observations_section import PROFILE_COLUMNS
+
+TEXT_COLUMNS = ("site", "vegetation", "soil_type", "source")
+"""Columns that hold names; every other column the pipeline reads holds numbers."""
+
+
+Row = int | str
+"""Label of a record: the line or row of the file, and the interval where one row holds several layers."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A row of the table that is not used.
+
+    Parameters
+    ----------
+    row : object
+        Line or row of the file.
+    site : str
+        Empty where it has none.
+    column : str
+        The column at fault by its default name; empty where it is the row as a whole.
+    value : object
+        What the file has there.
+    reason : str
+        In a few words, the same for all rows with the same fault.
+    """
+
+    row: Row
+    site: str
+    column: str
+    value: object
+    reason: str
+
+
+@dataclass(frozen=True)
+class ObservationTable:
+    """Records under the default column names, still unchecked.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    frame : DataFrame
+        One row per record; the index is the line of a csv file (the header is line 1), else the record from 1.
+    names : dict
+        Default column name → the table's own name, where they differ.
+    counted : str
+        What the index counts: `line` or `row`.
+    own : tuple of str
+        Column names that the file has.
+    units : mapping
+        Default column name → unit in the file, of those that were converted.
+    notes, problems : tuple of str
+        What was done on reading, and what is wrong so far.
+    left_out : tuple of LeftOut
+        Rows that are no longer in `frame`.
+    faulty : mapping
+        Column → rows whose field is empty because a problem is reported of it.
+    as_written : DataFrame
+        The fields before they were read as numbers.
+    """
+
+    path: Path
+    frame: pd.DataFrame
+    names: dict[str, str]
+    counted: str
+    own: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    faulty: Mapping[str, frozenset[Row]] = field(default_factory=dict)
+    as_written: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def where(self, row: object) -> str:
+        """`profiles.csv, line 12`."""
+        return f"{self.path}, {self.counted} {row}"
+
+    def column(self, name: str) -> str:
+        """How messages call a column: by the default name, and the table's own name and unit where they differ."""
+        own = f"column `{self.names[name]}`" if name in self.names else ""
+        unit = f"in {self.units[name]} in the file" if name in self.units else ""
+        more = ", ".join(part for part in (own, unit) if part)
+        return f"`{name}` ({more})" if more else f"`{name}`"
+
+    def written(self, row: Row, column: str, otherwise: object = None) -> object:
+        """What the file has in a field."""
+        known = column in self.as_written and row in self.as_written.index
+        return self.as_written.at[row, column] if known else otherwise
+
+
+def misspelt(table: ObservationTable) -> list[str]:
+    """Warn of columns that nobody reads but whose names resemble a default column that is absent."""
+    absent = [c for c in PROFILE_COLUMNS if c not in table.frame]
+    used = {*PROFILE_COLUMNS, *table.names.values()}
+    return [
+        f"warning: column `{column}` is not read; if it holds {close[0]}, say so in the run file: "
+        f"observations.columns: {{{close[0]}: {column}}}"
+        for column in (str(c) for c in table.frame if c not in used)
+        if (close := difflib.get_close_matches(column.casefold(), absent, n=1, cutoff=0.75))
+    ]

@@ -1,0 +1,172 @@
+"""The finished maps as files for others: COGs for GIS, each with its style."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from distributed import Client
+
+from engine.execution.ledger import Records, digest_of
+from engine.execution.tasks import Progress, run_each, silent
+from engine.export.cog import write_cog
+from engine.export.qgis import Class, Ramp, write_style
+from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
+from engine.storage.paths import OutPath, children
+from engine.storage.zarr_store import open_dataset, remove
+from engine.validation.applicability import Applicability
+from pipelines.runfile.reader import RunFile
+from pipelines.runfile.target import CARBON
+from pipelines.soil_carbon.formatting import sentence, unit
+from pipelines.soil_carbon.results.overviews import distance_limits, limits, picture
+
+_MISSING = "outside the domain, or without a value of a covariate"
+_NOT_APPLICABLE = f"outside the area of applicability, {_MISSING}"
+"""What 0 means in the layer of the area of applicability."""
+_INSIDE = "#1fa187"
+"""Colour of the area of applicability."""
+
+
+def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
+    """CF attributes of each variable in `maps.zarr`."""
+    level, units = f"{100 * config.model.interval:g} %", config.target.cf_units
+    return {
+        "mean": {"long_name": f"{config.target.long}, mean of the replicates", "units": units},
+        "sd": {"long_name": "standard deviation over the replicates", "units": units},
+        "ci_lower": {"long_name": "lower bound of the 95 % confidence interval of the ensemble mean", "units": units},
+        "ci_upper": {"long_name": "upper bound of the 95 % confidence interval of the ensemble mean", "units": units},
+        "uncertainty": {"long_name": "width of the 95 % confidence interval of the mean over the mean", "units": "1"},
+        "pi_lower": {
+            "long_name": f"lower bound of the {level} prediction interval of a new observation",
+            "units": units,
+        },
+        "pi_upper": {
+            "long_name": f"upper bound of the {level} prediction interval of a new observation",
+            "units": units,
+        },
+        DISSIMILARITY: {"long_name": "dissimilarity from the training sites", "units": "1"},
+        APPLICABLE: {
+            "long_name": "area of applicability",
+            "flag_values": [0, 1],
+            "flag_meanings": "outside_or_missing inside",
+        },
+    }
+
+
+def band_name(depth: str, statistic: str, target: str = CARBON) -> str:
+    """Name of a map and of its band, e.g. `socd_0-30_mean`."""
+    return f"{target}_{depth}_{statistic}"
+
+
+def cog_name(depth: str, statistic: str, target: str = CARBON) -> str:
+    """File name of a map, e.g. `socd_0-30_mean.tif`."""
+    return f"{band_name(depth, statistic, target)}.tif"
+
+
+@dataclass(frozen=True)
+class _Cog:
+    """One file: which variable, which layer of it, what to say of it, and how QGIS shows it."""
+
+    name: str
+    variable: str
+    description: str
+    units: str
+    index: dict[str, int]
+    resampling: Literal["average", "mode"] = "average"
+
+    @property
+    def file(self) -> str:
+        """Its name in the folder `cog`."""
+        return f"{self.name}.tif"
+
+    @property
+    def style(self) -> str:
+        """The name of its style for QGIS, beside it."""
+        return f"{self.name}.qml"
+
+
+def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
+    """Files of every item of the catalogue: one item per depth, and one for where the model applies."""
+    attrs = map_attrs(config)
+    made_up = _made_up(config)
+    items = {
+        depth: [
+            _Cog(
+                band_name(depth, name, config.target.name), name,
+                f"{depth} cm: {attrs[name]['long_name']}{made_up}", attrs[name]["units"], {"depth": index},
+            )
+            for name in STATISTICS
+        ]
+        for index, depth in enumerate(config.depth_labels)
+    }  # fmt: skip
+    items[APPLICABLE] = [
+        _Cog(DISSIMILARITY, DISSIMILARITY, attrs[DISSIMILARITY]["long_name"] + made_up, "1", {}),
+        _Cog(APPLICABLE, APPLICABLE, "1 inside the area of applicability" + made_up, "1", {}, "mode"),
+    ]
+    return items
+
+
+def write_cogs(
+    client: Client, config: RunFile, directory: OutPath, records: Records, progress: Progress = silent
+) -> None:
+    """Write one COG per depth and statistic, and those of the area of applicability, a task each.
+
+    Parameters
+    ----------
+    records : Records
+        Of this map's files: those that are recorded and there are kept.
+    """
+    cogs = [cog for item in _cogs(config).values() for cog in item]
+    done = {
+        cog.file
+        for cog in cogs
+        if all((directory / "cog" / name).exists() for name in (cog.file, cog.style)) and records.load(cog.file)
+    }
+    todo = [cog for cog in cogs if cog.file not in done]
+    for _ in run_each(
+        client, _write, todo, directory, records, total=len(cogs), before=len(done), progress=progress, name="cog"
+    ):
+        pass
+    records.forget_others()
+    keep = {name for cog in cogs for name in (cog.file, cog.style)}
+    for other in children(directory / "cog"):
+        if other.name not in keep:
+            remove(other)
+
+
+def item_files(config: RunFile, directory: OutPath) -> Iterator[tuple[str, str, dict[str, tuple[OutPath, OutPath]]]]:
+    """For every item of the catalogue its key, its title, and variable → the map's GeoTIFF and its style."""
+    folder = directory / "cog"
+    for key, cogs in _cogs(config).items():
+        depth = key in config.depth_labels
+        title = f"{sentence(config.target.long)}, {key} cm" if depth else "Area of applicability"
+        files = {cog.variable: (folder / cog.file, folder / cog.style) for cog in cogs}
+        yield f"{config.target.name}-{key}" if depth else key, title + _made_up(config), files
+
+
+def _made_up(config: RunFile) -> str:
+    return " (made-up data)" if config.synthetic else ""
+
+
+def _write(cog: _Cog, directory: OutPath, records: Records) -> None:
+    write_cog(
+        directory / "maps.zarr", cog.variable, directory / "cog" / cog.file, index=cog.index, name=cog.name,
+        description=cog.description, units=cog.units,
+        missing=_NOT_APPLICABLE if cog.variable == APPLICABLE else _MISSING, resampling=cog.resampling,
+    )  # fmt: skip
+    write_style(directory / "cog" / cog.style, _style(cog, directory))
+    records.save(cog.file, digest=np.array(digest_of(directory / "cog" / cog.file)))
+
+
+def _style(cog: _Cog, directory: OutPath) -> Ramp | list[Class]:
+    """The colours and limits of the report's figure."""
+    if cog.variable == APPLICABLE:
+        return [Class(1, _INSIDE, "inside the area of applicability")]
+    with open_dataset(directory / "maps.zarr") as maps:
+        low, high = limits(picture(maps[cog.variable].isel(cog.index)).values)
+    if cog.variable == DISSIMILARITY:
+        threshold = Applicability.load(directory / "applicability.npz").threshold
+        return Ramp(*distance_limits(low, high, threshold), "YlGnBu")
+    if cog.variable == "uncertainty":
+        return Ramp(low, high, "magma_r", "%", 100)
+    return Ramp(low, high, "magma_r" if cog.variable == "sd" else "viridis_r", unit(cog.units))

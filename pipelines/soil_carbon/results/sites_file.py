@@ -1,0 +1,97 @@
+"""`sites.gpkg`: every site with what was observed, what the replicates without it predict, and whether it was used."""
+
+import io
+import warnings
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from engine.ensemble.bootstrap import Ensemble
+from engine.storage.paths import OutPath, read_file
+from engine.storage.zarr_store import staged
+from pipelines.runfile.target import CARBON_DENSITY, Target
+from pipelines.soil_carbon.model.training_table import LEFT_OUT
+from pipelines.soil_carbon.profiles.source_kinds import kind_of
+from pipelines.soil_carbon.results.target_tables import known_columns
+
+LAYER = "sites"
+SITES = "sites.gpkg"
+_OF_SITE = ("site", "lon", "lat", "source", "vegetation", "soil_type")
+
+
+def write_sites(directory: OutPath, labels: tuple[str, ...], target: Target = CARBON_DENSITY) -> None:
+    """Write the layer of sites from what lies in the folder of a run.
+
+    Parameters
+    ----------
+    directory : OutPath
+        The folder.
+    labels : tuple of str
+        Depths, e.g. `0-10`, the first of which is modelled.
+    target : Target
+        What is mapped.
+    """
+    profiles = known_columns(pd.read_parquet(io.BytesIO(read_file(directory / "profiles.parquet"))), target)
+    training = pd.read_parquet(io.BytesIO(read_file(directory / "ensemble" / "training.parquet")))
+    predicted = out_of_bag(Ensemble(directory / "ensemble"))
+    table = site_table(profiles, training, predicted, labels)
+    with staged(directory / SITES) as stage, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The filename extension should be")  # until the file has its name
+        table.to_file(stage, driver="GPKG", layer=LAYER, engine="pyogrio")
+
+
+def out_of_bag(ensemble: Ensemble) -> np.ndarray:
+    """Means over the replicates that a site took no part in, shape (sites, depths), kg C/m²; NaN where there are none.
+
+    Deeper densities follow from the first by each replicate's own regression.
+    """
+    first, lines = ensemble.out_of_bag.astype("float64"), ensemble.coefficients
+    known = np.isfinite(first)
+    count = known.sum(axis=0)
+    depths = []
+    for intercept, slope in np.moveaxis(lines, 1, 0).transpose(0, 2, 1):
+        each = np.where(known, intercept[:, None] + slope[:, None] * first, 0.0)
+        depths.append(np.where(count > 0, each.sum(axis=0) / np.maximum(count, 1), np.nan))
+    return np.stack(depths, axis=1)
+
+
+def site_table(
+    profiles: pd.DataFrame, training: pd.DataFrame, predicted: np.ndarray, labels: tuple[str, ...]
+) -> gpd.GeoDataFrame:
+    """One point per site.
+
+    Parameters
+    ----------
+    profiles : DataFrame
+        As in `profiles.parquet`.
+    training : DataFrame
+        `site`, one row for each row of `predicted`.
+    predicted : ndarray, shape (sites, depths)
+        Out of bag, kg C/m².
+    labels : tuple of str
+        Depths.
+
+    Returns
+    -------
+    GeoDataFrame
+        EPSG:4326: `site, lon, lat, source, source_kind, vegetation, soil_type, used` (whether it trains the model)`,
+        why_not` (or empty), and per depth `observed_…`, `predicted_…` and `residual_…` (observed less predicted),
+        kg C/m², empty where unknown, and `excluded_…` (why the profile has no density, or empty).
+    """
+    first = profiles.drop_duplicates("site").reset_index(drop=True)
+    table = first[[column for column in _OF_SITE if column in first]].copy()
+    table.insert(4, "source_kind", [kind_of(source) for source in first["source"]])
+    table["used"] = (first[LEFT_OUT] == "").to_numpy()
+    table["why_not"] = first[LEFT_OUT].to_numpy()
+    places = pd.Index(training["site"])
+    for depth, label in enumerate(labels):
+        rows = profiles[profiles["depth"] == label].set_index("site")
+        observed = table["site"].map(rows["socd"]).astype("float64")
+        of_model = table["site"].map(pd.Series(predicted[:, depth], index=places)).astype("float64")
+        table[f"observed_{label}"] = observed
+        table[f"predicted_{label}"] = of_model
+        table[f"residual_{label}"] = observed - of_model
+        table[f"excluded_{label}"] = table["site"].map(rows["excluded"]).fillna("").astype(str)
+    points = gpd.points_from_xy(table["lon"], table["lat"])
+    return gpd.GeoDataFrame(table, geometry=points, crs="EPSG:4326")

@@ -1,0 +1,1 @@
+"""What the validation says of a run's totals."""
