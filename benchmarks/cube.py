@@ -27,7 +27,8 @@ from engine.cube.build import DOMAIN, CubePlan, build_cube
 from engine.execution.cluster import local_client
 from engine.sources.opening import open_source
 from engine.storage.zarr_store import open_dataset
-from pipelines.preflight.prepare import Prepared, open_run
+from pipelines.preflight.prepare import open_run
+from pipelines.soil_carbon.prepared import Prepared
 from pipelines.virtual import make
 
 TARGET_S = 60

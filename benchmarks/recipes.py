@@ -18,7 +18,7 @@ from rasterio.enums import Resampling
 from rasterio.features import rasterize
 
 from engine.sources.spec import SourceSpec
-from pipelines.preflight.prepare import Prepared
+from pipelines.soil_carbon.prepared import Prepared
 
 PIXELS = 1024
 """Pixels on a side of the chunks in which sources are read."""

@@ -20,9 +20,10 @@ from pipelines.preflight.absent_classes import pixel_against_cell
 from pipelines.preflight.download_size import projected_download
 from pipelines.preflight.inspection import Inspection
 from pipelines.preflight.memory import project
-from pipelines.preflight.prepare import Prepared, Survey
+from pipelines.preflight.prepare import Survey
 from pipelines.run.stage_keys import stage_states, states_as_left
 from pipelines.run.stage_versions import version_notes
+from pipelines.soil_carbon.prepared import Prepared
 
 SLOW = "not built: the plain path serves, some 50 times slower; install a C++ compiler, then gelisol again"
 _CODES = 8

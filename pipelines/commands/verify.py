@@ -11,8 +11,8 @@ from engine.execution.versions import versions
 from engine.formatting import counted
 from engine.storage.zarr_store import remove
 from pipelines import STAGES
-from pipelines.preflight.prepare import Prepared
 from pipelines.run.stage_keys import ALSO_WRITES, STORES, keys_of, stage_parts
+from pipelines.soil_carbon.prepared import Prepared
 
 
 def check_results(prepared: Prepared, console: Console) -> None:

@@ -1,7 +1,5 @@
 """How much of the domain, and of the sites, lies within a source's extent."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import shapely
@@ -9,17 +7,10 @@ from pyproj import Transformer
 
 from engine.grid.grid import Grid, crs_of
 from engine.sources.base import SourceSummary
+from pipelines.soil_carbon.prepared import Coverage
 
 _LATTICE = 64
 """Points on a side at which the domain is looked at."""
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """Shares of the domain and of the sites that lie within a source's extent."""
-
-    domain: float
-    sites: float
 
 
 def coverage_of(summary: SourceSummary, grid: Grid, sites: pd.DataFrame | None) -> Coverage:

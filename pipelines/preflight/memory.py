@@ -14,7 +14,7 @@ from engine.sources.align import MOST_POINTS, STRIPS_KEPT
 from engine.sources.base import SourceSummary
 from engine.sources.composite import Composite
 from engine.sources.read_cache import Readings
-from pipelines.preflight.prepare import Prepared
+from pipelines.soil_carbon.prepared import Prepared
 
 _LIBRARIES = 450e6 + 4 * STRIPS_KEPT * MOST_POINTS
 """Memory of a worker that has only loaded the libraries, and of what it keeps between blocks, bytes."""

@@ -19,13 +19,13 @@ from engine.grid.grid import Grid
 from engine.models.smoke_test import try_family
 from engine.remote.files import forget, on_disk, place_of
 from engine.remote.retry import RemoteError
-from engine.sources.base import Context, Source, SourceSummary
+from engine.sources.base import Context, Source
 from engine.sources.composite import terms_of
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.sources.unused_keys import misplaced
 from engine.storage.paths import OutPath, out_path, require_access
-from pipelines.preflight.extents import Coverage, coverage_of
+from pipelines.preflight.extents import coverage_of
 from pipelines.preflight.grouped_problems import grouped
 from pipelines.preflight.input_fingerprints import fingerprints, of_sources
 from pipelines.preflight.outline import bounds_in_degrees, box_in_degrees, read_outline
@@ -33,18 +33,17 @@ from pipelines.preflight.sample_points import Sites
 from pipelines.preflight.servers import needed_servers, silent_needs
 from pipelines.preflight.waiting import Watch, unwatched
 from pipelines.progress import EVENTS
+from pipelines.runfile.depth_intervals import depth_label
 from pipelines.runfile.descriptions import read_description
 from pipelines.runfile.observations_section import tables_of
 from pipelines.runfile.reader import Draft, Model, RunFile, read
 from pipelines.runfile.target import CARBON_DENSITY
 from pipelines.soil_carbon.model.depth_regression import fit_depth_regressions
+from pipelines.soil_carbon.prepared import ZONES, Coverage, Prepared
 from pipelines.soil_carbon.profile_table.reading import read_observations
-from pipelines.soil_carbon.profiles.given_densities import depth_label
 from pipelines.soil_carbon.profiles.other_targets import target_columns, target_profiles
 from pipelines.soil_carbon.profiles.read_profiles import Profiles
 
-ZONES = "zone"
-"""Cube variable of zones that come from a source of their own rather than from a covariate."""
 _TRIAL_SITES = 100
 """Rows that families are tried on where the number of sites is not known."""
 _CONNECT_S = 5.0
@@ -56,51 +55,6 @@ INDEPENDENT = "model.validation.independent"
 _OF_OBSERVATIONS = re.compile(r"\bobservations\.")
 Inspect = Callable[[Grid, dict[str, Source], DomainMask | None, Sites], list[str]]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A run whose input has been found sound.
-
-    Attributes
-    ----------
-    base : Path
-        Folder of the run file.
-    directory : OutPath
-        Where the results go.
-    inputs : dict
-        Fingerprints of all that is read, by the names of `preflight.input_fingerprints`, taken before it was: what is
-        recorded.
-    independent : Profiles or None
-        Sites that never train the model.
-    """
-
-    config: RunFile
-    base: Path
-    directory: OutPath
-    grid: Grid
-    plan: CubePlan
-    summaries: dict[str, SourceSummary]
-    coverage: dict[str, Coverage]
-    profiles: Profiles
-    inputs: dict[str, str]
-    independent: Profiles | None = None
-
-    @property
-    def data(self) -> Path:
-        """Where relative paths of sources and observations start."""
-        return self.base / self.config.data
-
-    @property
-    def zones(self) -> tuple[str | None, tuple[str, ...]]:
-        """Cube variable that holds the zones, and their names."""
-        match self.config.zones:
-            case None:
-                return None, ()
-            case str() as covariate:
-                return covariate, self.config.covariates[covariate].class_names
-            case source:
-                return ZONES, source.class_names
 
 
 class _Problems:

@@ -26,10 +26,8 @@ from engine.grid.grid import crs_of
 from engine.storage.paths import OutPath, said_by_store
 from engine.storage.zarr_store import all_unfinished, remove
 from pipelines import STAGES
-from pipelines.commands.sources import descriptions
 from pipelines.preflight.input_fingerprints import changed_since
 from pipelines.preflight.memory import Projection, require_memory
-from pipelines.preflight.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.run.provenance import Provenance
 from pipelines.run.resolved_runfile import write_run_file
@@ -45,7 +43,9 @@ from pipelines.run.stage_keys import (
 )
 from pipelines.run.stage_versions import of_stage, version_notes
 from pipelines.run.stages import FUNCTIONS, NEED_CLUSTER, Context
+from pipelines.runfile.descriptions import descriptions
 from pipelines.runfile.reader import Cluster, RunFile
+from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.results.headline import read_headline
 from pipelines.soil_carbon.results.labels import write_words
 

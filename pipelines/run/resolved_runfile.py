@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 from engine.remote.files import is_remote
 from engine.sources.spec import SourceSpec
 from engine.storage.zarr_store import staged
-from pipelines.preflight.prepare import Prepared
 from pipelines.runfile.redact import redacted
+from pipelines.soil_carbon.prepared import Prepared
 
 
 def write_run_file(prepared: Prepared) -> None:

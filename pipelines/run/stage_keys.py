@@ -10,9 +10,9 @@ from engine.execution.versions import versions
 from engine.formatting import counted, verb
 from engine.storage.paths import OutPath
 from pipelines import STAGES
-from pipelines.preflight.prepare import Prepared
 from pipelines.run.stage_versions import environment_key
 from pipelines.runfile.decisions import Role, role_of_file, roles_of, settings
+from pipelines.soil_carbon.prepared import Prepared
 
 CODE = {"profiles": 2, "cube": 4, "select": 1, "validation": 1, "train": 3, "map": 3, "report": 1}
 """Version of the code of each stage; one more when what it writes changes, so that older results are made again.

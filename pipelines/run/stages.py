@@ -16,7 +16,6 @@ from engine.formatting import counted
 from engine.mapping.blockwise import make_plan, map_region
 from engine.storage.paths import OutPath, read_file
 from engine.storage.zarr_store import staged
-from pipelines.preflight.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.run.provenance import Provenance
 from pipelines.run.stage_keys import Keys
@@ -26,6 +25,7 @@ from pipelines.soil_carbon.model.independent_sites import try_independent
 from pipelines.soil_carbon.model.screening import screen
 from pipelines.soil_carbon.model.train_stage import Modelling
 from pipelines.soil_carbon.model.training_table import TrainingTable
+from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.profile_table.bad_rows import left_out_table
 from pipelines.soil_carbon.results.catalogue import write_catalogue
 from pipelines.soil_carbon.results.headline import SUMMARY, read_headline

@@ -1,10 +1,12 @@
-"""Depth intervals that are written in one field, such as `0-10` or `0–10 cm`."""
+"""Depth intervals: their names, and those that a table writes in one field, such as `0-10` or `0–10 cm`."""
 
 import re
 from dataclasses import dataclass
 
 from pipelines.runfile.column_units import conversion
 
+Depths = tuple[tuple[float, float], ...]
+"""Tops and bottoms, cm."""
 _DASHES = r"(?:-|−|－|–|—|‐|‑|~|～|/|_|:|\.\.\.?|…|;|to|bis|à|至)"
 _NUMBER = r"[-+−]?\d+(?:[.,]\d+)?|[-+−]?[.,]\d+"
 _UNIT = (
@@ -23,6 +25,11 @@ _OPEN = re.compile(
     rf"|(?:[>≥]|below|deeper than)\s*({_NUMBER})\s*({_UNIT})?",
     re.IGNORECASE,
 )
+
+
+def depth_label(depth: tuple[float, float]) -> str:
+    """`0-30` of (0, 30): how files and columns name a depth."""
+    return f"{depth[0]:g}-{depth[1]:g}"
 
 
 @dataclass(frozen=True)

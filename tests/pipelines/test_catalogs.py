@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.sources.metadata import read_about
-from pipelines.commands.sources import entries
+from pipelines.runfile.descriptions import entries
 from pipelines.runfile.reader import load
 
 CATALOGS = Path(__file__).parents[2] / "catalogs"

@@ -12,9 +12,10 @@ from engine.cube.build import DOMAIN
 from engine.cube.sampling import cell_of, random_cells
 from engine.errors import InputError
 from engine.storage.zarr_store import open_dataset
-from pipelines.preflight.prepare import Prepared, open_run
+from pipelines.preflight.prepare import open_run
 from pipelines.run.stage_keys import stage_keys
 from pipelines.soil_carbon.model.independent_sites import IN_TRAINING, SITES, TABLE, try_independent
+from pipelines.soil_carbon.prepared import Prepared
 
 KEY = "model.validation.independent"
 

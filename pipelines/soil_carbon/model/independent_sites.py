@@ -17,11 +17,12 @@ from engine.validation.cross_validation import Scores
 from engine.validation.folds import default_block_size_km, squares
 from engine.validation.interval_coverage import LEVELS
 from engine.validation.skill import Skill
-from pipelines.preflight.prepare import Prepared
 from pipelines.soil_carbon.model.training_table import TrainingTable
-from pipelines.soil_carbon.verdict.evidence import COVERED
+from pipelines.soil_carbon.prepared import Prepared
 
 TABLE, SITES = "independent.csv", "independent_sites.parquet"
+COVERED = "covered_"
+"""Columns of `independent.csv`: the share of observations inside their prediction interval, by its level."""
 IN_TRAINING = "in the cell of a site that trains the model"
 """Why such a site is left out: the model has seen these covariates with a density, so that nothing is tried there."""
 LEFT_OUT = "left_out"

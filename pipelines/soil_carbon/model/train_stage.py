@@ -24,13 +24,13 @@ from engine.validation.applicability import Applicability
 from engine.validation.cross_validation import AVERAGE, STACK, Candidate, HeldOut, cross_validate, stack_weights
 from engine.validation.folds import Places, default_block_size_km, further_folds, repeated_folds, squares
 from engine.validation.interval_coverage import measure_coverage
-from pipelines.preflight.prepare import Prepared
 from pipelines.progress import Display
 from pipelines.runfile.model_section import BEST, Model
 from pipelines.soil_carbon.model.depth_regression import bootstrap_coefficients
 from pipelines.soil_carbon.model.drivers import find_drivers
 from pipelines.soil_carbon.model.skill import skill_table
 from pipelines.soil_carbon.model.training_table import TrainingTable
+from pipelines.soil_carbon.prepared import Prepared
 
 NOTHING = 0.0
 """Least that there can be of a substance: prediction intervals do not reach below it."""

@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.sources.spec import SourceSpec
 from engine.storage.paths import OutPath, read_file
 from engine.storage.zarr_store import staged
-from pipelines.preflight.prepare import Prepared
+from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.profiles.site_classes import class_codes
 
 LEFT_OUT = "not_modelled"

@@ -8,6 +8,7 @@ import pandas as pd
 from pyproj import CRS
 
 from engine.sources.spec import SourceSpec
+from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import PROFILE_COLUMNS, Observations, SiteTable, TableKeys
 from pipelines.soil_carbon.profile_table.checks import QUANTITIES, Problems
 from pipelines.soil_carbon.profile_table.convert import conversions, convert
@@ -27,7 +28,6 @@ from pipelines.soil_carbon.profile_table.numbers import faulty_fields, to_number
 from pipelines.soil_carbon.profile_table.places import points_of, to_degrees
 from pipelines.soil_carbon.profile_table.table import TEXT_COLUMNS, ObservationTable
 from pipelines.soil_carbon.profile_table.units_row import without_units_row
-from pipelines.soil_carbon.profiles.given_densities import Depths, depth_label
 
 _INHERITED = ("decimal", "thousands", "missing", "crs")
 """Keys of the table of sites that are those of the first table where they are not given."""

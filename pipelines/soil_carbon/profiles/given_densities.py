@@ -6,15 +6,9 @@ from itertools import permutations
 import pandas as pd
 
 from engine.formatting import doing
+from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.soil_carbon.profile_table.checks import DENSEST, SHOWN, Problems, check_ranges
 from pipelines.soil_carbon.profiles.density import FLAGS
-
-Depths = tuple[tuple[float, float], ...]
-
-
-def depth_label(depth: tuple[float, float]) -> str:
-    """`0-30` of (0, 30): how files and columns name a depth."""
-    return f"{depth[0]:g}-{depth[1]:g}"
 
 
 def check_densities(frame: pd.DataFrame, depths: Depths, problems: Problems, explained: Collection[str] = ()) -> None:

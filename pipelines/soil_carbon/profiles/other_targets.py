@@ -7,6 +7,7 @@ import pandas as pd
 
 from engine.errors import InputError
 from engine.sources.spec import SourceSpec
+from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import Observations
 from pipelines.runfile.target import CARBON, Target
 from pipelines.soil_carbon.profile_table.bad_rows import count_left_out
@@ -21,7 +22,7 @@ from pipelines.soil_carbon.profile_table.fields import as_text
 from pipelines.soil_carbon.profile_table.table import TEXT_COLUMNS, ObservationTable
 from pipelines.soil_carbon.profiles.coordinates import Bounds, check_places
 from pipelines.soil_carbon.profiles.density import FLAGS, profile_densities
-from pipelines.soil_carbon.profiles.given_densities import Depths, depth_label, given_densities
+from pipelines.soil_carbon.profiles.given_densities import given_densities
 from pipelines.soil_carbon.profiles.layers import check_layers
 from pipelines.soil_carbon.profiles.read_profiles import RESULTS, TEXT, Profiles, profiles_of, summary
 from pipelines.soil_carbon.profiles.site_classes import check_classes

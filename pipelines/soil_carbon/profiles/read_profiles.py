@@ -10,6 +10,7 @@ import pandas as pd
 from engine.errors import InputError
 from engine.formatting import counted
 from engine.sources.spec import SourceSpec
+from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import Observations
 from pipelines.soil_carbon.profile_table.bad_rows import count_left_out
 from pipelines.soil_carbon.profile_table.checks import (
@@ -26,7 +27,7 @@ from pipelines.soil_carbon.profile_table.table import TEXT_COLUMNS, LeftOut, Obs
 from pipelines.soil_carbon.profiles.coordinates import Bounds, check_places
 from pipelines.soil_carbon.profiles.density import FLAGS, profile_densities
 from pipelines.soil_carbon.profiles.gap_filling import fill_layers
-from pipelines.soil_carbon.profiles.given_densities import Depths, check_densities, dense, depth_label, given_densities
+from pipelines.soil_carbon.profiles.given_densities import check_densities, dense, given_densities
 from pipelines.soil_carbon.profiles.harmonise import Harmonise
 from pipelines.soil_carbon.profiles.layers import check_layers
 from pipelines.soil_carbon.profiles.mixed_units import mixed_signs

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from pipelines.runfile.column_units import Conversion, conversion, has_units
+from pipelines.runfile.depth_intervals import Depths
 from pipelines.soil_carbon.profile_table.table import ObservationTable
 from pipelines.soil_carbon.profiles.carbon_units import FACTORS, Verdict, judge_carbon
-from pipelines.soil_carbon.profiles.given_densities import Depths
 
 SOC_PER_SOM = 0.58
 EXAMPLES = 5

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from pipelines.soil_carbon.model.independent_sites import LEFT_OUT
+from pipelines.soil_carbon.model.independent_sites import COVERED, LEFT_OUT
 from pipelines.soil_carbon.report.tables import records
 from pipelines.soil_carbon.results.read_results import Results
-from pipelines.soil_carbon.verdict.evidence import COVERED
 
 
 def independent(results: Results) -> dict[str, Any] | None:

@@ -10,9 +10,9 @@ from engine.ensemble.bootstrap import Ensemble, read_manifest
 from engine.ensemble.bootstrap import write_words as write_words_of_ensemble
 from engine.storage.paths import OutPath, read_file
 from engine.storage.zarr_store import relabel, write_file
-from pipelines.preflight.prepare import ZONES
 from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.model.drivers import find_drivers, labels_of
+from pipelines.soil_carbon.prepared import ZONES
 from pipelines.soil_carbon.results.products import map_attrs
 
 COVARIATES = "covariates"

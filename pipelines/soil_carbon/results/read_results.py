@@ -21,10 +21,10 @@ from engine.storage.paths import OutPath, read_file
 from engine.storage.zarr_store import open_dataset
 from engine.validation.applicability import Applicability
 from engine.validation.cross_validation import AVERAGE, STACK
-from pipelines.preflight.prepare import ZONES
 from pipelines.runfile.reader import RunFile, load
 from pipelines.runfile.target import Target
 from pipelines.soil_carbon.model.training_table import LEFT_OUT
+from pipelines.soil_carbon.prepared import ZONES
 from pipelines.soil_carbon.results.stocks import TOTAL
 from pipelines.soil_carbon.results.target_tables import known_columns, per_zone_as_known, stocks_as_known
 

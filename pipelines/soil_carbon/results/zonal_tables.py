@@ -11,8 +11,8 @@ from engine.mapping.blockwise import APPLICABLE, MapTotals
 from engine.mapping.map_sample import CellSample, draw_cells
 from engine.seeds import Use, streams
 from engine.storage.zarr_store import staged
-from pipelines.preflight.prepare import Prepared
 from pipelines.soil_carbon.model.training_table import TrainingTable
+from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.results.map_checks import impossible_densities
 from pipelines.soil_carbon.results.stock_uncertainty import (
     out_of_bag_residuals,

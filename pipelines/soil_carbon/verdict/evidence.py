@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from pipelines.soil_carbon.model.independent_sites import COVERED
 from pipelines.soil_carbon.results.read_results import Results
 from pipelines.soil_carbon.results.stocks import TOTAL
 from pipelines.soil_carbon.verdict.rules import AtDepth, Covered, Evidence, Independent, SkillFound, standing_scheme
@@ -84,7 +85,3 @@ def _outside(results: Results) -> float:
     inside = results.stocks_applicable
     area = float(inside.loc[inside["zone"] == TOTAL, "area_km2"].iloc[0])
     return 1 - area / float(results.totals["area_km2"].iloc[0])
-
-
-COVERED = "covered_"
-"""Columns of `independent.csv`: the share of observations inside their prediction interval, by its level."""
