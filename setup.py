@@ -4,6 +4,7 @@ Without a C++ compiler the plain paths serve.
 """
 
 import sys
+import sysconfig
 from glob import glob
 from pathlib import Path
 
@@ -18,8 +19,13 @@ def pins(lock: str) -> list[str]:
     return [line.removesuffix("\\").strip() for line in lock.splitlines() if line[:1].isalnum()]
 
 
-# Sums must be the same with and without the kernel: no fused multiply-add.
-FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi"] if sys.platform != "win32" else []
+MSVC = sys.platform == "win32" and "mingw" not in sysconfig.get_platform()
+# Sums must be the same with and without the kernel: no fused multiply-add, no liberties with floating point.
+FLAGS = (
+    ["/O2", "/fp:precise", "/DNOMINMAX"]
+    if MSVC
+    else ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-Wno-psabi"]
+)
 kernel = Pybind11Extension(
     "engine.forest._native",
     ["engine/forest/native.cpp", "engine/forest/tables.cpp"],

@@ -20,14 +20,14 @@ inline constexpr int bit_of(int n) { return n / 32; }
 #endif
 constexpr int kBytes = kCells / 8;
 
-typedef uint64_t Bits __attribute__((vector_size(kBytes)));  // one bit per cell
-typedef float Floats __attribute__((vector_size(kBytes)));
+using Bits = GELISOL_VECTOR(uint64_t, kBytes);  // one bit per cell
+using Floats = GELISOL_VECTOR(float, kBytes);
 
 static const Bits kNone = Bits{};
 static const Bits kAll = ~Bits{};
 
 // Cells that are beyond a node's separator: of those that reached the node the ones that go right, and all further on.
-inline __attribute__((always_inline)) Bits beyond(Bits lower, Bits right, Bits upper) {
+GELISOL_INLINE Bits beyond(Bits lower, Bits right, Bits upper) {
 #if defined(GELISOL_AVX512)
     return Bits(_mm512_ternarylogic_epi64(__m512i(lower), __m512i(right), __m512i(upper), 0xea));  // (lower & right) | upper
 #else
@@ -39,17 +39,19 @@ inline __attribute__((always_inline)) Bits beyond(Bits lower, Bits right, Bits u
 template <class T>
 class Aligned {
   public:
-    explicit Aligned(size_t n = 0) : n_(n), memory_(nullptr, std::free) {
-        memory_.reset(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) / 64 + 1) * 64)));
-        if (!memory_) throw std::bad_alloc();
+    explicit Aligned(size_t n = 0) : n_(n), memory_(static_cast<T*>(::operator new((n + 1) * sizeof(T), kAlignment))) {
         std::memset(static_cast<void*>(memory_.get()), 0, n * sizeof(T));
     }
     T* get() const { return memory_.get(); }
     void fill(T value) { std::fill(get(), get() + n_, value); }
 
   private:
+    static constexpr std::align_val_t kAlignment{64};
+    struct Free {
+        void operator()(T* memory) const { ::operator delete(static_cast<void*>(memory), kAlignment); }
+    };
     size_t n_;
-    std::unique_ptr<T, void (*)(void*)> memory_;
+    std::unique_ptr<T, Free> memory_;
 };
 
 // What evaluating a forest needs. Trees of any shape are evaluated on two groups of cells at once: one hides the
@@ -75,20 +77,20 @@ struct Scratch {
 };
 
 template <int shift>
-inline __attribute__((always_inline)) void exchange(Bits& a, Bits& b, uint64_t mask) {
+GELISOL_INLINE void exchange(Bits& a, Bits& b, uint64_t mask) {
     const Bits moved = ((a >> shift) ^ b) & mask;
     b ^= moved;
     a ^= moved << shift;
 }
 
 // Four bit planes to nibbles, one a cell: nibble i of vector j has the cell of bit 4i + j.
-inline __attribute__((always_inline)) void to_nibbles(Bits* p) {
+GELISOL_INLINE void to_nibbles(Bits* p) {
     for (int i = 0; i < 4; i += 2) exchange<1>(p[i], p[i + 1], 0x5555555555555555u);
     for (int i = 0; i < 2; ++i) exchange<2>(p[i], p[i + 2], 0x3333333333333333u);
 }
 
 // Eight bit planes to bytes, one a cell: byte i of vector j has the cell of bit 8i + j.
-inline __attribute__((always_inline)) void to_bytes(Bits* p) {
+GELISOL_INLINE void to_bytes(Bits* p) {
     to_nibbles(p);
     to_nibbles(p + 4);
     for (int i = 0; i < 4; ++i) exchange<4>(p[i], p[i + 4], 0x0f0f0f0f0f0f0f0fu);
@@ -148,15 +150,15 @@ static void compare(const Column& column, const float* x, Bits* slots, int strid
 // Bits of leaf codes of perfect trees. Separator i holds the cells whose leaf is i or beyond; crossing it flips bit
 // ctz(i) of the code.
 template <int depth>
-inline __attribute__((always_inline)) void codes_of_perfect(const Bits* slots, const uint32_t* node, Bits* planes) {
+GELISOL_INLINE void codes_of_perfect(const Bits* slots, const uint32_t* node, Bits* planes) {
     Bits separator[(1 << depth) + 1];
     separator[0] = kAll;
     separator[1 << depth] = kNone;
     int next = 0;
-#pragma GCC unroll 4
+GELISOL_UNROLL(4)
     for (int level = 0; level < depth; ++level) {
         const int step = 1 << (depth - 1 - level);
-#pragma GCC unroll 8
+GELISOL_UNROLL(8)
         for (int place = 0; place < (1 << level); ++place) {
             const int i = (2 * place + 1) * step;
             separator[i] = beyond(separator[i - step], slots[node[next++]], separator[i + step]);
@@ -221,7 +223,7 @@ static void add_wide(const Tables& t, int64_t tree, const Bits* slots, Bits* sep
         const uint8_t* low = reinterpret_cast<const uint8_t*>(planes[group]);
         if (!one_byte) to_bytes(planes[group] + 8);
         const uint8_t* high = reinterpret_cast<const uint8_t*>(planes[group] + 8);
-#pragma GCC unroll 8
+GELISOL_UNROLL(8)
         for (int n = 0; n < kCells; ++n) {
             const int at = kBytes * bit_of(n) + byte_of(n);
             sums[n] += table[one_byte ? low[at] : low[at] | high[at] << 8];

@@ -10,7 +10,7 @@ inline void pass(const float* thresholds, uint32_t half, const float* x, uint32_
     }
 }
 
-inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
+GELISOL_INLINE void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
     to_bytes(codes);
     __m256i a[4], b[4];
     for (int k = 0; k < 4; ++k) {
@@ -38,7 +38,7 @@ inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* f
     }
 }
 
-inline __attribute__((always_inline)) void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
+GELISOL_INLINE void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
     to_bytes(codes);
     const int parts = leaves > 32 ? 4 : 2;
     __m256i table[4][4];

@@ -11,7 +11,7 @@ inline void pass(const float* thresholds, uint32_t half, const float* x, uint32_
 }
 
 // 16 floats, of which byte 0 of each stands first, then byte 1, ... `stride` apart.
-inline __attribute__((always_inline)) __m512 floats_of(const uint8_t* planes, int stride) {
+GELISOL_INLINE __m512 floats_of(const uint8_t* planes, int stride) {
     __m512i bits = _mm512_setzero_si512();
     for (int k = 3; k >= 0; --k) {
         const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(planes + k * stride));
@@ -20,7 +20,7 @@ inline __attribute__((always_inline)) __m512 floats_of(const uint8_t* planes, in
     return _mm512_castsi512_ps(bits);
 }
 
-inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
+GELISOL_INLINE void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
     to_nibbles(codes);
     to_nibbles(codes + 4);
     const __m512 a = floats_of(first, 16), b = floats_of(second, 16);
@@ -34,7 +34,7 @@ inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* f
     }
 }
 
-inline __attribute__((always_inline)) void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
+GELISOL_INLINE void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
     to_bytes(codes);
     __m512 table[4];
     for (int part = 0; part < (leaves > 32 ? 4 : 2); ++part) table[part] = floats_of(planes + 16 * part, 64);

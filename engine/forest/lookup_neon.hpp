@@ -4,7 +4,7 @@ inline void pass(const float* thresholds, uint32_t half, const float* x, uint32_
     for (int n = 0; n < kCells; ++n) passed[n] += thresholds[passed[n] + half - 1] <= x[n] ? half : 0;
 }
 
-inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
+GELISOL_INLINE void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
     to_bytes(codes);
     uint8x16_t a[4], b[4];
     for (int k = 0; k < 4; ++k) a[k] = vld1q_u8(first + 16 * k), b[k] = vld1q_u8(second + 16 * k);
@@ -32,7 +32,7 @@ inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* f
     }
 }
 
-inline __attribute__((always_inline)) void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
+GELISOL_INLINE void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
     to_bytes(codes);
     (void)leaves;
     uint8x16x4_t table[4];

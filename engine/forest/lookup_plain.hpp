@@ -4,7 +4,7 @@ inline void pass(const float* thresholds, uint32_t half, const float* x, uint32_
     for (int n = 0; n < kCells; ++n) passed[n] += thresholds[passed[n] + half - 1] <= x[n] ? half : 0;
 }
 
-inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
+GELISOL_INLINE void add_two(Bits* codes, const uint8_t* first, const uint8_t* second, float* sums) {
     to_bytes(codes);
     float a[16], b[16];
     for (int i = 0; i < 16; ++i) {
@@ -20,7 +20,7 @@ inline __attribute__((always_inline)) void add_two(Bits* codes, const uint8_t* f
     }
 }
 
-inline __attribute__((always_inline)) void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
+GELISOL_INLINE void add_one(Bits* codes, const uint8_t* planes, int32_t leaves, float* sums) {
     to_bytes(codes);
     float table[64];
     for (int i = 0; i < 64 && i < 2 * leaves; ++i) {  // codes are below twice the number of leaves

@@ -14,16 +14,17 @@
 
 #include "summary.hpp"
 #include "tables.hpp"
+#include "vectors.hpp"
 
-#if defined(__x86_64__) && defined(__clang__)
+#if defined(GELISOL_X86) && defined(__clang__)
 #include <immintrin.h>
-#elif defined(__x86_64__)
+#elif defined(GELISOL_X86)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 takes its own _mm512_undefined_epi32() for a slip
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop
-#elif defined(__aarch64__)
+#elif defined(GELISOL_ARM)
 #include <arm_neon.h>
 #endif
 
@@ -34,7 +35,7 @@ namespace plain {
 #include "statistics.hpp"
 }  // namespace plain
 
-#if defined(__x86_64__)
+#if defined(GELISOL_X86)
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2"))), apply_to = function)
 #else
@@ -66,7 +67,7 @@ namespace avx512 {
 #else
 #pragma GCC pop_options
 #endif
-#elif defined(__aarch64__)
+#elif defined(GELISOL_ARM)
 #define GELISOL_NEON
 namespace neon {
 #include "kernel.hpp"
@@ -77,7 +78,7 @@ namespace neon {
 
 // Instruction sets that this build and machine have, best first.
 inline std::vector<std::string> instruction_sets() {
-#if defined(__x86_64__)
+#if defined(GELISOL_X86)
     std::vector<std::string> names{"plain"};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2")) {
         names.insert(names.begin(), "avx2");
@@ -86,7 +87,7 @@ inline std::vector<std::string> instruction_sets() {
             names.insert(names.begin(), "avx512");
     }
     return names;
-#elif defined(__aarch64__)
+#elif defined(GELISOL_ARM)
     return {"neon", "plain"};
 #endif
     return {"plain"};
@@ -102,11 +103,11 @@ inline std::string choose(const std::string& wanted) {
 
 // Calls `function` with the code of an instruction set.
 template <class Function>
-void with_code(const std::string& name, Function function) {
-#if defined(__x86_64__)
+void with_code([[maybe_unused]] const std::string& name, Function function) {
+#if defined(GELISOL_X86)
     if (name == "avx512") return function(avx512::Code{});
     if (name == "avx2") return function(avx2::Code{});
-#elif defined(__aarch64__)
+#elif defined(GELISOL_ARM)
     if (name == "neon") return function(neon::Code{});
 #endif
     function(plain::Code{});

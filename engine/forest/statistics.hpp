@@ -3,15 +3,27 @@
 // the order in which `engine/mapping/predict_block.py` and `engine/ensemble/prediction_intervals.py` do: the same to the bit.
 
 constexpr int kLanes = kBytes / 8;
-typedef double Doubles __attribute__((vector_size(kBytes)));  // half as many cells as Floats
-typedef int32_t Ints __attribute__((vector_size(kBytes)));
-typedef float Singles __attribute__((vector_size(kBytes / 2)));
+using Doubles = GELISOL_VECTOR(double, kBytes);  // half as many cells as Floats
+using Ints = GELISOL_VECTOR(int32_t, kBytes);
+using Singles = GELISOL_VECTOR(float, kBytes / 2);
 
 constexpr int kWide = 2 * kLanes;   // cells whose statistics are taken at the same time
 constexpr int kSites = 64 / kWide;  // whose votes are
 constexpr int kPoints = 4;          // whose distances are
 constexpr int64_t kExchanges = 4;   // made without asking: cheaper than to guess wrong
 constexpr int64_t kKept = 128;      // up to so many largest values are kept in order; of more, the last is selected
+
+// Lane by lane: the first where the mask is set, else the second.
+template <class Mask, class T>
+inline T select(Mask mask, T set, T unset) {
+#if defined(GELISOL_VECTORS)
+    return mask ? set : unset;
+#else
+    return selected(mask, set, unset);
+#endif
+}
+inline Doubles to_doubles(Singles values) { return GELISOL_CONVERT(values, Doubles); }
+inline Singles to_singles(Doubles values) { return GELISOL_CONVERT(values, Singles); }
 
 inline Doubles all_of(double value) { return value + Doubles{}; }
 inline Floats all_of(float value) { return value + Floats{}; }
@@ -31,8 +43,8 @@ inline Doubles root(Doubles a) { return Doubles(_mm256_sqrt_pd(__m256d(a))); }
 inline Floats joined(Singles a, Singles b) { return Floats(_mm256_insertf128_ps(_mm256_castps128_ps256(__m128(a)), __m128(b), 1)); }
 #else
 template <class T>
-inline T larger(T a, T b) { return a > b ? a : b; }
-inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+inline T larger(T a, T b) { return select(a > b, a, b); }
+inline Floats smaller(Floats a, Floats b) { return select(a < b, a, b); }
 inline bool any_above(Floats a, Floats b) {
     const Ints above = a > b;
     int32_t found = 0;
@@ -58,10 +70,10 @@ inline Doubles half(const Floats& of, int which) {
 #else
     Singles some;
     std::memcpy(&some, from, sizeof some);
-    return __builtin_convertvector(some, Doubles);
+    return to_doubles(some);
 #endif
 }
-inline Floats joined(const Doubles* a) { return joined(__builtin_convertvector(a[0], Singles), __builtin_convertvector(a[1], Singles)); }
+inline Floats joined(const Doubles* a) { return joined(to_singles(a[0]), to_singles(a[1])); }
 
 // To integers of 2^-bits, rounded to even: below 2^51 the mantissa of 1.5 * 2^52 + x is the integer x.
 inline int64_t fixed_point(double scaled) {
@@ -166,7 +178,7 @@ static Spread spread(int64_t replicates, const double* intercept, const double* 
     for (int64_t chunk = 0; 4 * chunk < replicates; ++chunk) {
         Floats* sums = subsets + 16 * chunk;
         sums[0] = all_of(0.0f);
-#pragma GCC unroll 4
+GELISOL_UNROLL(4)
         for (int bit = 0; bit < 4; ++bit) {
             const int64_t r = 4 * chunk + bit;
             Floats value = all_of(0.0f);
@@ -179,7 +191,7 @@ static Spread spread(int64_t replicates, const double* intercept, const double* 
                 }
                 value = joined(apart);
             }
-#pragma GCC unroll 8
+GELISOL_UNROLL(8)
             for (int code = 0; code < 1 << bit; ++code) sums[code | 1 << bit] = code ? sums[code] + value : value;
         }
     }
@@ -278,7 +290,7 @@ static void summarise(const Statistics& s, const float* predicted, int64_t strid
             put(to + 2 * cells, values, some);
             for (int i = 0; i < 2; ++i) values[i] = mean[i] + half_width[i];
             put(to + 3 * cells, values, some);
-            for (int i = 0; i < 2; ++i) values[i] = mean[i] != 0.0 ? 2.0 * half_width[i] / mean[i] : all_of(double(NAN));
+            for (int i = 0; i < 2; ++i) values[i] = select(mean[i] != 0.0, 2.0 * half_width[i] / mean[i], all_of(double(NAN)));
             put(to + 4 * cells, values, some);
             const Doubles least = all_of(s.votes[output].least);
             for (int i = 0; i < 2; ++i) values[i] = larger(least, found.first[i] - half(lower, i));
@@ -357,8 +369,8 @@ static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out
             if (!near) continue;
             for (int j = 0; j < kPoints; ++j) {
                 const Ints closer = squares[j] < best;
-                second = closer ? best : smaller(second, squares[j]);
-                which = closer ? int32_t(batch * kPoints + size_t(j)) + Ints{} : which;
+                second = select(closer, best, smaller(second, squares[j]));
+                which = select(closer, int32_t(batch * kPoints + size_t(j)) + Ints{}, which);
                 best = smaller(best, squares[j]);
             }
             limit = best + of_square * best + margin;
