@@ -103,16 +103,21 @@ def make_plan(
     grid: Grid, cube: OutPath, ensemble: Ensemble, applicability: OutPath, zones: str | None, n_zones: int, level: float
 ) -> MapPlan:
     """Settle the precision of the sums from what the ensemble can predict."""
-    largest = _HEADROOM * ensemble.manifest.largest
-    intercepts, slopes = np.abs(ensemble.coefficients).max(axis=(0, 1))
     height, width = grid.shape
     # A cell's true area differs from the projected one by the areal scale, within 2^±4 wherever one would map.
     largest_area = grid.nominal_cell_area * (1 if grid.is_equal_area else _HEADROOM)
-    precision = Precision.for_map(largest, intercepts + max(slopes, 1) * largest, largest_area, height * width)
+    precision = precision_of(ensemble, largest_area, height * width)
     return MapPlan(
         grid, cube, ensemble.path, ensemble.hash, applicability, digest_of(applicability), zones, n_zones, level,
         precision,
     )  # fmt: skip
+
+
+def precision_of(ensemble: Ensemble, largest_area: float, cells: int) -> Precision:
+    """Formats of the sums over this number of cells, none larger than `largest_area` (km²)."""
+    largest = _HEADROOM * ensemble.manifest.largest
+    intercepts, slopes = np.abs(ensemble.coefficients).max(axis=(0, 1))
+    return Precision.for_map(largest, intercepts + max(slopes, 1) * largest, largest_area, cells)
 
 
 def map_region(

@@ -132,14 +132,22 @@ def relabel(path: OutPath, attrs: Mapping[str, Mapping[str, Any]], optional: Seq
     return changed or now != own
 
 
-def open_dataset(path: OutPath | str) -> "xr.Dataset":
-    """Open a store of this package lazily, with its CRS, which `.odc` tells."""
+def open_dataset(path: OutPath | str, *, chunked: bool = False) -> "xr.Dataset":
+    """Open a store of this package lazily, with its CRS, which `.odc` tells.
+
+    Parameters
+    ----------
+    chunked : bool
+        As Dask arrays, a block a chunk.
+    """
     import odc.geo.xr  # noqa: F401 (gives datasets `.odc`)
     import xarray as xr
 
     store = path if isinstance(path, str) else zarr_store(path)
     with _string_coordinates():
-        return xr.open_zarr(store, zarr_format=3, consolidated=False, decode_coords="all", chunks=None)
+        return xr.open_zarr(
+            store, zarr_format=3, consolidated=False, decode_coords="all", chunks={} if chunked else None
+        )
 
 
 def array(path: OutPath, name: str, mode: Literal["r", "r+"] = "r") -> "zarr.Array[Any]":

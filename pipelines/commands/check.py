@@ -36,15 +36,11 @@ def show(survey: Survey, inspection: Inspection, console: Console) -> None:
     Of a run that has problems, what can be told of the rest.
     """
     if survey.sources:
-        console.print(_sources(survey))
+        console.print(source_table(survey))
     if survey.sources and survey.grid is not None:
         console.print(_values(survey.sources, survey.grid, inspection))
-    for name, note in _notes(survey, inspection):
+    for name, note in all_notes(survey, inspection):
         console.print(f"{name}: {note}", highlight=False, markup=False, soft_wrap=True)
-    for note in survey.profiles.notes if survey.profiles else ():
-        console.print(f"profiles: {note}", highlight=False, markup=False, soft_wrap=True)
-    for note in survey.independent.notes if survey.independent else ():
-        console.print(f"independent: {note}", highlight=False, markup=False, soft_wrap=True)
     if survey.grid is not None:
         console.print(_grid(survey, survey.grid))
     if survey.directory is not None:
@@ -53,7 +49,8 @@ def show(survey: Survey, inspection: Inspection, console: Console) -> None:
             console.print(f"warning: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _sources(survey: Survey) -> Table:
+def source_table(survey: Survey) -> Table:
+    """Files, size, CRS, pixel, period, resampling and coverage of every source."""
     table = Table(title="Sources", title_justify="left")
     for name in ("covariate", "files", "size", "CRS", "pixel", "period", "resampling", "domain", "sites"):
         table.add_column(name, justify="right" if name in ("files", "domain", "sites") else "left")
@@ -119,7 +116,8 @@ def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -
     return table
 
 
-def _notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
+def all_notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
+    """What is odd in the input, but no error: what it concerns, and the note."""
     notes = [*survey.notes]
     notes += [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
     for found in (inspection.gaps, inspection.overlaps, inspection.doubts):
@@ -134,6 +132,8 @@ def _notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
             missing = ", ".join(map(str, listed[label]))
             where = "occurs in the domain" if unseen.everywhere else "was met where it was looked at, in small patches"
             notes.append((name, f"class {label}: none of its codes ({missing}) {where}"))
+    notes += [("profiles", note) for note in (survey.profiles.notes if survey.profiles else ())]
+    notes += [("independent", note) for note in (survey.independent.notes if survey.independent else ())]
     return notes
 
 

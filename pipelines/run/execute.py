@@ -58,6 +58,7 @@ def execute(
     display: Display | None = None,
     log_level: str = "INFO",
     performance: Path | None = None,
+    client: Client | None = None,
 ) -> OutPath:
     """Run every stage that is not done yet, up to and including `until`.
 
@@ -69,6 +70,8 @@ def execute(
         Of `gelisol.log`.
     performance : Path, optional
         Where to write Dask's performance report, an HTML page.
+    client : Client, optional
+        Of a cluster that is there already, instead of the run file's; it is left as it is.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def execute(
         provenance = Provenance(directory)
         _describe(prepared, provenance)
         write_run_file(prepared)
-        with _cluster(prepared, todo, display, provenance, performance) as client:
+        with _cluster(prepared, todo, display, provenance, performance, client) as connected:
             for stage in wanted:
                 # What stage `train` leaves decides over the map, and is known by now.
                 if stage == "map" and "train" in todo:
@@ -110,7 +113,7 @@ def execute(
                         continue
                 elif stage not in todo:
                     continue
-                run.do(stage, client, provenance)
+                run.do(stage, connected, provenance)
         if until == STAGES[-1]:
             say_headline(display, directory)
     return directory
@@ -265,19 +268,24 @@ def _told(display: Display) -> Iterator[None]:
 
 @contextmanager
 def _cluster(
-    prepared: Prepared, todo: list[str], display: Display, provenance: Provenance, performance: Path | None
+    prepared: Prepared,
+    todo: list[str],
+    display: Display,
+    provenance: Provenance,
+    performance: Path | None,
+    given: Client | None,
 ) -> Iterator[Client | None]:
-    """The cluster of the run file, found fit for the run; none if no stage to do needs one."""
+    """The cluster that is given, or else that of the run file, found fit for the run; None if no stage needs one."""
     if not NEED_CLUSTER.intersection(todo):
         yield None
         return
     spec = prepared.config.cluster
     with ExitStack() as stack:
-        client = stack.enter_context(connect(**_arguments(spec, prepared.base)))
+        client = given or stack.enter_context(connect(**_arguments(spec, prepared.base)))
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         threads, limit = max(w["nthreads"] for w in workers), min(w["memory_limit"] for w in workers)
         display.say(_describe_cluster(client, workers))
-        if spec.kind != "local":
+        if given or spec.kind != "local":
             _require_fit_workers(client, prepared, display)
         projection = require_memory(prepared, limit, threads)
         provenance.add(

@@ -232,32 +232,32 @@ def read_results(directory: OutPath) -> Results:
         problems.append(f"{base / run.truth}: missing; run.yaml names it as the `truth` to hold the maps against.")
     if problems:
         raise InputError(problems)
-    stocks = stocks_as_known(_table(directory, "stocks"), run.target)
+    stocks = stocks_as_known(read_table(directory, "stocks"), run.target)
     results = Results(
         directory=directory,
         run=run,
         provenance=json.loads(read_file(directory / "provenance.json")),
         manifest=_manifest(directory),
-        profiles=known_columns(_parquet(directory / "profiles.parquet"), run.target),
-        selection=_table(directory, "selection"),
-        tuning=_table(directory, "tuning"),
-        validation=_table(directory, "validation"),
-        skill=_table(directory, "skill"),
-        zone_scores=_table(directory, "validation_zones"),
-        predictions=_parquet(directory / "validation_predictions.parquet"),
-        coverage=_table(directory, "coverage") if run.model.validation.coverage else None,
-        independent=_table(directory, "independent") if run.model.validation.independent else None,
+        profiles=known_columns(read_parquet(directory / "profiles.parquet"), run.target),
+        selection=read_table(directory, "selection"),
+        tuning=read_table(directory, "tuning"),
+        validation=read_table(directory, "validation"),
+        skill=read_table(directory, "skill"),
+        zone_scores=read_table(directory, "validation_zones"),
+        predictions=read_parquet(directory / "validation_predictions.parquet"),
+        coverage=read_table(directory, "coverage") if run.model.validation.coverage else None,
+        independent=read_table(directory, "independent") if run.model.validation.independent else None,
         independent_sites=(
-            _parquet(directory / "independent_sites.parquet") if run.model.validation.independent else None
+            read_parquet(directory / "independent_sites.parquet") if run.model.validation.independent else None
         ),
-        importance=_table(directory, "importance"),
-        partial_dependence=_table(directory, "partial_dependence"),
-        depth_regression=_table(directory, "depth_regression"),
-        training=_parquet(directory / "ensemble" / "training.parquet"),
+        importance=read_table(directory, "importance"),
+        partial_dependence=read_table(directory, "partial_dependence"),
+        depth_regression=read_table(directory, "depth_regression"),
+        training=read_parquet(directory / "ensemble" / "training.parquet"),
         stocks=stocks,
-        stocks_applicable=stocks_as_known(_table(directory, "stocks_applicable"), run.target),
-        stock_uncertainty=per_zone_as_known(_table(directory, "stock_uncertainty"), stocks, run.target),
-        zone_differences=_table(directory, "zone_differences"),
+        stocks_applicable=stocks_as_known(read_table(directory, "stocks_applicable"), run.target),
+        stock_uncertainty=per_zone_as_known(read_table(directory, "stock_uncertainty"), stocks, run.target),
+        zone_differences=read_table(directory, "zone_differences"),
         coefficients=from_npy(read_file(directory / "ensemble" / "coefficients.npy")),
         threshold=Applicability.load(directory / "applicability.npz").threshold,
         maps=open_dataset(directory / "maps.zarr"),
@@ -268,7 +268,8 @@ def read_results(directory: OutPath) -> Results:
     return results
 
 
-def _table(directory: OutPath, name: str) -> pd.DataFrame:
+def read_table(directory: OutPath, name: str) -> pd.DataFrame:
+    """A whole table of a results folder, `NAME.csv`, its columns of names as text."""
     path = directory / f"{name}.csv"
     content = io.BytesIO(read_file(path))
     table = pd.read_csv(content, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
@@ -276,7 +277,8 @@ def _table(directory: OutPath, name: str) -> pd.DataFrame:
     return table.assign(**{column: table[column].fillna("") for column in text})
 
 
-def _parquet(path: OutPath) -> pd.DataFrame:
+def read_parquet(path: OutPath) -> pd.DataFrame:
+    """A whole Parquet file."""
     return pd.read_parquet(io.BytesIO(read_file(path)))
 
 

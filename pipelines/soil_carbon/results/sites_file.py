@@ -32,13 +32,27 @@ def write_sites(directory: OutPath, labels: tuple[str, ...], target: Target = CA
     target : Target
         What is mapped.
     """
-    profiles = known_columns(pd.read_parquet(io.BytesIO(read_file(directory / "profiles.parquet"))), target)
-    training = pd.read_parquet(io.BytesIO(read_file(directory / "ensemble" / "training.parquet")))
-    predicted = out_of_bag(Ensemble(directory / "ensemble"))
-    table = site_table(profiles, training, predicted, labels)
+    table = read_sites(directory, labels, target)
     with staged(directory / SITES) as stage, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The filename extension should be")  # until the file has its name
         table.to_file(stage, driver="GPKG", layer=LAYER, engine="pyogrio")
+
+
+def read_sites(directory: OutPath, labels: tuple[str, ...], target: Target = CARBON_DENSITY) -> gpd.GeoDataFrame:
+    """Make the layer of sites of what lies in the folder of a run; parameters as for `write_sites`.
+
+    Before the stage `train` is done, predictions and residuals are empty; before `select` is done, no site is used.
+    """
+    profiles = known_columns(pd.read_parquet(io.BytesIO(read_file(directory / "profiles.parquet"))), target)
+    if LEFT_OUT not in profiles:
+        profiles[LEFT_OUT] = "not yet held against the covariates (stage `select`)"
+    try:
+        training = pd.read_parquet(io.BytesIO(read_file(directory / "ensemble" / "training.parquet")))
+    except FileNotFoundError:
+        training, predicted = pd.DataFrame({"site": []}), np.empty((0, len(labels)))
+    else:
+        predicted = out_of_bag(Ensemble(directory / "ensemble"))
+    return site_table(profiles, training, predicted, labels)
 
 
 def out_of_bag(ensemble: Ensemble) -> np.ndarray:

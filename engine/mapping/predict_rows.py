@@ -1,0 +1,69 @@
+"""What the map says of a cell, for rows of a design matrix that need not be cells of a grid."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.ensemble.bootstrap import Ensemble
+from engine.mapping.blockwise import precision_of
+from engine.mapping.predict_block import OnePass
+from engine.validation.applicability import Applicability
+
+_MOST_ROWS = 2**31
+"""Rows in one call; their sums, of which nothing is kept, have room for that many."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Statistics of rows.
+
+    Attributes
+    ----------
+    statistics : ndarray of float32, shape (outputs, len(STATISTICS), rows)
+        In the order of `engine.mapping.predict_block.STATISTICS`.
+    dissimilarity : ndarray of float32, shape (rows,)
+        NaN where there is no area of applicability.
+    applicable : ndarray of bool, shape (rows,)
+        Whether rows are in the area of applicability.
+    """
+
+    statistics: np.ndarray
+    dissimilarity: np.ndarray
+    applicable: np.ndarray
+
+
+class RowPredictor:
+    """An ensemble, made ready to predict rows with the arithmetic of the map.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Trained.
+    level : float
+        Nominal coverage of the prediction interval.
+    applicability : Applicability, optional
+        Where the ensemble may predict.
+    """
+
+    def __init__(self, ensemble: Ensemble, level: float, applicability: Applicability | None = None):
+        self.ensemble, self.applicability = ensemble, applicability
+        self._one_pass = OnePass(ensemble, level, precision_of(ensemble, 1.0, _MOST_ROWS))
+
+    def predict(self, x: np.ndarray) -> Rows:
+        """Predict rows; each row's numbers depend on that row only.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (rows, columns)
+            Without missing values.
+
+        Raises
+        ------
+        RunError
+            If a prediction is far outside what the training data allow.
+        """
+        statistics, _ = self._one_pass.run(x, np.ones(len(x)), np.zeros(len(x), "int64"), 1)
+        if self.applicability is None:
+            return Rows(statistics, np.full(len(x), np.nan, "float32"), np.zeros(len(x), bool))
+        dissimilarity = self.applicability.dissimilarity(x)
+        return Rows(statistics, dissimilarity, self.applicability.applicable(dissimilarity))

@@ -1,0 +1,39 @@
+"""The small run of tests/pipelines, run by the command line up to its report."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+from typer.testing import CliRunner
+
+sys.path.append(str(Path(__file__).parents[1] / "pipelines"))
+
+import small_run
+
+from pipelines.cli import app
+
+
+@pytest.fixture(scope="session")
+def threads() -> Iterator[Client]:
+    """A cluster in this process, so that it starts at once."""
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None, protocol="tcp") as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory, threads: Client) -> Path:
+    """Folder of the small run: run.yaml, data, and finished results in `out`; not to be changed."""
+    folder = small_run.write(tmp_path_factory.mktemp("whole") / "run").parent
+    cluster = f"cluster={{kind: address, address: '{threads.scheduler.address}'}}"
+    result = CliRunner().invoke(app, ["run", str(folder / "run.yaml"), "--set", cluster])
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture
+def out(whole: Path, tmp_path: Path) -> Path:
+    """A copy of the finished results."""
+    return Path(shutil.copytree(whole / "out", tmp_path / "out"))
