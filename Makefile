@@ -33,6 +33,8 @@ lint: .venv/developer pinned  ## Check style, types and dependencies, without a 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@mkdir -p build && grep -v '^dynamic = ' pyproject.toml > build/deptry.toml  # deptry looks for extras in files only
+	$(BIN)/deptry --config build/deptry.toml .
 	$(BIN)/python -m pip --disable-pip-version-check check
 
 pinned:
@@ -73,7 +75,7 @@ lock:  ## Pin the newest versions that fit pyproject.toml (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
 		--upgrade --group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
-		--group build --constraint requirements.lock pyproject.toml -o $(RUNTIME)
+		--group build --group all --constraint requirements.lock pyproject.toml -o $(RUNTIME)
 
 clean:  ## Remove the environment and what the demo wrote
 	rm -rf .venv out build *.egg-info

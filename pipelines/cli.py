@@ -1,5 +1,6 @@
 """The command `gelisol`: its verbs, exit codes and messages."""
 
+import io
 import shutil
 import signal
 import sys
@@ -364,4 +365,7 @@ def report(
 
 def main() -> None:
     """Entry point of the command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console that knows no "²" or "•" shows "?"
     app()

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import Any
@@ -286,9 +287,12 @@ def peak_memory(client: Client) -> int:
 
 def _peak_of_this_process() -> int:
     """The high-water mark, which is lowered to what is in use now where the system can do so (Linux)."""
-    import resource
+    used = psutil.Process().memory_info()
+    peak = int(getattr(used, "peak_wset", used.rss))  # Windows keeps the peak, too; elsewhere what is in use now
+    if sys.platform == "darwin":
+        import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))

@@ -1,6 +1,5 @@
 """One run per results folder: a lock that names its owner and is known to be stale when the owner is gone."""
 
-import fcntl
 import getpass
 import json
 import os
@@ -20,6 +19,7 @@ from engine.errors import InputError, RunError
 from engine.remote.retry import status_of
 from engine.storage.object_store import put_if
 from engine.storage.paths import OutPath, is_of_store, read_file, said_by_store
+from engine.storage.system import alone
 from engine.storage.zarr_store import write_file
 
 LOCK = "run.lock"
@@ -55,8 +55,8 @@ class Owner:
         process = psutil.Process()
         try:
             user = getpass.getuser()
-        except (KeyError, OSError):  # no such user in a container
-            user = str(os.getuid())
+        except (KeyError, OSError, ImportError):  # no such user in a container, or no user in Windows' environment
+            user = str(os.getuid()) if hasattr(os, "getuid") else "unknown"
         started = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(socket.gethostname(), process.pid, process.create_time(), user, started)
 
@@ -198,13 +198,8 @@ def _guarded(directory: OutPath) -> Iterator[None]:
     if not isinstance(directory, Path):
         yield
         return
-    place = os.open(directory, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(place, fcntl.LOCK_EX)
+    with alone(directory):
         yield
-    finally:
-        os.close(place)
 
 
 def _beat(file: OutPath, me: Owner, ended: threading.Event) -> None:

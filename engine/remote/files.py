@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import fsspec
 
@@ -90,7 +91,26 @@ def is_remote(text: str) -> bool:
 
 def place_of(text: str, base: Path) -> Place:
     """The file that a path or address of the run file means; `base` is where relative paths start."""
-    return Remote(text) if is_remote(text) else base / text
+    return Remote(text) if is_remote(text) else base / local_path(text)
+
+
+def is_file_url(text: str) -> bool:
+    """Whether it is an address of this machine's disks, `file:///…`."""
+    return text[:7].lower() == "file://"
+
+
+def local_path(text: str) -> str:
+    r"""Return a path as this system writes it.
+
+    Addresses `file:///C:/data/x.tif` and `file://server/share/x.tif` become paths. Elsewhere than on Windows,
+    backslashes separate folders, too, so that a run file that was written there is read: names of files cannot hold
+    them.
+    """
+    if is_file_url(text):
+        parts = urlsplit(text)
+        host = "" if parts.netloc.lower() in ("", "localhost") else f"//{parts.netloc}"
+        return url2pathname(host + parts.path)
+    return text if os.sep == "\\" else text.replace("\\", "/")
 
 
 def exists(place: Place) -> bool:

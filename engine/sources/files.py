@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.remote.files import Place, exists, find_remote, is_remote, place_of
+from engine.remote.files import Place, exists, find_remote, is_remote, local_path, place_of
 from engine.remote.retry import RemoteError
 from engine.sources.spec import SourceSpec
 
@@ -81,7 +81,7 @@ def _is_pattern(href: str) -> bool:
 
 
 def _name(href: str) -> str:
-    return href.partition("?")[0].rpartition("/")[2] if is_remote(href) else Path(href).name
+    return href.partition("?")[0].rpartition("/")[2] if is_remote(href) else Path(local_path(href)).name
 
 
 def _match(href: str, base: Path) -> dict[Place, Step]:

@@ -3,7 +3,6 @@
 Zarr and xarray are imported where a store is opened: who only looks whether a run works does without them.
 """
 
-import ctypes
 import glob
 import json
 import os
@@ -22,6 +21,7 @@ import numpy as np
 
 from engine.storage import object_store as objects
 from engine.storage.paths import OutPath, children, read_file, zarr_store
+from engine.storage.system import replace, swap, sync
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -220,7 +220,7 @@ def write_file(path: OutPath, content: bytes) -> None:
     try:
         stage.write_bytes(content)
         sync(stage)
-        os.replace(stage, path)
+        replace(stage, path)
     finally:
         stage.unlink(missing_ok=True)
     sync(path.parent)
@@ -258,7 +258,7 @@ def recover(path: Path) -> None:
     """Give back its name to a folder that was moved aside when the machine went down."""
     previous = _previous(path)
     if previous.exists() and not path.exists():
-        os.replace(previous, path)
+        replace(previous, path)
     remove(previous)
 
 
@@ -273,40 +273,21 @@ def publish(stage: OutPath, path: OutPath, head: str = ROOT) -> None:
         objects.move(stage, path, head)
         return
     if path.is_dir():
-        if _swap(stage, path):
+        if swap(stage, path):
             remove(stage)
         else:
             previous = _previous(path)
             remove(previous)
-            os.replace(path, previous)
-            os.replace(stage, path)
+            replace(path, previous)
+            replace(stage, path)
             remove(previous)
     else:
-        os.replace(stage, path)
+        replace(stage, path)
     sync(path.parent)
 
 
 def _previous(path: Path) -> Path:
     return path.with_name(f".{path.name}.previous")
-
-
-_EXCHANGE, _HERE = 2, -100
-"""RENAME_EXCHANGE and AT_FDCWD of Linux's renameat2(2)."""
-
-
-def _swap(one: Path, other: Path) -> bool:
-    """Exchange two names at once; False where the system or the file system has no such call."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    return rename is not None and not rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk; a crash of the machine then leaves them."""
-    place = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(place)
-    finally:
-        os.close(place)
 
 
 def sync_tree(path: OutPath) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from engine.remote.files import is_remote
+from engine.remote.files import is_remote, local_path
 from engine.sources.spec import SourceSpec
 from engine.storage.zarr_store import staged
 from pipelines.runfile.redact import redacted
@@ -17,14 +17,17 @@ from pipelines.soil_carbon.prepared import Prepared
 def write_run_file(prepared: Prepared) -> None:
     """Leave the resolved run file in the results folder, its paths relative to that folder.
 
-    From an object store no relative path leads to a folder: there they are absolute.
+    From an object store, or another drive, no relative path leads to a folder: there they are absolute.
     """
     entries = prepared.config.model_dump(mode="json", exclude_none=True)
 
     def relative(path: str, base: Path = prepared.data) -> str:
-        if is_remote(path) or Path(path).is_absolute():
+        if is_remote(path):
             return path
-        if isinstance(prepared.directory, Path):
+        path = local_path(path)
+        if Path(path).is_absolute():
+            return path
+        if isinstance(prepared.directory, Path) and prepared.directory.drive == base.drive:
             return Path(os.path.relpath(base / path, prepared.directory)).as_posix()
         return (base / path).resolve().as_posix()
 

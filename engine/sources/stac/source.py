@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.remote.auth import Access, rule_for
-from engine.remote.files import is_remote
+from engine.remote.files import is_file_url, is_remote
 from engine.remote.retry import RemoteError, unsigned
 from engine.sources.base import Context, Source
 from engine.sources.files import none_wanted
@@ -96,10 +96,10 @@ def _require_reachable(name: str, items: list[Item], key: str) -> None:
     """Assets lie on this machine's disks, on web servers or in S3-compatible stores."""
     hrefs = {item["id"]: item["assets"][key]["href"] for item in items if key in item["assets"]}
     if problems := [
-        f"covariates.{name}: item {identity}: {unsigned(href)}: only http(s):// and s3:// can be read. Choose another "
-        "asset (`stac.asset`), or fetch the files and name them with `href`"
+        f"covariates.{name}: item {identity}: {unsigned(href)}: only http(s)://, s3:// and file:// can be read. Choose "
+        "another asset (`stac.asset`), or fetch the files and name them with `href`"
         for identity, href in hrefs.items()
-        if "://" in href and not is_remote(href)
+        if "://" in href and not (is_remote(href) or is_file_url(href))
     ]:
         raise InputError(problems)
 

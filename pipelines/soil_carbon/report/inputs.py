@@ -1,7 +1,10 @@
 """Tables of what goes into a run: covariates, profiles, and what was left out of them."""
 
+from pathlib import Path
+
 import pandas as pd
 
+from engine.remote.files import is_remote, local_path
 from engine.sources.spec import SourceSpec
 from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.figures.permafrost import BOUNDARY, permafrost_of
@@ -93,7 +96,7 @@ def read_from(spec: SourceSpec) -> str:
     if spec.stac or spec.expression:
         return spec.place
     places = spec.hrefs or tuple(map(str, (spec.layers or {}).values()))
-    return listed(place if "://" in place else place.rpartition("/")[2] for place in places)
+    return listed(place if is_remote(place) else Path(local_path(place)).name for place in places)
 
 
 def permafrost(run: RunFile) -> str:

@@ -1,0 +1,52 @@
+"""Packages that only some runs need, installed as extras: `pip install "gelisol[stac]"`."""
+
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+from engine.errors import InputError
+
+MODULES = {
+    "stac": ("pystac_client",),
+    "s3": ("s3fs",),
+    "report": ("matplotlib", "contourpy", "PIL"),
+    "search": ("dask_ml",),
+}
+"""What each extra brings that is imported here."""
+
+
+def missing(extra: str, purpose: str) -> str:
+    """Return what to install before something can be done; empty if it is there.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs the extra, as the beginning of a sentence, e.g. "STAC catalogs".
+    """
+    absent = [name for name in MODULES[extra] if not _is_there(name)]
+    return f'{purpose} need {" and ".join(absent)}, not installed here: pip install "gelisol[{extra}]"' if absent else ""
+
+
+def require(extra: str, purpose: str) -> None:
+    """Make sure that an extra is installed; arguments as for `missing`.
+
+    Raises
+    ------
+    InputError
+        With the command that installs it.
+    """
+    if problem := missing(extra, purpose):
+        raise InputError(problem)
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # blocked, or half imported
+        return False
+
+
+def load(module: str, extra: str, purpose: str) -> ModuleType:
+    """Import a module of an extra; arguments and errors as for `require`."""
+    require(extra, purpose)
+    return import_module(module)
