@@ -7,7 +7,7 @@ from types import ModuleType
 from engine.errors import InputError
 
 MODULES = {
-    "stac": ("pystac_client",),
+    "stac": ("pystac_client", "requests"),
     "s3": ("s3fs",),
     "report": ("matplotlib", "contourpy", "PIL"),
     "search": ("dask_ml",),
@@ -24,7 +24,9 @@ def missing(extra: str, purpose: str) -> str:
         What needs the extra, as the beginning of a sentence, e.g. "STAC catalogs".
     """
     absent = [name for name in MODULES[extra] if not _is_there(name)]
-    return f'{purpose} need {" and ".join(absent)}, not installed here: pip install "gelisol[{extra}]"' if absent else ""
+    if not absent:
+        return ""
+    return f'{purpose} need {" and ".join(absent)}, not installed here: pip install "gelisol[{extra}]"'
 
 
 def require(extra: str, purpose: str) -> None:

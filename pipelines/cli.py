@@ -112,13 +112,17 @@ def demo(
     settings: Settings = None,
 ) -> None:
     """Make a virtual permafrost region whose truth is known, and map it."""
+    from engine.extras import require
     from pipelines.preflight.prepare import open_run
     from pipelines.progress import Display
     from pipelines.run.execute import execute
-    from pipelines.virtual import make
 
     display = Display()
     with _reported(out):
+        require("report", "The virtual region and its report")
+        require("search", "The search of its models' hyperparameters")
+        from pipelines.virtual import make
+
         if "://" in out:
             raise InputError(
                 f"--out {out}: the made-up input is written beside the results; give a folder. What is in its `input` "
@@ -233,9 +237,12 @@ def search(
     ] = None,
 ) -> None:
     """Look for items and print the entry of the run file that reads them; what was found goes to stderr."""
-    from pipelines.commands import search as stac_entry
+    from engine.extras import require
 
     with _reported():
+        require("stac", "Searches of STAC catalogs")
+        from pipelines.commands import search as stac_entry
+
         if collection is None:
             for name, title in stac_entry.list_collections(api):
                 typer.echo(f"{name}: {title}" if title else name)

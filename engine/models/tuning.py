@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid
 
 from engine.errors import FitError
 from engine.execution.ledger import Scratch
+from engine.extras import load
 from engine.models.families import Family, Parameters, Value
 from engine.seeds import integer
 
@@ -58,14 +59,14 @@ def tune(
     FitError
         If no combination can be fitted.
     """
-    import dask_ml.model_selection  # takes a second, which only a search has to spend
-
+    # Takes a second, which only a search has to spend.
+    selection = load("dask_ml.model_selection", "search", "Searches of hyperparameters (model.validation.tuning)")
     scratch = scratch or Scratch(None)
     if (kept := scratch.load(name)) is not None:
         return _outcome(family, kept)
     fold_stream, model_stream = stream.spawn(2)
     splits = KFold(folds, shuffle=True, random_state=integer(fold_stream))
-    search = dask_ml.model_selection.GridSearchCV(
+    search = selection.GridSearchCV(
         family.build({}, integer(model_stream)),
         _grid(family),
         scoring=SCORING,

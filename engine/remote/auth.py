@@ -15,7 +15,8 @@ from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from engine.errors import InputError
-from engine.remote.retry import CONNECT_S, READ_S, RemoteError, persistently
+from engine.extras import load
+from engine.remote.retry import RemoteError, persistently, policy
 
 Rule = Literal["planetary_computer", "earthdata", "none"]
 _PLANETARY_COMPUTER = "https://planetarycomputer.microsoft.com/api/sas/v1"
@@ -111,10 +112,10 @@ def _current_token(collection: str, service: str) -> str:
     headers = {"Ocp-Apim-Subscription-Key": key} if key else {}
     address = f"{service.rstrip('/')}/token/{collection}"
 
-    import requests
+    requests = load("requests", "stac", "Tokens of Planetary Computer")
 
     def ask() -> tuple[str, float]:
-        answer = requests.get(address, headers=headers, timeout=(CONNECT_S, READ_S))
+        answer = requests.get(address, headers=headers, timeout=(policy().connect_s, policy().read_s))
         if not answer.ok:
             error = RemoteError(f"answers {answer.status_code} {answer.reason}")
             error.status = answer.status_code  # type: ignore[attr-defined]

@@ -22,14 +22,12 @@ from urllib.request import url2pathname
 
 import fsspec
 
+from engine.extras import require
 from engine.remote.auth import BY_HOST, Access
 from engine.remote.retry import (
-    CONNECT_S,
-    FIRST_WAIT_S,
-    READ_S,
-    TRIES,
     RemoteError,
     persistently,
+    policy,
     status_of,
     unsigned,
 )  # fmt: skip
@@ -159,10 +157,14 @@ def _filesystem(scheme: str) -> Any:
 def fsspec_options(url: str, access: Access = BY_HOST) -> dict[str, Any]:
     """Time-outs and, on web servers, token of fsspec's file system of an address; it finds an object store's itself."""
     if url.startswith("s3:"):
-        return {"anon": _anonymous(), "config_kwargs": {"connect_timeout": CONNECT_S, "read_timeout": READ_S}}
+        require("s3", "Object stores (s3://)")
+        return {
+            "anon": _anonymous(),
+            "config_kwargs": {"connect_timeout": policy().connect_s, "read_timeout": policy().read_s},
+        }
     import aiohttp
 
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=policy().connect_s, sock_read=policy().read_s)
     return {"client_kwargs": {"timeout": timeout, "trust_env": True}, **access.fsspec_options(url)}
 
 
@@ -322,11 +324,11 @@ def gdal(**options: str) -> Iterator[None]:
 
     defaults = {
         "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-        "GDAL_HTTP_CONNECTTIMEOUT": f"{CONNECT_S:g}",
-        "GDAL_HTTP_LOW_SPEED_TIME": f"{READ_S:g}",
+        "GDAL_HTTP_CONNECTTIMEOUT": f"{policy().connect_s:g}",
+        "GDAL_HTTP_LOW_SPEED_TIME": f"{policy().read_s:g}",
         "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
-        "GDAL_HTTP_MAX_RETRY": str(TRIES - 1),
-        "GDAL_HTTP_RETRY_DELAY": f"{FIRST_WAIT_S:g}",
+        "GDAL_HTTP_MAX_RETRY": str(policy().tries - 1),
+        "GDAL_HTTP_RETRY_DELAY": f"{policy().first_wait_s:g}",
         "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
         "CPL_VSIL_CURL_USE_HEAD": "YES",
         **_s3_endpoint(),

@@ -1,21 +1,23 @@
 """Patience with servers: what is tried again, how often, and what is said when it fails."""
 
 import asyncio
-import random
 import re
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random_exponential,
+)
+
 from engine.errors import GelisolError
 
-TRIES = 5
-"""How often a request is made before it counts as failed."""
-FIRST_WAIT_S = 0.5
-"""Wait, s, before the second try; each further wait is twice as long, less a random part."""
-CONNECT_S, READ_S = 10.0, 60.0
-"""How long, s, a server may take to accept a connection, and to send something."""
 PASSING = (408, 425, 429, 500, 502, 503, 504)
 """Answers of servers that a later try may well find changed."""
 _SECRETS = {
@@ -85,6 +87,63 @@ def _bare(word: str) -> str:
     return word.partition("?")[0] + end
 
 
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long servers are waited for, and how often they are asked.
+
+    Attributes
+    ----------
+    tries : int
+        How often a request is made before it counts as failed.
+    first_wait_s : float
+        Longest wait, s, before the second try; that before each further one is twice as long. A random part of up to
+        a half is taken off, so that many workers do not ask at the same moment.
+    connect_s, read_s : float
+        How long, s, a server may take to accept a connection, and to send something.
+    """
+
+    tries: int = 5
+    first_wait_s: float = 0.5
+    connect_s: float = 10.0
+    read_s: float = 60.0
+
+    def retrying(self) -> Retrying:
+        """Return tenacity's loop: tries after faults that pass, and raises the last one."""
+        half = self.first_wait_s / 2
+        return Retrying(
+            retry=retry_if_exception_type(_Passing),
+            stop=stop_after_attempt(self.tries),
+            wait=wait_exponential(multiplier=half) + wait_random_exponential(multiplier=half),
+            reraise=True,
+        )
+
+
+_policies = [RetryPolicy()]
+
+
+def policy() -> RetryPolicy:
+    """Return the policy of this process."""
+    return _policies[-1]
+
+
+@contextmanager
+def using(other: RetryPolicy) -> Iterator[RetryPolicy]:
+    """Follow another policy in all threads of this process."""
+    _policies.append(other)
+    try:
+        yield other
+    finally:
+        _policies.remove(other)
+
+
+class _Passing(Exception):
+    """A fault after which it is worth trying again."""
+
+    def __init__(self, error: Exception):
+        super().__init__(str(error))
+        self.error = error
+
+
 def persistently(action: Callable[[], T], what: str) -> T:
     """Do what needs a network, again if need be.
 
@@ -101,7 +160,8 @@ def persistently(action: Callable[[], T], what: str) -> T:
         If it refuses, or fails after all tries.
     """
     prefix = f"{what}: " if what else ""
-    for attempt in range(1, TRIES + 1):
+
+    def attempt() -> T:
         try:
             return action()
         except GelisolError:
@@ -114,10 +174,13 @@ def persistently(action: Callable[[], T], what: str) -> T:
                 raise
             if not _may_pass(error):
                 raise RemoteError(prefix + reason(error)) from None
-            if attempt == TRIES:
-                raise RemoteError(f"{prefix}{reason(error)}, {TRIES} times; try again later") from None
-        time.sleep(FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(0.5, 1))
-    raise AssertionError
+            raise _Passing(error) from None
+
+    patience = policy()
+    try:
+        return patience.retrying()(attempt)
+    except _Passing as last:
+        raise RemoteError(f"{prefix}{reason(last.error)}, {patience.tries} times; try again later") from None
 
 
 def _behind(error: Exception) -> Exception:

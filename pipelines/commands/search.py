@@ -9,8 +9,10 @@ from ruamel.yaml import YAML
 from engine.errors import InputError
 from engine.remote.retry import RemoteError
 from engine.sources.spec import StacSpec
+from engine.sources.stac.boxes import Bbox, Item
+from engine.sources.stac.item_parts import asset_keys, span
 from engine.sources.stac.items import data_assets, encoding
-from engine.sources.stac.search import Bbox, Item, Years, asset_keys, collections, find_items, open_catalog, span
+from engine.sources.stac.search import Years, collections, find_items, open_catalog
 
 
 def list_collections(api: str) -> list[tuple[str, str]]:

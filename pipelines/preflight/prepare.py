@@ -26,6 +26,7 @@ from engine.sources.spec import SourceSpec
 from engine.sources.unused_keys import misplaced
 from engine.storage.paths import OutPath, out_path, require_access
 from pipelines.preflight.extents import coverage_of
+from pipelines.preflight.extras import missing_extras
 from pipelines.preflight.grouped_problems import grouped
 from pipelines.preflight.input_fingerprints import fingerprints, of_sources
 from pipelines.preflight.outline import bounds_in_degrees, box_in_degrees, read_outline
@@ -248,6 +249,7 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
         problems.attempt(fit_depth_regressions, found.profiles.wide(), labels)
     if run.model and run.depths and found.profiles:
         problems.found += _too_few(run.model.validation.folds, run.depths[0], found.profiles)
+    problems.found += missing_extras(run)
     if run.model:
         problems.found += _untrainable(run.model, found.profiles)
     if run.cluster and run.cluster.address:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.extras import require
 from engine.grid.grid import Grid
 from engine.sources.base import Source
 
@@ -13,6 +14,7 @@ _MAP_CELLS = 240
 
 def draw_maps(grid: Grid, sources: dict[str, Source], folder: Path) -> list[Path]:
     """One small map of each source on the grid, of one year where it has many, as PNG."""
+    require("report", "Small maps (--maps)")
     import matplotlib
 
     matplotlib.use("Agg")

@@ -19,6 +19,7 @@ from engine.execution.lock import locked
 from engine.execution.tasks import TOPIC
 from engine.execution.versions import versions
 from engine.execution.worker_checks import check_workers
+from engine.extras import missing
 from engine.forest import INSTRUCTION_SETS
 from engine.formatting import counted
 from engine.grid.crs_name import crs_text
@@ -42,7 +43,7 @@ from pipelines.run.stage_keys import (
     validation_scratch,
 )
 from pipelines.run.stage_versions import of_stage, version_notes
-from pipelines.run.stages import FUNCTIONS, NEED_CLUSTER, Context
+from pipelines.run.stages import FUNCTIONS, NEED_CLUSTER, REPORT, Context
 from pipelines.runfile.descriptions import descriptions
 from pipelines.runfile.reader import Cluster, RunFile
 from pipelines.soil_carbon.prepared import Prepared
@@ -85,6 +86,8 @@ def execute(
     InputError
         If the workers do not fit the run.
     """
+    if until == STAGES[-1] and (problem := missing("report", REPORT)):
+        raise InputError(f"{problem}; or stop before it: --until {STAGES[-2]}")
     display = display or Display()
     directory = prepared.directory
     with locked(directory) as former, display.recorded(directory, log_level), _told(display):

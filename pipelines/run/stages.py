@@ -12,6 +12,7 @@ from distributed import Client
 from engine.cube.build import build_cube
 from engine.ensemble.bootstrap import Ensemble
 from engine.execution.ledger import Records, Scratch
+from engine.extras import require
 from engine.formatting import counted
 from engine.mapping.blockwise import make_plan, map_region
 from engine.storage.paths import OutPath, read_file
@@ -36,6 +37,8 @@ from pipelines.soil_carbon.results.stocks import replicate_table, stock_table
 from pipelines.soil_carbon.results.target_tables import in_pg, named_columns, per_zone_as_written, stocks_as_written
 from pipelines.soil_carbon.results.zonal_tables import write_zone_tables
 
+REPORT = "Figures and page (stage `report`)"
+"""What needs the extra `report`."""
 NEED_CLUSTER = {"cube", "train", "map"}
 
 
@@ -195,6 +198,7 @@ def _report(context: Context) -> dict[str, Any]:
 
 def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:
     """Draw figures and page, and the catalogue of all results, from what is in the results folder."""
+    require("report", REPORT)
     from pipelines.soil_carbon.report import write_report  # with Matplotlib, which only this stage needs
 
     with display.stage("report", "page"):

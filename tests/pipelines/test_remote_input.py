@@ -12,14 +12,15 @@ from web import Web, serving
 
 from engine.remote import files as remote_files
 from engine.remote.files import forget
+from engine.remote.retry import RetryPolicy, using
 
 FILES = {"domain.boundary": "boundary.geojson", "observations.table": "profiles.csv"}
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine.remote.retry.FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr("engine.remote.retry.TRIES", 2)
+def impatient() -> Iterator[None]:
+    with using(RetryPolicy(tries=2, first_wait_s=0.05)):
+        yield
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.errors import InputError
 from engine.remote.retry import unsigned
-from engine.sources.stac.search import Item
+from engine.sources.stac.boxes import Item
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import write_file
 

@@ -18,7 +18,8 @@ from engine.sources.declared import Declared, of_catalogue
 from engine.sources.files import Step
 from engine.sources.netcdf import NETCDF_SUFFIXES
 from engine.sources.spec import SourceSpec
-from engine.sources.stac.search import Item, asset_keys, span
+from engine.sources.stac.boxes import Item
+from engine.sources.stac.item_parts import asset_keys, span
 
 _LONG_DAYS = 400
 """An item over more days is a mean of years and has no date."""

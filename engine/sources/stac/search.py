@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,16 @@ from urllib3 import Retry
 
 from engine.remote.files import is_remote
 from engine.remote.retry import (
-    CONNECT_S,
-    FIRST_WAIT_S,
     PASSING,
-    READ_S,
-    TRIES,
     RemoteError,
     persistently,
+    policy,
     reason,
     unsigned,
 )
 from engine.sources.spec import StacSpec
 from engine.sources.stac.boxes import Bbox, Item, questions, touches
+from engine.sources.stac.item_parts import span
 from engine.sources.stac.query import matches
 
 PAGE = 200
@@ -37,10 +34,10 @@ class _Patient(StacApiIO):
 
     def __init__(self) -> None:
         busy = Retry(
-            total=None, connect=0, read=0, other=0, status=TRIES - 1, backoff_factor=FIRST_WAIT_S,
+            total=None, connect=0, read=0, other=0, status=policy().tries - 1, backoff_factor=policy().first_wait_s,
             status_forcelist=PASSING, allowed_methods=None, raise_on_status=False,
         )  # fmt: skip
-        super().__init__(max_retries=busy, timeout=(CONNECT_S, READ_S))
+        super().__init__(max_retries=busy, timeout=(policy().connect_s, policy().read_s))
 
     def request(self, href: str, *arguments: Any, **options: Any) -> str:
         """The text of an answer; see `StacApiIO.request`."""
@@ -112,7 +109,7 @@ def open_catalog(address: str) -> pystac.Catalog:
     try:
         document = io.read_json(address)
         if document.get("conformsTo"):
-            return Client.open(address, stac_io=io, timeout=(CONNECT_S, READ_S))
+            return Client.open(address, stac_io=io, timeout=(policy().connect_s, policy().read_s))
         if document.get("type") == "Collection":  # which pystac-client takes for one of an API
             root: Any = pystac.Collection.from_dict(document, href=address)
             root.set_root(root)
@@ -212,31 +209,6 @@ def _overlaps(item: Item, years: Years | None) -> bool:
     return (first is None or first.year <= years[1]) and (last is None or last.year >= years[0])
 
 
-def span(item: Item) -> tuple[datetime | None, datetime | None]:
-    """First and last moment of an item; None where it does not say."""
-    properties = item.get("properties", {})
-    start, end = properties.get("start_datetime"), properties.get("end_datetime")
-    if not (start and end) and properties.get("datetime"):
-        start = end = properties["datetime"]
-    return _moment(start), _moment(end)
-
-
-def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    moment = pystac.utils.str_to_datetime(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
 def _order(item: Item) -> tuple[str, str]:
     first, _ = span(item)
     return first.isoformat() if first else "", item["id"]
-
-
-def asset_keys(items: Iterable[Item]) -> dict[str, dict[str, Any]]:
-    """Assets that the items have, by key, each as the first item describes it."""
-    found: dict[str, dict[str, Any]] = {}
-    for item in items:
-        for key, asset in item.get("assets", {}).items():
-            found.setdefault(key, asset)
-    return found

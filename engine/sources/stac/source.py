@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputError
+from engine.extras import load
 from engine.remote.auth import Access, rule_for
 from engine.remote.files import is_file_url, is_remote
 from engine.remote.retry import RemoteError, unsigned
@@ -15,8 +16,8 @@ from engine.sources.netcdf import NetcdfSource
 from engine.sources.raster import assemble
 from engine.sources.spec import SourceSpec
 from engine.sources.stac import item_cache as kept
+from engine.sources.stac.boxes import Item
 from engine.sources.stac.items import Asset, choose_asset, describe
-from engine.sources.stac.search import Item, find_items
 from engine.sources.tiles import RasterFile, notes_on_bands, read_headers, shown
 
 
@@ -54,8 +55,11 @@ def _items(name: str, spec: SourceSpec, base: Path, context: Context) -> tuple[I
         return earlier
     where = f"covariates.{name}.stac"
     years = [year for period in (spec.period, spec.baseline) if period for year in period]
+    search = load("engine.sources.stac.search", "stac", f"{where}: STAC catalogs")
     try:
-        collection, items = find_items(spec.stac, base, context.bbox, (min(years), max(years)) if years else None)
+        collection, items = search.find_items(
+            spec.stac, base, context.bbox, (min(years), max(years)) if years else None
+        )
     except LookupError as error:
         raise InputError(f"{where}.collection: {spec.stac.api} {error.args[0]}") from None
     except RemoteError as error:

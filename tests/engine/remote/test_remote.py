@@ -3,6 +3,8 @@
 import math
 import pickle
 import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -24,7 +26,7 @@ from web import serving
 
 from engine.errors import InputError, RunError
 from engine.remote.files import Remote, during, find_remote, forget
-from engine.remote.retry import RemoteError, persistently, reason, unsigned
+from engine.remote.retry import RemoteError, RetryPolicy, persistently, policy, reason, unsigned, using
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.sources.tiff_truncation import end_of_last_tile
@@ -32,14 +34,14 @@ from engine.sources.tiff_truncation import end_of_last_tile
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)
 VALUES = np.random.default_rng(0).integers(0, 1000, NATIVE.shape).astype("int16")
+IMPATIENT = RetryPolicy(first_wait_s=0.05, read_s=3.0)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    for module in ("patience", "files"):
-        monkeypatch.setattr(f"engine.remote.{module}.FIRST_WAIT_S", 0.05)
-    monkeypatch.setattr("engine.remote.files.READ_S", 3.0)
+def impatient():
     forget()
+    with using(IMPATIENT):
+        yield
 
 
 @pytest.fixture
@@ -136,11 +138,10 @@ def test_a_header_that_does_not_come_is_asked_for_again(web, tmp_path, fault, pa
 
 
 def test_a_fault_that_stays_names_the_file(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.remote.retry.TRIES", 2)
-    monkeypatch.setattr("engine.remote.files.TRIES", 2)
     write_tif(tmp_path / "a.tif", VALUES, NATIVE)
     web.fail("a.tif", *[503] * 50)
-    (problem,) = problems(f"{web.url}/a.tif")
+    with using(replace(IMPATIENT, tries=2)):
+        (problem,) = problems(f"{web.url}/a.tif")
     assert problem.startswith("covariates.v.href: cannot be reached: ") and f"{web.url}/a.tif" in problem
     web.forget()
     write_tif(tmp_path / "b.tif", VALUES, NATIVE)
@@ -174,7 +175,24 @@ def test_the_end_of_a_tiff(tmp_path, options):
             end_of_last_tile(file)
 
 
-def test_patience(monkeypatch):
+def test_a_policy_says_how_often_and_how_long():
+    asked: list[float] = []
+
+    def ask():
+        asked.append(time.monotonic())
+        raise ConnectionError("reset")
+
+    assert policy() == IMPATIENT
+    with using(RetryPolicy(tries=3, first_wait_s=0.2)) as chosen:
+        assert policy() is chosen
+        with pytest.raises(RemoteError, match="here: reset, 3 times; try again later"):
+            persistently(ask, "here")
+    assert policy() == IMPATIENT
+    first, second = np.diff(asked)
+    assert 0.1 <= first < 0.2 + 0.1 and 0.2 <= second < 0.4 + 0.1
+
+
+def test_patience():
     answers = iter([TimeoutError("slow"), ConnectionError("reset"), 7])
 
     def ask():
@@ -268,13 +286,13 @@ def test_zarr_over_http(web, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
-def test_a_zarr_chunk_that_cannot_be_read_is_not_taken_for_a_missing_one(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.remote.retry.TRIES", 2)
+def test_a_zarr_chunk_that_cannot_be_read_is_not_taken_for_a_missing_one(web, tmp_path):
     zarr_stores(tmp_path)
     source = opened(f"{web.url}/v3.zarr")
     for fault in (503, 403):
         web.fail("/v/c/", *[fault] * 40)
-        with pytest.raises(RunError, match=f"covariates.v: {web.url}/v3.zarr: cannot be read: .*{fault}"):
+        failed = pytest.raises(RunError, match=f"covariates.v: {web.url}/v3.zarr: cannot be read: .*{fault}")
+        with using(replace(IMPATIENT, tries=2)), failed:
             source.on_grid(TARGET, "bilinear")
         web.forget()
 

@@ -15,6 +15,7 @@ from web import Web, serving, stac_api, token_service
 
 from engine.errors import InputError, RunError
 from engine.remote.files import forget
+from engine.remote.retry import RetryPolicy, using
 from engine.sources.base import Context
 from engine.sources.opening import open_source
 from engine.sources.raster import Patchwork, RasterSource
@@ -49,14 +50,11 @@ def served(tmp_path_factory):
 @pytest.fixture
 def catalog(served, monkeypatch):
     """The servers, free of faults; and little patience."""
-    for module in ("remote.patience", "remote.files", "sources.stac.search"):
-        monkeypatch.setattr(f"engine.{module}.FIRST_WAIT_S", 0.05)
-    for module in ("remote.files", "remote.signing", "sources.stac.search"):
-        monkeypatch.setattr(f"engine.{module}.READ_S", 3.0)
     monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/http://127.0.0.1")
     served.api.forget()
     served.files.forget()
-    yield served
+    with using(RetryPolicy(first_wait_s=0.05, read_s=3.0)):
+        yield served
     served.files.bearer = served.files.key = None
     forget()
 
@@ -165,17 +163,16 @@ def test_a_search_that_fails_is_tried_again(catalog, fault):
 
 
 @pytest.mark.parametrize("fault", [429, 500, "hang"])
-def test_a_search_that_goes_on_failing_is_an_error(catalog, fault, monkeypatch, tmp_path):
-    monkeypatch.setattr("engine.sources.stac.search.TRIES", 2)
+def test_a_search_that_goes_on_failing_is_an_error(catalog, fault, tmp_path):
     catalog.api.fail("/search", *[fault] * 10)
-    (problem,) = problems(catalog, Context(BBOX, items=tmp_path))
+    with using(RetryPolicy(tries=2, first_wait_s=0.05, read_s=3.0)):
+        (problem,) = problems(catalog, Context(BBOX, items=tmp_path))
     assert problem.startswith(f"covariates.v.stac.api: cannot be reached: {catalog.api.url}: ")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_page_that_is_lost_is_no_shorter_list(catalog, monkeypatch):
     """The first page comes, the second does not: nothing is made of the half."""
-    monkeypatch.setattr("engine.sources.stac.search.TRIES", 2)
     monkeypatch.setattr("engine.sources.stac.search.PAGE", 100)
     answered = []
     fault = catalog.api.fault
@@ -187,7 +184,8 @@ def test_a_page_that_is_lost_is_no_shorter_list(catalog, monkeypatch):
         return 500 if len(answered) > 1 else None
 
     monkeypatch.setattr(catalog.api, "fault", second_page_fails)
-    (problem,) = problems(catalog)
+    with using(RetryPolicy(tries=2, first_wait_s=0.05, read_s=3.0)):
+        (problem,) = problems(catalog)
     assert "cannot be reached" in problem and len(answered) >= 2
 
 

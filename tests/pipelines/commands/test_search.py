@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from small_run import SmallRun
 from web import serving, stac_api
 
+from engine.remote.retry import RetryPolicy, using
 from engine.sources.spec import SourceSpec
 from engine.storage.zarr_store import open_dataset
 from pipelines.preflight.prepare import open_run
@@ -77,9 +78,9 @@ def test_queries_and_assets(api, gelisol):
     assert "has no collection 'plain'; it has plane" in gelisol("search", api.url, "--collection", "plain").stderr
 
 
-def test_an_api_that_does_not_answer(gelisol, monkeypatch):
-    monkeypatch.setattr("engine.remote.retry.FIRST_WAIT_S", 0.01)
-    result = gelisol("search", "http://127.0.0.1:9/v1", "--collection", "c")
+def test_an_api_that_does_not_answer(gelisol):
+    with using(RetryPolicy(first_wait_s=0.01)):
+        result = gelisol("search", "http://127.0.0.1:9/v1", "--collection", "c")
     assert result.exit_code == 1 and "API: cannot be reached" in result.stderr
 
 

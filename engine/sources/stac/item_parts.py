@@ -1,0 +1,34 @@
+"""What an item says of its time and its assets; read without the library that searches."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import pystac.utils
+
+from engine.sources.stac.boxes import Item
+
+
+def span(item: Item) -> tuple[datetime | None, datetime | None]:
+    """First and last moment of an item; None where it does not say."""
+    properties = item.get("properties", {})
+    start, end = properties.get("start_datetime"), properties.get("end_datetime")
+    if not (start and end) and properties.get("datetime"):
+        start = end = properties["datetime"]
+    return _moment(start), _moment(end)
+
+
+def _moment(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    moment = pystac.utils.str_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def asset_keys(items: Iterable[Item]) -> dict[str, dict[str, Any]]:
+    """Assets that the items have, by key, each as the first item describes it."""
+    found: dict[str, dict[str, Any]] = {}
+    for item in items:
+        for key, asset in item.get("assets", {}).items():
+            found.setdefault(key, asset)
+    return found
