@@ -21,9 +21,21 @@ if TYPE_CHECKING:
     from engine.errors import GelisolError, InputError
     from gelisol._check import Check, check
     from gelisol._execute import run
+    from gelisol._map_dataset import map_dataset
     from gelisol._runs import Run, Verdict, open
 
-__all__ = ["Check", "GelisolError", "InputError", "Run", "Verdict", "__version__", "check", "open", "run"]
+__all__ = [
+    "Check",
+    "GelisolError",
+    "InputError",
+    "Run",
+    "Verdict",
+    "__version__",
+    "check",
+    "map_dataset",
+    "open",
+    "run",
+]
 
 _HOME = {
     "Check": "gelisol._check",
@@ -32,6 +44,7 @@ _HOME = {
     "Run": "gelisol._runs",
     "Verdict": "gelisol._runs",
     "check": "gelisol._check",
+    "map_dataset": "gelisol._map_dataset",
     "open": "gelisol._runs",
     "run": "gelisol._execute",
 }

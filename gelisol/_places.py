@@ -75,11 +75,13 @@ def _of_geometry(table: Any, argument: str) -> tuple[np.ndarray, np.ndarray]:
             f"{argument}: declares no CRS; if you know it, set it, e.g. {argument}.set_crs('EPSG:4326') for degrees"
         )
     if (missing := (geometry.isna() | geometry.is_empty).to_numpy()).any():
-        raise ArgumentError(f"{argument}: {_rows(table.index, missing)} without a geometry; drop them or fill them in")
+        raise ArgumentError(
+            f"{argument}: {rows_of(table.index, missing)} without a geometry; drop them or fill them in"
+        )
     if (other := (geometry.geom_type != "Point").to_numpy()).any():
         kind = geometry.geom_type[other].iloc[0]
         raise ArgumentError(
-            f"{argument}: {_rows(table.index, other)} whose geometry is {kind}; expected Point, e.g. of "
+            f"{argument}: {rows_of(table.index, other)} whose geometry is {kind}; expected Point, e.g. of "
             f"{argument}.representative_point()"
         )
     degrees = geometry.to_crs("EPSG:4326")
@@ -102,7 +104,7 @@ def _of_columns(table: pd.DataFrame, argument: str) -> tuple[np.ndarray, np.ndar
             raise ArgumentError(f"{argument}: has no column {axis!r} (degrees); its columns: {', '.join(names)}{hint}")
         values = pd.to_numeric(table.iloc[:, names.index(axis)], errors="coerce").to_numpy("float64", na_value=np.nan)
         if (unknown := ~np.isfinite(values)).any():
-            raise ArgumentError(f"{argument}: {_rows(table.index, unknown)} without a number in the column {axis!r}")
+            raise ArgumentError(f"{argument}: {rows_of(table.index, unknown)} without a number in the column {axis!r}")
         found[axis] = values
     return found["lon"], found["lat"]
 
@@ -113,7 +115,7 @@ def _require_places(lon: np.ndarray, lat: np.ndarray, index: pd.Index, argument:
         return
     first = int(np.argmax(wrong))
     text = (
-        f"{argument}: {_rows(index, wrong)} at lon {lon[first]:g}, lat {lat[first]:g}, which is not a place on Earth "
+        f"{argument}: {rows_of(index, wrong)} at lon {lon[first]:g}, lat {lat[first]:g}, which is not a place on Earth "
         "in degrees"
     )
     if np.all((np.abs(lon) <= 90) & (np.abs(lat) <= 360)):
@@ -121,7 +123,8 @@ def _require_places(lon: np.ndarray, lat: np.ndarray, index: pd.Index, argument:
     raise ArgumentError(f"{text}. For coordinates in metres, give a GeoDataFrame with its CRS")
 
 
-def _rows(index: pd.Index, marked: np.ndarray) -> str:
+def rows_of(index: pd.Index, marked: np.ndarray) -> str:
+    """Return how many rows are marked, and the labels of the first of them."""
     labels = [str(label) for label in index[marked][:_SHOWN]]
     count = int(marked.sum())
     more = ", …" if count > _SHOWN else ""

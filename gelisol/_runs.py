@@ -153,14 +153,17 @@ class Run:
         Returns
         -------
         Dataset
-            Lazy, dims `y, x`: numbers with their units, classes with `flag_values` and `flag_meanings`, and `domain`.
+            Lazy, dims `y, x`: numbers with their units, classes with `flag_values` and `flag_meanings`, and `domain`;
+            in the order of the run file.
 
         Raises
         ------
         InputError
             Before the stage `cube` is done.
         """
-        return self._dataset("cube.zarr", "cube")
+        found = self._dataset("cube.zarr", "cube")
+        wanted = [] if self._config is None else [name for name in self._config.covariates if name in found]
+        return found[list(dict.fromkeys([*wanted, *map(str, found.data_vars)]))]
 
     @property
     def sites(self) -> gpd.GeoDataFrame:

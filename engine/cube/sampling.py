@@ -1,6 +1,7 @@
 """Cube values at points."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,22 @@ def random_cells(cube: OutPath, variable: str, n: int, rng: np.random.Generator)
         Degrees, WGS 84.
     """
     values = array(cube, variable)
-    height, strip = values.shape[0], values.chunks[0]
+    return random_places(values, open_dataset(cube).odc.geobox, values.chunks[0], n, rng)
+
+
+def random_places(
+    values: Any, geobox: GeoBox, strip: int, n: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """`random_cells` of any array on a grid.
+
+    Parameters
+    ----------
+    values : array, dims (y, x)
+        Whatever NumPy makes an array of when rows are taken from it.
+    strip : int
+        Rows that are read at a time.
+    """
+    height = values.shape[0]
     starts = range(0, height, strip)
     counts = np.array([np.count_nonzero(np.asarray(values[s : s + strip])) for s in starts])
     picks = np.sort(rng.integers(0, counts.sum(), n))
@@ -82,7 +98,7 @@ def random_cells(cube: OutPath, variable: str, n: int, rng: np.random.Generator)
             row, col = np.nonzero(np.asarray(values[start : start + strip]))
             rows.append(start + row[here])
             cols.append(col[here])
-    geobox = open_dataset(cube).odc.geobox
-    x, y = geobox.affine @ (np.concatenate(cols) + 0.5, np.concatenate(rows) + 0.5)
+    centres: Any = np.concatenate(cols) + 0.5, np.concatenate(rows) + 0.5
+    x, y = geobox.affine @ centres
     lon, lat = Transformer.from_crs(crs_of(geobox).proj, "EPSG:4326", always_xy=True).transform(x, y)
     return np.asarray(lon), np.asarray(lat)

@@ -290,7 +290,6 @@ def train_ensemble(
         File name → DataFrame to store beside the replicates, as Parquet.
     """
     replicates, y = len(coefficients), observed[:, 0]
-    indices = bootstrap_indices(len(y), replicates, seed)
     # Not of their number: the first replicates are the same however many there are.
     trained_on = [hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y)]
     key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed, environment)
@@ -299,21 +298,63 @@ def train_ensemble(
     training = npz({"x": x, "y": y})
     if len(fitted) < replicates:
         write_file(stage / _TRAINING, training)
-    items = zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True)
+    items = replicate_items(len(y), replicates, seed)
     tasks = run_each(
         client, _fit, [item for item in items if item[0] not in fitted], stage, tuple(members), features.names, records,
         hashlib.sha256(training).hexdigest(), total=replicates, before=len(fitted), progress=progress, name="train",
     )  # fmt: skip
     fitted |= {item[0]: record for item, record in tasks}
     remove(stage / _TRAINING)
+    beside, manifest = assembled(
+        fitted, observed, features, coefficients, members, outputs=outputs, units=units, seed=seed, version=version,
+        least=least, tables=tables,
+    )  # fmt: skip
+    for name, content in beside.items():
+        write_file(stage / name, content)
+    wanted = {*manifest.arrays, *manifest.files, _MANIFEST}
+    for file in children(stage):
+        if file.name not in wanted:  # of more replicates than are asked for now
+            remove(file)
+    sync_tree(stage)
+    publish(stage, path, _MANIFEST)
+    records.forget_others()
+    return Ensemble(path)
+
+
+def assembled(
+    fitted: Mapping[int, Mapping[str, np.ndarray]],
+    observed: np.ndarray,
+    features: Features,
+    coefficients: np.ndarray,
+    members: Sequence[Member],
+    *,
+    outputs: Sequence[str],
+    units: str,
+    seed: int,
+    version: str,
+    least: float | None = None,
+    tables: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, bytes], Manifest]:
+    """Describe fitted replicates.
+
+    Parameters
+    ----------
+    fitted : mapping
+        Replicate → digests of its files, the sites left out and their predictions, as `fit_replicate` finds them.
+
+    Returns
+    -------
+    dict, Manifest
+        Contents of all files beside the models, the manifest's among them; and the manifest.
+    """
+    replicates, y = len(coefficients), observed[:, 0]
+    indices = bootstrap_indices(len(y), replicates, seed)
     out_of_bag = np.full((replicates, len(y)), np.nan, "float32")
     for replicate, record in fitted.items():
         out_of_bag[replicate, record["left_out"]] = record["predictions"]
     arrays = zip(_ARRAY_FILES, (indices, out_of_bag, coefficients, observed), strict=True)
     beside = {name: npy(values) for name, values in arrays}
     beside |= {name: table.to_parquet(index=False) for name, table in (tables or {}).items()}
-    for name, content in beside.items():
-        write_file(stage / name, content)
     files = [file for r in range(replicates) for file in zip(_files(members, r), fitted[r]["digests"], strict=True)]
     manifest = Manifest(
         gelisol=version,
@@ -329,15 +370,7 @@ def train_ensemble(
         files={name: str(digest) for name, digest in files if digest},
         arrays={name: hashlib.sha256(content).hexdigest() for name, content in beside.items()},
     )
-    write_file(stage / _MANIFEST, _as_text(manifest))
-    wanted = {*manifest.arrays, *manifest.files, _MANIFEST}
-    for file in children(stage):
-        if file.name not in wanted:  # of more replicates than are asked for now
-            remove(file)
-    sync_tree(stage)
-    publish(stage, path, _MANIFEST)
-    records.forget_others()
-    return Ensemble(path)
+    return {**beside, _MANIFEST: _as_text(manifest)}, manifest
 
 
 def read_manifest(path: OutPath) -> Manifest:
@@ -400,8 +433,42 @@ def _training(path: OutPath, digest: str) -> tuple[np.ndarray, np.ndarray]:
     return arrays["x"], arrays["y"]
 
 
+Item = tuple[int, np.ndarray, np.random.SeedSequence]
+"""A replicate's number, its rows and its stream."""
+
+
+def replicate_items(sites: int, replicates: int, seed: int) -> list[Item]:
+    """What `fit_replicate` fits, in order."""
+    indices = bootstrap_indices(sites, replicates, seed)
+    return list(zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True))
+
+
+def fit_replicate(
+    item: Item, x: np.ndarray, y: np.ndarray, members: Sequence[Member], names: list[str]
+) -> tuple[dict[str, bytes], dict[str, np.ndarray]]:
+    """Fit one replicate.
+
+    Returns
+    -------
+    files : dict
+        File name → content, of the models and of their trees.
+    record : dict
+        `digests` of all files that there may be, "" where there is none; `left_out` and `predictions` of the sites out
+        of bag.
+    """
+    replicate, rows, stream = item
+    models = fit_members(members, x[rows], y[rows], stream)
+    contents = [*(save_model(model, names) for model in models), *(save_trees(model) for model in models)]
+    digests = ["" if content is None else hashlib.sha256(content).hexdigest() for content in contents]
+    files = zip(_files(members, replicate), contents, strict=True)
+    left_out = np.setdiff1d(np.arange(len(y)), rows)
+    predictions = combine(members, [model.predict(x[left_out]) for model in models])
+    record = {"digests": np.array(digests), "left_out": left_out, "predictions": predictions}
+    return {name: content for name, content in files if content is not None}, record
+
+
 def _fit(
-    item: tuple[int, np.ndarray, np.random.SeedSequence],
+    item: Item,
     stage: OutPath,
     members: tuple[Member, ...],
     names: list[str],
@@ -409,20 +476,13 @@ def _fit(
     digest: str,
 ) -> dict[str, np.ndarray]:
     """Fit, store and record one replicate; returns its files' digests, the sites left out and their predictions."""
-    replicate, rows, stream = item
+    replicate = item[0]
     if (done := records.load(_record_name(replicate))) is not None:
         return done  # by a worker that died before its answer had arrived
     x, y = _training(stage / _TRAINING, digest)
-    models = fit_members(members, x[rows], y[rows], stream)
-    digests = []
-    contents = [*(save_model(model, names) for model in models), *(save_trees(model) for model in models)]
-    for name, content in zip(_files(members, replicate), contents, strict=True):
-        digests.append("" if content is None else hashlib.sha256(content).hexdigest())
-        if content is not None:
-            write_file(stage / name, content)
-    left_out = np.setdiff1d(np.arange(len(y)), rows)
-    predictions = combine(members, [model.predict(x[left_out]) for model in models])
-    record = {"digests": np.array(digests), "left_out": left_out, "predictions": predictions}
+    files, record = fit_replicate(item, x, y, members, names)
+    for name, content in files.items():
+        write_file(stage / name, content)
     records.save(_record_name(replicate), **record)
     return record
 

@@ -23,8 +23,8 @@ from pipelines.run.stage_keys import Keys
 from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.model.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.model.independent_sites import try_independent
-from pipelines.soil_carbon.model.screening import screen
-from pipelines.soil_carbon.model.train_stage import Modelling
+from pipelines.soil_carbon.model.screening import select
+from pipelines.soil_carbon.model.train_stage import Modelling, Setting
 from pipelines.soil_carbon.model.training_table import TrainingTable
 from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.profile_table.bad_rows import left_out_table
@@ -113,11 +113,7 @@ def _select(context: Context) -> dict[str, Any]:
     config, selection = context.config, context.config.selection
     training = TrainingTable.assemble(context.prepared, tuple(config.covariates))
     training.update_profiles(context.path("profiles.parquet"))
-    keep = selection.keep if selection.screen else [n for n in config.covariates if n not in selection.drop]
-    table = screen(
-        training.table[list(config.covariates)], training.y, config.covariates,
-        alpha=selection.alpha, vif_max=selection.vif, keep=keep, drop=selection.drop,
-    )  # fmt: skip
+    table = select(training.table[list(config.covariates)], training.y, config.covariates, selection)
     with staged(context.path("selection.csv")) as stage:
         table.to_csv(stage, index=False)
     kept = table.loc[table["kept"], "covariate"].tolist()
@@ -133,7 +129,12 @@ def _train(context: Context) -> dict[str, Any]:
     training.update_profiles(context.path("profiles.parquet"))
     context.scratch.clear_others()
     modelling = Modelling(
-        context.prepared, training, context.cluster, context.display, context.scratch, context.keys.environment
+        Setting.of(context.prepared),
+        training,
+        context.cluster,
+        context.display,
+        context.scratch,
+        context.keys.environment,
     )
     facts = modelling.run()
     return {**facts, "notes": list(training.notes)}

@@ -164,6 +164,30 @@ def tabulate(features: Features, at: Sequence[Curve], found: Sequence[Effects]) 
     return Drivers(importance, _dependence_table(at, found), _notes(gains, increases))
 
 
+def weights_of(importance: pd.DataFrame) -> "pd.Series[float]":
+    """Weight of each covariate: its gain, or of families without gains what permuting it costs.
+
+    Parameters
+    ----------
+    importance : DataFrame
+        Rows of covariates, indexed by them.
+    """
+    return importance["gain_percent"].fillna(importance["permutation_rmse"])
+
+
+def covariate_weights(ensemble: Ensemble, training: pd.DataFrame) -> "pd.Series[float]":
+    """`weights_of` what `find_drivers` finds, in this process, and without permuting anything where gains suffice."""
+    features = ensemble.features
+    shares = [member.weight for member in ensemble.manifest.members]
+    gains = np.stack([gain_shares(models, shares, features.names) for models in ensemble.models])
+    blocks = column_blocks(features, KINDS["covariate"])
+    weights = pd.Series({name: _mean_and_sd(gains[:, columns].sum(axis=1))[0] for name, columns in blocks.items()})
+    if weights.notna().all():
+        return weights
+    importance = find_drivers(None, ensemble, training).importance
+    return weights_of(importance[importance["kind"] == "covariate"].set_index("covariate"))
+
+
 def _mean_and_sd(values: np.ndarray) -> tuple[float, float]:
     """Over the replicates that have a value; NaN if too few have."""
     known = values[np.isfinite(values)]

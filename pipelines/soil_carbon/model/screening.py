@@ -10,6 +10,7 @@ from scipy.stats import kruskal, spearmanr
 from engine.cube.build import is_known
 from engine.errors import InputError
 from engine.sources.spec import SourceSpec
+from pipelines.runfile.model_section import Selection
 from pipelines.runfile.nearest import nearest
 from pipelines.soil_carbon.formatting import p_value, signed
 from pipelines.soil_carbon.model.collinearity import Collinearity
@@ -31,6 +32,14 @@ class _Relation:
     def __str__(self) -> str:
         size = f"ρ = {signed(self.rho)}" if self.test == SPEARMAN else f"ε² = {self.effect:.2f}"
         return f"{size}, p {p_value(self.p_value)}".replace("p 0", "p = 0")
+
+
+def select(
+    covariates: pd.DataFrame, y: np.ndarray, specs: Mapping[str, SourceSpec], selection: Selection
+) -> pd.DataFrame:
+    """Screen covariates as the section `selection` of the run file says; see `screen`."""
+    keep = selection.keep if selection.screen else [name for name in specs if name not in selection.drop]
+    return screen(covariates, y, specs, alpha=selection.alpha, vif_max=selection.vif, keep=keep, drop=selection.drop)
 
 
 def screen(

@@ -1,6 +1,8 @@
 """The stage `train`: tune, validate, choose, train the replicates, measure coverage, name the drivers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import engine
 from engine.cube.build import DOMAIN
 from engine.cube.sampling import random_cells
 from engine.ensemble.bootstrap import Ensemble, bootstrap_indices, train_ensemble
+from engine.ensemble.packed import PackedEnsemble, train_packed
 from engine.errors import FitError
 from engine.execution.ledger import Scratch
 from engine.execution.tasks import Progress
@@ -27,7 +30,7 @@ from engine.validation.interval_coverage import measure_coverage
 from pipelines.progress import Display
 from pipelines.runfile.model_section import BEST, Model
 from pipelines.soil_carbon.model.depth_regression import bootstrap_coefficients
-from pipelines.soil_carbon.model.drivers import find_drivers
+from pipelines.soil_carbon.model.drivers import find_drivers, weights_of
 from pipelines.soil_carbon.model.skill import skill_table
 from pipelines.soil_carbon.model.training_table import TrainingTable
 from pipelines.soil_carbon.prepared import Prepared
@@ -43,10 +46,47 @@ DOMAIN_POINTS = 5000
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What a model is to be, and of where, beside the sites.
+
+    Attributes
+    ----------
+    model : Model
+        The model section of the run file.
+    labels : tuple of str
+        Depths, the first of which is modelled.
+    units : str
+        Of what is mapped.
+    directory : OutPath
+        Where the artefacts go.
+    area_km2 : float
+        Of the domain.
+    cells : callable
+        Centres of random cells of the domain: number and generator → longitude and latitude.
+    """
+
+    model: Model
+    labels: tuple[str, ...]
+    units: str
+    directory: OutPath
+    area_km2: float
+    cells: Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> "Setting":
+        """Take them from a run."""
+        config, cube = prepared.config, prepared.directory / "cube.zarr"
+        return cls(
+            config.model, config.depth_labels, config.target.cf_units, prepared.directory,
+            float(prepared.grid.outline.area) / 1e6, partial(random_cells, cube, DOMAIN),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Modelling:
     """What the steps of the stage share."""
 
-    prepared: Prepared
+    setting: Setting
     training: TrainingTable
     client: Client
     display: Display
@@ -59,7 +99,7 @@ class Modelling:
     @property
     def model(self) -> Model:
         """The model section of the run file."""
-        return self.prepared.config.model
+        return self.setting.model
 
     @property
     def _least(self) -> float:
@@ -68,7 +108,7 @@ class Modelling:
 
     def path(self, name: str) -> OutPath:
         """An artefact."""
-        return self.prepared.directory / name
+        return self.setting.directory / name
 
     def run(self) -> dict[str, object]:
         """All steps; returns facts for the provenance."""
@@ -93,7 +133,7 @@ class Modelling:
 
     def depth_regressions(self) -> np.ndarray:
         """Of every replicate, before anything that takes long: too few deep profiles are the first thing to know."""
-        training, labels = self.training, self.prepared.config.depth_labels
+        training, labels = self.training, self.setting.labels
         indices = bootstrap_indices(len(training.y), self.model.replicates, self.model.seed)
         return bootstrap_coefficients(training.y, training.observed[:, 1:], indices, labels)
 
@@ -132,7 +172,7 @@ class Modelling:
         lon, lat = self.training.column("lon"), self.training.column("lat")
         (stream,) = streams(seed, Use.CELLS, 1)
         rng = np.random.default_rng(stream)
-        cells = random_cells(self.path("cube.zarr"), DOMAIN, DOMAIN_POINTS, rng)
+        cells = self.setting.cells(DOMAIN_POINTS, rng)
         places = Places(lon, lat, *cells, self._block_km(lon, lat, rng))
         with self.display.stage("folds", "repeat") as progress:
             folds = repeated_folds(
@@ -151,10 +191,10 @@ class Modelling:
 
     def _block_km(self, lon: np.ndarray, lat: np.ndarray, rng: np.random.Generator) -> float:
         """Side of a block: as asked, else the range of spatial correlation, else by the size of the domain."""
-        validation, grid = self.model.validation, self.prepared.grid
+        validation = self.model.validation
         if validation.block_km:
             return validation.block_km
-        largest = default_block_size_km(float(grid.outline.area) / 1e6, validation.folds)
+        largest = default_block_size_km(self.setting.area_km2, validation.folds)
         kept = self.scratch.inner("folds")
         if (found := kept.load(_RANGE)) is None:
             found = np.array(fit_variogram(lon, lat, self.training.y, rng).range_km)
@@ -236,20 +276,30 @@ class Modelling:
     def write_skill(self, held_out: HeldOut, block_km: float) -> None:
         """`skill.csv`: what sites within one block, whose errors may go together, say counts once."""
         groups = squares(self.training.column("lon"), self.training.column("lat"), block_km)
-        table = skill_table(held_out, self.training.observed, self.prepared.config.depth_labels, groups)
+        table = skill_table(held_out, self.training.observed, self.setting.labels, groups)
         with staged(self.path("skill.csv")) as stage:
             table.to_csv(stage, index=False)
 
     def train(self, members: list[Member], coefficients: np.ndarray) -> Ensemble:
         """The replicates."""
-        training, config, seed = self.training, self.prepared.config, self.model.seed
+        training, seed = self.training, self.model.seed
         with self.display.stage("train", "replicate") as progress:
             return train_ensemble(
                 self.client, self.path("ensemble"), training.x, training.observed, training.features, coefficients,
-                members, outputs=config.depth_labels, units=self.prepared.config.target.cf_units, seed=seed,
+                members, outputs=self.setting.labels, units=self.setting.units, seed=seed,
                 version=engine.__version__,
                 environment=self.environment, least=self._least, tables={"training.parquet": training.table},
                 progress=progress,
+            )  # fmt: skip
+
+    def train_packed(self, members: list[Member], coefficients: np.ndarray) -> PackedEnsemble:
+        """The same replicates as a value, for workers that share no disk."""
+        training = self.training
+        with self.display.stage("train", "replicate") as progress:
+            return train_packed(
+                self.client, training.x, training.observed, training.features, coefficients, members,
+                outputs=self.setting.labels, units=self.setting.units, seed=self.model.seed,
+                version=engine.__version__, least=self._least, progress=progress,
             )  # fmt: skip
 
     def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
@@ -259,7 +309,7 @@ class Modelling:
             table = measure_coverage(
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
                 {scheme: rows[:repeats] for scheme, rows in folds.items()},
-                outputs=self.prepared.config.depth_labels, replicates=self.model.replicates, seed=self.model.seed,
+                outputs=self.setting.labels, replicates=self.model.replicates, seed=self.model.seed,
                 least=self._least, scratch=self.scratch, progress=progress,
             )  # fmt: skip
         with staged(self.path("coverage.csv")) as stage:
@@ -278,12 +328,14 @@ class Modelling:
 
     def applicability(self, folds: np.ndarray, importance: pd.DataFrame) -> None:
         """`applicability.npz`: what the area of applicability is judged by, with the folds of the last scheme."""
+        self.fit_applicability(folds, weights_of(importance)).save(self.path("applicability.npz"))
+
+    def fit_applicability(self, folds: np.ndarray, weight: "pd.Series[float]") -> Applicability:
+        """Fit the area of applicability; `weight` is that of each covariate."""
         features = self.training.features
-        # Families without gains are weighed by permutation.
-        weight = importance["gain_percent"].fillna(importance["permutation_rmse"])
         columns = [column.covariate for column in features.columns]
         per_column = np.array([weight[name] / columns.count(name) for name in columns])
         fitted = Applicability.fit(self.training.x, features, per_column, list(folds))
         if fitted.constant:
             self.display.say(f"applicability: {', '.join(fitted.constant)} left out, the same at all sites")
-        fitted.save(self.path("applicability.npz"))
+        return fitted

@@ -1,7 +1,7 @@
 """What the model learns from: sites with a density of the first depth and every covariate."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,18 +64,57 @@ class TrainingTable:
         """
         config = prepared.config
         sites = prepared.profiles.wide()
-        labels = [f"socd_{label}" for label in config.depth_labels]
-        names = list(covariates)
         variable, zone_names = prepared.zones
-        wanted = list(dict.fromkeys([DOMAIN, *names, *([variable] if variable else [])]))
+        wanted = list(dict.fromkeys([DOMAIN, *covariates, *([variable] if variable else [])]))
         cube = prepared.directory / "cube.zarr"
         values = sample(cube, sites["lon"].to_numpy(), sites["lat"].to_numpy(), wanted)
         zones = np.array(["", *zone_names], dtype=object)
         zone = zones[values[variable]] if variable else np.full(len(sites), "", object)
+        specs = {name: config.covariates[name] for name in covariates}
+        return cls.of(
+            sites, values, zone, specs, config.depth_labels, config.observations.at_site, config.model.validation.folds
+        )
+
+    @classmethod
+    def of(
+        cls,
+        sites: pd.DataFrame,
+        values: pd.DataFrame,
+        zone: np.ndarray,
+        specs: Mapping[str, SourceSpec],
+        depths: Sequence[str],
+        at_site: Mapping[str, str],
+        folds: int,
+    ) -> "TrainingTable":
+        """Choose the sites that have a density of the first depth and every covariate.
+
+        Parameters
+        ----------
+        sites : DataFrame
+            `site, lon, lat`, `socd_LABEL` of every depth, and the columns that `at_site` names.
+        values : DataFrame
+            Of the cells that hold the sites: `domain` and the covariates.
+        zone : ndarray of str, shape (sites,)
+            Empty where there are none.
+        specs : mapping
+            Covariates that the model uses.
+        depths : sequence of str
+            Labels.
+        at_site : mapping
+            Covariate → column of values measured at the site, which replace the cell's.
+        folds : int
+            Fewest sites.
+
+        Raises
+        ------
+        InputError
+            If fewer sites are left, with the reasons.
+        """
+        labels, names = [f"socd_{label}" for label in depths], list(specs)
         notes = []
-        for covariate, column in config.observations.at_site.items():
+        for covariate, column in at_site.items():
             if covariate in names:
-                spec, measured = config.covariates[covariate], sites[column].notna().to_numpy()
+                spec, measured = specs[covariate], sites[column].notna().to_numpy()
                 own = class_codes(sites[column], spec) if spec.is_categorical else sites[column].astype("float32")
                 values.loc[measured, covariate] = own[measured].to_numpy()
                 how, source = ("recorded", "map") if spec.is_categorical else ("measured", "raster")
@@ -84,15 +123,14 @@ class TrainingTable:
         used = (reasons == "").to_numpy()
         left_out = "".join(f"; {n} {reason}" for reason, n in reasons[~used].value_counts().items())
         notes.append(f"{used.sum()} of {len(sites)} sites train the model{left_out}.")
-        folds = config.model.validation.folds
         if used.sum() < folds:
             raise InputError(f"model.validation.folds: {folds} folds need at least {folds} sites. {notes[-1]}")
         kept = values.loc[used, names].reset_index(drop=True)
-        notes += unseen_classes(kept, config.covariates)
+        notes += unseen_classes(kept, specs)
         observed = sites.loc[used, labels].to_numpy("float64")
         place = sites.loc[used, ["site", "lon", "lat"]].reset_index(drop=True)
         table = pd.concat([place, pd.DataFrame({"zone": zone[used], "y": observed[:, 0]}), kept], axis=1)
-        features = Features.of({name: config.covariates[name] for name in names})
+        features = Features.of(specs)
         x = features.matrix({name: kept[name].to_numpy() for name in names})
         return cls(table, features, x, observed, reasons.set_axis(sites["site"]), tuple(notes))
 

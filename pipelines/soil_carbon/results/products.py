@@ -29,9 +29,14 @@ _INSIDE = "#1fa187"
 
 def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
     """CF attributes of each variable in `maps.zarr`."""
-    level, units = f"{100 * config.model.interval:g} %", config.target.cf_units
+    return statistic_attrs(config.target.long, config.target.cf_units, config.model.interval)
+
+
+def statistic_attrs(what: str, units: str, interval: float) -> dict[str, dict[str, Any]]:
+    """CF attributes of each statistic of a map; `interval` is the nominal coverage of the prediction interval."""
+    level = f"{100 * interval:g} %"
     return {
-        "mean": {"long_name": f"{config.target.long}, mean of the replicates", "units": units},
+        "mean": {"long_name": f"{what}, mean of the replicates", "units": units},
         "sd": {"long_name": "standard deviation over the replicates", "units": units},
         "ci_lower": {"long_name": "lower bound of the 95 % confidence interval of the ensemble mean", "units": units},
         "ci_upper": {"long_name": "upper bound of the 95 % confidence interval of the ensemble mean", "units": units},

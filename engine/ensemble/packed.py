@@ -1,0 +1,99 @@
+"""A trained ensemble as a value: it travels with a task to workers that share no disk with whoever trained it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from distributed import Client
+
+from engine.cube.features import Features
+from engine.ensemble.bootstrap import Ensemble, assembled, fit_replicate, replicate_items
+from engine.execution.tasks import Progress, run_each, silent
+from engine.models.persistence import Member
+
+
+@dataclass(frozen=True, eq=False)
+class PackedEnsemble:
+    """The files of an ensemble.
+
+    Attributes
+    ----------
+    digest : str
+        The manifest's: two with the same digest are the same.
+    files : mapping
+        File name → content.
+    """
+
+    digest: str
+    files: Mapping[str, bytes]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PackedEnsemble) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The ensemble, unpacked once per process."""
+        return _unpacked(self).ensemble
+
+
+@dataclass(frozen=True, eq=False)
+class _Unpacked:
+    """An ensemble in a folder that goes when nobody holds this any more."""
+
+    folder: "TemporaryDirectory[str]"
+    ensemble: Ensemble
+
+
+@lru_cache(maxsize=2)
+def _unpacked(packed: PackedEnsemble) -> _Unpacked:
+    folder = TemporaryDirectory(prefix="gelisol-")
+    for name, content in packed.files.items():
+        Path(folder.name, name).write_bytes(content)
+    found = _Unpacked(folder, Ensemble(Path(folder.name)))
+    # What is read later is read now: who holds the ensemble need not hold the folder.
+    if not all(found.ensemble.forests):
+        assert found.ensemble.models
+    return found
+
+
+def train_packed(
+    client: Client | None,
+    x: np.ndarray,
+    observed: np.ndarray,
+    features: Features,
+    coefficients: np.ndarray,
+    members: Sequence[Member],
+    *,
+    outputs: Sequence[str],
+    units: str,
+    seed: int,
+    version: str,
+    least: float | None = None,
+    progress: Progress = silent,
+) -> PackedEnsemble:
+    """Fit the members to each bootstrap sample; the numbers, and the parameters, are those of `train_ensemble`.
+
+    Parameters
+    ----------
+    client : Client or None
+        None fits them in this process, one replicate after the other.
+    """
+    items = replicate_items(len(x), len(coefficients), seed)
+    shared = (x, observed[:, 0], tuple(members), features.names)
+    if client is None:
+        found = {item[0]: fit_replicate(item, *shared) for item in items}
+    else:
+        tasks = run_each(client, fit_replicate, items, *shared, total=len(items), progress=progress, name="train")
+        found = {item[0]: result for item, result in tasks}
+    beside, manifest = assembled(
+        {number: record for number, (_, record) in found.items()}, observed, features, coefficients, members,
+        outputs=outputs, units=units, seed=seed, version=version, least=least,
+    )  # fmt: skip
+    files = {name: content for number in sorted(found) for name, content in found[number][0].items()}
+    return PackedEnsemble(manifest.digest, {**files, **beside})
