@@ -28,7 +28,6 @@ EXIT_INPUT, EXIT_FAILED = 1, 3
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Map how much carbon permafrost soils hold, where, and how sure we are.\n\n"
@@ -159,7 +158,17 @@ def init(
                 if file.is_file() and file.suffix != ".py":
                     shutil.copyfile(file, target / file.name)
             _copy_descriptions(root / "sources", target)
+        _write_schema(target)
         typer.echo(f"{target / 'run.yaml'} is ready to edit; then: gelisol check {target / 'run.yaml'}")
+
+
+def _write_schema(target: Path) -> None:
+    """Leave the schema beside the run files, and name it in their first lines: editors then complete and check keys."""
+    from pipelines.runfile.json_schema import FILE, HEAD, schema_text
+
+    (target / FILE).write_text(schema_text(), encoding="utf-8")
+    for file in target.glob("run*.yaml"):
+        file.write_text(HEAD + file.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 def _copy_descriptions(source: Path, target: Path) -> None:
@@ -324,6 +333,14 @@ def run(
             log_level=log_level.value.upper(),
             performance=performance_report,
         )
+
+
+@app.command(epilog="Example: `gelisol schema > gelisol.schema.json`")
+def schema() -> None:
+    """Print the JSON Schema of the run file, by which editors complete keys and mark mistakes."""
+    from pipelines.runfile.json_schema import schema_text
+
+    typer.echo(schema_text(), nl=False)
 
 
 @app.command(epilog="Examples: `gelisol status out/north`, `gelisol status out/north --json`")

@@ -35,7 +35,10 @@ def in_order(value: tuple[int, int] | None) -> tuple[int, int] | None:
     return value
 
 
-Months = Annotated[tuple[Annotated[int, AfterValidator(_month)], ...], BeforeValidator(_season)]
+Months = Annotated[
+    tuple[Annotated[int, AfterValidator(_month)], ...],
+    BeforeValidator(_season, json_schema_input_type=tuple[int, ...] | str),
+]
 
 
 def layer_interval(text: str) -> tuple[float, float]:

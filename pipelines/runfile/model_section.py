@@ -78,6 +78,9 @@ def _family_entry(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+_Family = Annotated[FamilySpec, BeforeValidator(_family_entry, json_schema_input_type=str | FamilySpec)]
+
+
 def _level(value: float) -> float:
     if not 0 < value < 1:
         raise ValueError(f"a level of confidence lies between 0 and 1, e.g. 0.95, not at {value:g}")
@@ -124,7 +127,9 @@ class Validation(Section):
 class Model(Section):
     """What is trained and mapped."""
 
-    families: tuple[Annotated[FamilySpec, BeforeValidator(_family_entry)], ...] = Field(
+    families: tuple[
+        Annotated[FamilySpec, BeforeValidator(_family_entry, json_schema_input_type=str | FamilySpec)], ...
+    ] = Field(
         (FamilySpec(name="xgboost"),), min_length=1, description="families to compare: names, or mappings with `name`"
     )
     mapped: str = Field(BEST, description="family that is mapped: best (lowest RMSE), a name, average or stack")

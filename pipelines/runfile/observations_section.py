@@ -106,10 +106,15 @@ class TableKeys(Section):
     thousands: Literal[",", ".", " ", "'"] | None = Field(
         None, description="mark between groups of three digits, in numbers that are text"
     )
-    missing: Annotated[tuple[str | float, ...] | None, BeforeValidator(_one_or_more)] = Field(
+    missing: Annotated[
+        tuple[str | float, ...] | None,
+        BeforeValidator(_one_or_more, json_schema_input_type=str | float | tuple[str | float, ...] | None),
+    ] = Field(
         None, description="values and words that mean: not measured, e.g. [-9999, n.d.]; empty fields and NA do anyway"
     )
-    crs: Annotated[str | None, BeforeValidator(_crs_text), AfterValidator(_crs)] = Field(
+    crs: Annotated[
+        str | None, BeforeValidator(_crs_text, json_schema_input_type=str | int | None), AfterValidator(_crs)
+    ] = Field(
         None, description="CRS of `lon` and `lat`, which then hold x and y; default: degrees, WGS 84, or the file's own"
     )
 
@@ -147,8 +152,8 @@ class SiteTable(TableKeys):
     `decimal`, `thousands`, `missing` and `crs` are those of the first table where they are not given.
     """
 
-    key: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = Field(
-        min_length=1, description="columns that both tables have and that together name a site"
+    key: Annotated[tuple[str, ...], BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...])] = (
+        Field(min_length=1, description="columns that both tables have and that together name a site")
     )
 
 

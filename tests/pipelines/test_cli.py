@@ -45,7 +45,7 @@ def out(finished: Path, tmp_path: Path) -> Path:
 # Help, version, wrong usage
 
 
-@pytest.mark.parametrize("verb", ["demo", "init", "check", "run", "status", "report", "sources", "search"])
+@pytest.mark.parametrize("verb", ["demo", "init", "check", "run", "status", "report", "sources", "search", "schema"])
 def test_every_verb_has_help_with_an_example(gelisol, verb):
     result = gelisol(verb, "--help")
     assert result.exit_code == 0
@@ -114,7 +114,9 @@ def test_the_command_itself(tmp_path: Path):
 def test_init_writes_run_file_and_readme(gelisol, tmp_path: Path):
     result = gelisol("init", "circumpolar", tmp_path / "north")
     assert result.exit_code == 0
-    assert {f.name for f in (tmp_path / "north").iterdir()} == {"README.md", "run.yaml", "run-1km.yaml", "sources"}
+    assert {f.name for f in (tmp_path / "north").iterdir()} == {
+        "README.md", "run.yaml", "run-1km.yaml", "sources", "gelisol.schema.json",
+    }  # fmt: skip
     assert f"gelisol check {tmp_path / 'north' / 'run.yaml'}" in result.output
 
 
