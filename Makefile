@@ -33,6 +33,7 @@ lint: .venv/developer pinned  ## Check style, types and dependencies, without a 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/gelisol/public_docstrings.py
 	@mkdir -p build && grep -v '^dynamic = ' pyproject.toml > build/deptry.toml  # deptry looks for extras in files only
 	$(BIN)/deptry --config build/deptry.toml .
 	$(BIN)/python -m pip --disable-pip-version-check check

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gelisol._check import Check, check
     from gelisol._execute import run
     from gelisol._map_dataset import map_dataset
+    from gelisol._mapper import SoilMapper
     from gelisol._runs import Run, Verdict, open
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "GelisolError",
     "InputError",
     "Run",
+    "SoilMapper",
     "Verdict",
     "__version__",
     "check",
@@ -42,6 +44,7 @@ _HOME = {
     "GelisolError": "engine.errors",
     "InputError": "engine.errors",
     "Run": "gelisol._runs",
+    "SoilMapper": "gelisol._mapper",
     "Verdict": "gelisol._runs",
     "check": "gelisol._check",
     "map_dataset": "gelisol._map_dataset",

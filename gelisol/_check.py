@@ -27,7 +27,7 @@ _WIDTH = 140
 class Check:
     """What a look at a run file and at all that it names has found.
 
-    Attributes
+    Parameters
     ----------
     run_file : str
         The run file.
@@ -37,14 +37,22 @@ class Check:
         What is odd, but no error: the source or key, and the note.
     table : DataFrame
         One row per source: files, size, CRS, pixel, period, resampling, share of the domain and of the sites covered.
+    text, html : str
+        The tables of the command `gelisol check`.
+
+    Examples
+    --------
+    >>> found = gelisol.check("run.yaml")
+    >>> found.is_sound, len(found.table)
+    (True, 4)
     """
 
     run_file: str
     problems: tuple[str, ...]
     notes: tuple[tuple[str, str], ...]
     table: pd.DataFrame
-    _shown: str = field(default="", compare=False)
-    _html: str = field(default="", compare=False)
+    text: str = field(default="", compare=False)
+    html: str = field(default="", compare=False)
 
     @property
     def is_sound(self) -> bool:
@@ -82,13 +90,13 @@ class Check:
     def __repr__(self) -> str:
         """Return problems, and the tables of the command `gelisol check`, as text."""
         found = "".join(f"\n• {problem}" for problem in self.problems)
-        return f"<gelisol.Check {self.run_file}: {_counted(self.problems)}>{found}\n{self._shown}".rstrip()
+        return f"<gelisol.Check {self.run_file}: {_counted(self.problems)}>{found}\n{self.text}".rstrip()
 
     def _repr_html_(self) -> str:
         """Return problems, and the tables of the command `gelisol check`, for a notebook."""
         from gelisol import _html
 
-        parts = [_html.paragraph(_counted(self.problems)), _html.items(self.problems), self._html]
+        parts = [_html.paragraph(_counted(self.problems)), _html.items(self.problems), self.html]
         return _html.page(f"gelisol.Check {self.run_file}", parts)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from engine.extras import require
+
 if TYPE_CHECKING:
     from pipelines.soil_carbon.results.overviews import Picture
 
@@ -43,6 +45,7 @@ def image(png: bytes, alt: str) -> str:
 
 def map_png(field: "Picture", colours: str) -> bytes:
     """Return a small map as PNG: a pixel for each of the field's, clear where it is missing."""
+    require("report", "small maps")
     import matplotlib
     import numpy as np
     from matplotlib.image import imsave

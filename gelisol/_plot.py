@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from engine.extras import require
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def draw(layer: xr.DataArray, title: str, colours: str, ax: "Axes | None") -> "Axes":
     """Draw a map of any size, averaged down to what a picture shows."""
+    require("report", "plots")
     import matplotlib.pyplot as plt
     from matplotlib.ticker import MaxNLocator
 

@@ -34,14 +34,22 @@ _COLOURS = {"uncertainty": "magma_r", "sd": "magma_r", "dissimilarity": "YlGnBu"
 class Verdict(str):
     """What the validation says of a run: `supported`, `weak` or `none`, as text, with what it rests on.
 
-    Attributes
+    Parameters
     ----------
+    level : str
+        The text.
     conclusion : str
         What follows, in a sentence.
     reasons : tuple of str
         Those that weigh most first.
     totals : tuple of str
         One line per depth.
+
+    Examples
+    --------
+    >>> verdict = gelisol.open("out").verdict
+    >>> verdict in ("supported", "weak", "none"), len(verdict.totals)
+    (True, 2)
     """
 
     conclusion: str
@@ -125,6 +133,14 @@ class Run:
     ----------
     directory : path
         The results folder, as `gelisol.open` gives it.
+
+    Examples
+    --------
+    >>> run = gelisol.open("out")
+    >>> run.stocks["zone"].unique().tolist()
+    ['forest', 'grassland', 'total']
+    >>> run.cube["tn"].attrs["units"], run.sites.crs.to_epsg()
+    ('g/kg', 4326)
     """
 
     directory: OutPath
@@ -424,8 +440,6 @@ class Run:
             ) from error
 
     def _dataset(self, name: str, stage: str) -> xr.Dataset:
-        import rioxarray  # noqa: F401 (gives datasets `.rio`)
-
         from engine.storage.zarr_store import open_dataset
 
         self._require(name, stage)

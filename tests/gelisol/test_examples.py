@@ -9,6 +9,7 @@ from types import FunctionType
 
 import matplotlib
 import pytest
+from public_docstrings import problems, public
 
 import gelisol
 
@@ -39,3 +40,8 @@ def test_every_public_function_has_an_example():
         if isinstance(found := getattr(gelisol, name), FunctionType) and ">>> " not in (found.__doc__ or "")
     ]
     assert not without
+
+
+def test_docstrings_keep_the_rules_of_numpydoc():
+    assert len(list(public())) > 15
+    assert problems() == []
