@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUNTIME := deploy/docker/requirements.lock
 LOCKS := requirements.lock $(RUNTIME)
 
-.PHONY: help demo test lint pinned audit format bench soak sanitize lock clean
+.PHONY: help demo test lint dependencies pinned audit format bench soak sanitize lock changelog clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -34,9 +34,12 @@ lint: .venv/developer pinned  ## Check style, types and dependencies, without a 
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tests/gelisol/public_docstrings.py
-	@mkdir -p build && grep -v '^dynamic = ' pyproject.toml > build/deptry.toml  # deptry looks for extras in files only
-	$(BIN)/deptry --config build/deptry.toml .
+	@$(MAKE) --no-print-directory dependencies
 	$(BIN)/python -m pip --disable-pip-version-check check
+
+dependencies:  # declared and used; deptry looks for extras in files only, ours are groups
+	@mkdir -p build && grep -v '^dynamic = ' pyproject.toml > build/deptry.toml
+	@$(BIN)/deptry --config build/deptry.toml .
 
 pinned:
 	@awk 'BEGIN { entry = "" } \
@@ -77,6 +80,9 @@ lock:  ## Pin the newest versions that fit pyproject.toml (needs uv on the PATH)
 		--upgrade --group dev pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes --no-header \
 		--group build --group all --constraint requirements.lock pyproject.toml -o $(RUNTIME)
+
+changelog: .venv/developer  ## Put the fragments of changes/ into CHANGELOG.md: make changelog VERSION=0.2.0
+	$(BIN)/towncrier build --yes --version $(VERSION)
 
 clean:  ## Remove the environment and what the demo wrote
 	rm -rf .venv out build *.egg-info
