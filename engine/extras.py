@@ -13,6 +13,8 @@ MODULES = {
     "search": ("dask_ml",),
 }
 """What each extra brings that is imported here."""
+PACKAGES = {"pystac_client": "pystac-client", "PIL": "pillow", "dask_ml": "dask-ml"}
+"""Packages whose modules have other names."""
 
 
 def missing(extra: str, purpose: str) -> str:
@@ -26,7 +28,8 @@ def missing(extra: str, purpose: str) -> str:
     absent = [name for name in MODULES[extra] if not _is_there(name)]
     if not absent:
         return ""
-    return f'{purpose} need {" and ".join(absent)}, not installed here: pip install "gelisol[{extra}]"'
+    packages = ", ".join(PACKAGES.get(name, name) for name in absent)
+    return f'{purpose} need {packages}, not installed here: pip install "gelisol[{extra}]"'
 
 
 def require(extra: str, purpose: str) -> None:

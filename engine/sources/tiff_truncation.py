@@ -1,4 +1,8 @@
-"""Where the last tile of a TIFF ends, from a few bytes of its directory: what tells a cut-off file from a whole one."""
+"""Where the last tile of a TIFF ends, from a few bytes of its directory: what tells a cut-off file from a whole one.
+
+tifffile, which reads local files here, reads the places and sizes of all tiles when it opens a file: of 2.4 million
+tiles 24 MB, where 310 bytes tell where the last one ends. Behind an address that is too much to ask of every file.
+"""
 
 import struct
 from typing import BinaryIO
