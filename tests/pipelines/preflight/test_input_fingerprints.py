@@ -10,7 +10,7 @@ from small_run import SmallRun, write_geotiff
 from engine.sources.base import stamp
 from pipelines.preflight.input_fingerprints import changed_since, content
 from pipelines.preflight.prepare import open_run
-from pipelines.run.execute import stages
+from pipelines.run import stages
 from pipelines.run.stage_keys import stage_states
 
 
