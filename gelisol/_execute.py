@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.storage.paths import OutPath
     from gelisol._runs import Run
 
+_GUARD = 'Workers import the script that starts them: in a script, put the call under `if __name__ == "__main__":`'
 _STYLES = ("auto", "bars", "lines", "json")
 
 
@@ -94,7 +95,12 @@ def run(
     _require_main_process()
     directory = None if out is None else results_place(out, "out")
     prepared = open_run(path, overrides(settings), directory, refresh=fresh)
-    done = execute(prepared, until=str(until), fresh=fresh, display=Display(style=progress), client=client)
+    try:
+        done = execute(prepared, until=str(until), fresh=fresh, display=Display(style=progress), client=client)
+    except RuntimeError as error:
+        if "failed to start" not in str(error):  # Dask's, of a worker
+            raise
+        raise RunError(f"cluster: {error} {_GUARD}") from error
     from gelisol._runs import Run
 
     return Run(done)
@@ -137,7 +143,4 @@ def _plain(value: Any) -> Any:
 def _require_main_process() -> None:
     """Refuse to run in a process that is being started by another run of the same script."""
     if getattr(multiprocessing.process.current_process(), "_inheriting", False):
-        raise RunError(
-            "gelisol.run was called while a worker was starting, because workers import the script that starts them. "
-            'Put the call under `if __name__ == "__main__":`'
-        )
+        raise RunError(f"gelisol.run was called in a worker that was starting. {_GUARD}")

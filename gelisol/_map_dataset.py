@@ -153,6 +153,7 @@ def _cluster(client: Client | None) -> Iterator[Client]:
     if client is None:
         try:
             client = default_client()
+            require_client(client)
         except ValueError:
             with Client(
                 processes=False, n_workers=1, dashboard_address=None, protocol="inproc", set_as_default=False

@@ -93,7 +93,8 @@ def run_each(
     remaining, numbers, run = iter(items), count(), uuid4().hex[:8]
     waiting: dict[Any, Item] = {}
     room, watch = _Room(client), _Watch(client, name)
-    completed = as_completed([], with_results=True)
+    # Of this client, whichever is the current one: its futures are settled in its own loop.
+    completed = as_completed([], loop=client.loop, with_results=True)
 
     def hand_out() -> None:
         """Submit as many tasks as the workers that are there now can use."""
@@ -139,7 +140,8 @@ def run_each(
             with suppress(TimeoutError, CancelledError, CommClosedError):
                 with_workers = set(chain.from_iterable(client.processing().values()))
                 client.cancel([future for future in waiting if future.key not in with_workers])
-                wait([future for future in waiting if future.key in with_workers], timeout=_PATIENCE)
+                with client.as_current():
+                    wait([future for future in waiting if future.key in with_workers], timeout=_PATIENCE)
             client.cancel(list(waiting))
 
 

@@ -1,5 +1,7 @@
 """Mapping a Dataset and points of one's own: the command line's numbers, lazily, and a sentence for each mistake."""
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +150,20 @@ def test_workers_need_no_disk_of_ours(cube: xr.Dataset, points: gpd.GeoDataFrame
     once = found["sd"].values
     _predictor.cache_clear()
     np.testing.assert_array_equal(travelled.values, once)
+
+
+def test_without_a_client_and_beside_another_one(cube: xr.Dataset, points: gpd.GeoDataFrame, threads: Client):
+    """The client that is given trains, whichever was made last and is the current one."""
+    once = mapped(cube, points, client=threads)["mean"].values
+    with Client(processes=False, n_workers=1, dashboard_address=None, protocol="inproc"):
+        np.testing.assert_array_equal(mapped(cube, points, client=threads)["mean"].values, once)
+    done = subprocess.run(
+        [sys.executable, "-c", "from engine.execution.tasks import run_each; from distributed import Client;"
+         "c = Client(processes=False, n_workers=1, dashboard_address=None, set_as_default=False);"
+         "print(sorted(r for _, r in run_each(c, abs, [-1, 2], total=2))); c.close()"],
+        capture_output=True, text=True, check=False, timeout=120, cwd=Path(gelisol.__file__).parents[1],
+    )  # fmt: skip
+    assert done.stdout == "[1, 2]\n", done.stderr
 
 
 @pytest.mark.slow
