@@ -20,6 +20,8 @@ CELLS_ACROSS = 160
 FULL_TURN = 360.0
 _CLOSE = 1e-9
 _NEAR = 1e-3
+_SLIVER = 8.0
+"""Degrees that the rest of a cell beyond the antimeridian may span and not count."""
 """Degrees from a pole at which projections still tell the directions apart."""
 
 
@@ -179,7 +181,7 @@ class _Place:
         if gaps[widest] <= _CLOSE:
             return -180.0, FULL_TURN
         west = float((starts[(widest + 1) % len(starts)] + 180) % FULL_TURN - 180)
-        return _without_slivers(west, float(FULL_TURN - gaps[widest]), 2 * float(np.median(widths)))
+        return _without_slivers(west, float(FULL_TURN - gaps[widest]), min(_SLIVER, 2 * float(np.median(widths))))
 
     def outline(self, west: float, south: float, width: float, north: float) -> BaseGeometry:
         """Cells of longitude and latitude that hold any of the cells inside, put together."""
