@@ -86,7 +86,7 @@ class Grid:
         resolution : float
             Cell side, m.
         chunk : int, optional
-            Cells per block side; by default what suits the size of the grid (`scaling.best_chunk`).
+            Cells per block side; by default what suits the size of the grid (`chunking.best_chunk`).
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """Files that live behind an address: http(s):// and s3://, read in parts, with time-outs, retries and no secrets told.
 
 Rasters go through GDAL (`/vsicurl/`, `/vsis3/`), everything else through fsspec. Credentials are those of the
-environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AWS_NO_SIGN_REQUEST`, …; see `signing` for those of archives).
+environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AWS_NO_SIGN_REQUEST`, …; see `auth` for those of archives).
 """
 
 import hashlib
