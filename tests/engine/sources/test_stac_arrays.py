@@ -181,7 +181,7 @@ def test_what_cannot_be_read_says_what_can(web, folder, tmp_path):
     (absent,) = told("absent", (f"{web.url}/nowhere", years, zarr))
     assert f"{web.url}/nowhere: is no store or file that can be opened" in absent
     (elsewhere,) = told("elsewhere", ("abfs://container/tas.zarr", years, zarr))
-    assert "abfs://container/tas.zarr: only http(s):// and s3:// can be read" in elsewhere
+    assert "abfs://container/tas.zarr: only http(s)://, s3:// and file:// can be read" in elsewhere
     mixed = told("mixed", *yearly(web)[:1], (f"{web.url}/tas_2002.tif", (2002, 2002), {"media_type": "image/tiff"}))
     assert len(mixed) == 1 and "is image/tiff, while others are NetCDF or Zarr" in mixed[0]
     (gone,) = told("gone", (f"{web.url}/none.nc", years, {"media_type": NETCDF}))
