@@ -33,7 +33,7 @@ def refuse(*_):
 
 def test_an_unexpected_error_is_told_in_whole_lines(run: SmallRun, gelisol, monkeypatch: pytest.MonkeyPatch):
     run.out.mkdir()
-    monkeypatch.setattr("pipelines.run.execute", fail)
+    monkeypatch.setattr("pipelines.run.execute.execute", fail)
     said = gelisol("run", run.path, "--out", run.out).stderr.splitlines()
     where = run.out / "gelisol-error.log"
     assert said == [
