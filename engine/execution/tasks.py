@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count, islice
+from threading import get_ident
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
@@ -90,6 +91,7 @@ def run_each(
         If workers keep dying under a task, all of them stay away, the scheduler is lost, or a disk is full. What else a
         task raises is raised as it is.
     """
+    thread = get_ident()
     remaining, numbers, run = iter(items), count(), uuid4().hex[:8]
     waiting: dict[Any, Item] = {}
     room, watch = _Room(client), _Watch(client, name)
@@ -134,9 +136,9 @@ def run_each(
         ) from error
     finally:
         # After an error: what runs already may still write, so let it end before the caller tidies up.
-        # A generator that nobody holds may be closed in the client's own thread, which cannot wait for itself: its
-        # futures are released with it.
-        if waiting and client.status == "running" and not client.asynchronous:
+        # A generator that nobody holds is closed wherever memory is collected, perhaps in a thread of the client or of
+        # the scheduler, which cannot wait for itself: its futures are released with it.
+        if waiting and client.status == "running" and get_ident() == thread:
             with suppress(TimeoutError, CancelledError, CommClosedError):
                 with_workers = set(chain.from_iterable(client.processing().values()))
                 client.cancel([future for future in waiting if future.key not in with_workers])
