@@ -75,7 +75,7 @@ class Covariates:
         return pd.DataFrame(columns)
 
     def cells(self, client: "Client | None", n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw centres of cells of the domain; where the Dataset has none, of cells with every covariate."""
+        """Draw centres of cells of the domain; without a domain, of cells with every covariate."""
         inside = self._inside()
         rows = _Rows(inside, client)
         return random_places(rows, self.geobox, inside.chunks[0][0], n, rng)

@@ -22,7 +22,7 @@ class Rows:
     statistics : ndarray of float32, shape (outputs, len(STATISTICS), rows)
         In the order of `engine.mapping.predict_block.STATISTICS`.
     dissimilarity : ndarray of float32, shape (rows,)
-        NaN where there is no area of applicability.
+        NaN if the run has no area of applicability.
     applicable : ndarray of bool, shape (rows,)
         Whether rows are in the area of applicability.
     """

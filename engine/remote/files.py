@@ -70,7 +70,7 @@ class Remote:
     def stamp(self) -> str:
         """Changes when the file does, as far as the server tells.
 
-        Times count only where nothing is told of the content: some servers give the time of their answer.
+        Times count only if the server sends no tag: some servers send the time of their answer.
         """
         info = _info(self.url, BY_HOST, asked_for())
         content = [str(info[key]) for key in ("ETag", "Content-MD5", "Digest", "VersionId") if info.get(key)]

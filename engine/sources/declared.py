@@ -31,7 +31,7 @@ _BY_ATTRIBUTES = ("HDF5Image", "HDF4Image")
 _RANGE = "`valid_range: [LOWEST, HIGHEST]` (of stored values)"
 _RANGES = ("valid_range", "valid_min", "valid_max")
 EXACT = 2**53
-"""Integers up to here are exact as float64; beyond, 64-bit integers are no measurements."""
+"""Largest integer that float64 holds exactly; 64-bit integers beyond it count as missing."""
 
 
 @dataclass(frozen=True)
