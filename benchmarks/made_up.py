@@ -17,7 +17,7 @@ from engine.execution.tasks import run_each
 from engine.grid.chunking import best_chunk
 from engine.grid.grid import Block, Grid
 from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS, MapPlan, make_plan
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
 from engine.storage.zarr_store import Layer, array, create
@@ -127,7 +127,7 @@ def train(client: Client, grid: Grid, out: Path, display: Display) -> Ensemble:
         ],
         axis=1,
     )
-    member = Member(family=REGISTRY["xgboost"], parameters={"n_estimators": ROUNDS, "max_depth": DEPTH})
+    member = Member(family=FAMILIES["xgboost"], parameters={"n_estimators": ROUNDS, "max_depth": DEPTH})
     with display.stage("train", "replicates") as progress:
         ensemble = train_ensemble(
             client, out / "ensemble", x, observed, FEATURES, lines, [member],

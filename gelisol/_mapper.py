@@ -21,7 +21,7 @@ from engine.ensemble.packed import train_packed
 from engine.ensemble.statistics import over_replicates
 from engine.errors import FitError, InputError
 from engine.mapping.predict_block import STATISTICS
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
 from engine.validation.applicability import Applicability
@@ -274,9 +274,9 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise ArgumentError(f"replicates: expected a whole number from 2 on; found {described(self.replicates)}")
         if not (isinstance(self.interval, float) and 0 < self.interval < 1):
             raise ArgumentError(f"interval: expected a number between 0 and 1, e.g. 0.95; found {self.interval!r}")
-        if self.family not in REGISTRY:
-            raise ArgumentError(f"family: there is no family {self.family!r}{nearest(self.family, REGISTRY)}")
-        family = REGISTRY[self.family]
+        if self.family not in FAMILIES:
+            raise ArgumentError(f"family: there is no family {self.family!r}{nearest(self.family, FAMILIES)}")
+        family = FAMILIES[self.family]
         if problems := family.check(dict(self.parameters or {}), "parameters"):
             raise ArgumentError(problems)
         return Member(family=family, parameters=dict(self.parameters or {}))

@@ -130,7 +130,10 @@ class Ensemble:
         """The models, replicate by replicate and member by member, each predicting with one thread."""
         manifest = self.manifest
         return [
-            [load_model(self.path / name, manifest.files[name]) for name in model_files(manifest.members, replicate)]
+            [
+                load_model(self.path / name, manifest.files[name], member.family.types)
+                for name, member in zip(model_files(manifest.members, replicate), manifest.members, strict=True)
+            ]
             for replicate in range(manifest.replicates)
         ]
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import engine
+from engine.registry import GROUPS, packages_offering
 
 PACKAGES = (
     "cf-xarray", "cftime", "dask", "dask-ml", "distributed", "geopandas", "h5netcdf", "h5py", "numpy", "odc-geo",
@@ -25,7 +26,8 @@ LIBRARIES: dict[str, tuple[str, Callable[..., str]]] = {
 def packages(read: Callable[[str], str] = version) -> dict[str, str]:
     """Versions of Python, of this package and of others, without importing any of them; `read` finds those."""
     found = {"python": platform.python_version(), "gelisol": engine.__version__}
-    for package in PACKAGES:
+    offering = (package for group in GROUPS for package in packages_offering(group))
+    for package in dict.fromkeys([*PACKAGES, *offering]):
         try:
             found[package] = read(package)
         except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Model families: how each is built, its default hyperparameters and its search space. One registry."""
+"""Model families: how each is built, its default hyperparameters and its search space."""
 
 import difflib
 import importlib
@@ -6,13 +6,15 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from sklearn.base import RegressorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from engine.errors import FitError, InputError
+from engine.registry import OWN, Registry
 
 Value = float | int | str | bool | None
 Parameters = Mapping[str, Value]
@@ -31,13 +33,16 @@ class Family:
     name : str
         What the run file calls it.
     estimator : str
-        Dotted name of the class: `xgboost.XGBRegressor` or one of scikit-learn's regressors.
+        Dotted name of the class: `xgboost.XGBRegressor`, one of scikit-learn's regressors, or for a family that is
+        registered any class that follows their conventions.
     defaults : mapping
         Hyperparameters that serve small noisy samples.
     grid : mapping
         Search space: hyperparameter → values to try.
     scaled : bool
         Whether the columns are standardised first, inside each fit.
+    trusted : tuple of str
+        Types, beside the estimator's, that files of its fitted models may hold; of a family that is registered.
     """
 
     name: str
@@ -45,6 +50,8 @@ class Family:
     defaults: Parameters = field(default_factory=dict)
     grid: Grid = field(default_factory=dict)
     scaled: bool = False
+    # Not of the manifest: what may be loaded is for the code to say that registers the family, not for a file.
+    trusted: Annotated[tuple[str, ...], Field(exclude=True)] = field(default=(), repr=False, compare=False)
 
     def build(self, parameters: Parameters, seed: int) -> Any:
         """An unfitted estimator of one thread; `parameters` replace the defaults one by one."""
@@ -76,11 +83,11 @@ class Family:
         Raises
         ------
         InputError
-            If the dotted name is no regressor of scikit-learn or XGBoost. Others are refused: a run file must not be
-            able to run any code that happens to be importable.
+            If the dotted name is no regressor of scikit-learn or XGBoost, nor that of a registered family. Others are
+            refused: a run file must not be able to run any code that happens to be importable.
         """
         module, _, name = self.estimator.rpartition(".")
-        if module.split(".")[0] in ("sklearn", "xgboost"):
+        if module.split(".")[0] in ("sklearn", "xgboost") or self.registered:
             try:
                 kind = getattr(importlib.import_module(module), name, None)
             except ImportError:
@@ -88,9 +95,24 @@ class Family:
             if inspect.isclass(kind) and issubclass(kind, RegressorMixin):
                 return kind
         raise InputError(
-            f"model.families: {self.estimator!r} is no regressor of scikit-learn; give its dotted name, "
-            "e.g. sklearn.ensemble.ExtraTreesRegressor"
+            f"model.families: {self.estimator!r} is no regressor of scikit-learn, nor of a family that is registered "
+            "in this process; give its dotted name, e.g. sklearn.ensemble.ExtraTreesRegressor, or register a family "
+            "(docs/extending.md)"
         )
+
+    @property
+    def registered(self) -> "Family | None":
+        """The registered family of its name, if it has the same estimator."""
+        found = FAMILIES.get(self.name)
+        return found if found and found.estimator == self.estimator else None
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """Types that files of its fitted models may hold, beside those of scikit-learn."""
+        if (found := self.registered) is None:
+            return ()
+        kind = self.kind()
+        return (f"{kind.__module__}.{kind.__qualname__}", *found.trusted)
 
     def known(self) -> frozenset[str]:
         """Hyperparameters that the estimator takes."""
@@ -113,46 +135,39 @@ class Family:
         return problems
 
 
-REGISTRY: Mapping[str, Family] = {
-    f.name: f
-    for f in (
-        Family(
-            "rf",
-            "sklearn.ensemble.RandomForestRegressor",
-            {"n_estimators": 200, "min_samples_leaf": 3, "max_features": 0.5},
-            {"max_features": (0.33, 0.5, 1.0), "min_samples_leaf": (1, 3, 6)},
-        ),
-        Family(
-            "svm",
-            "sklearn.svm.SVR",
-            {"kernel": "rbf", "C": 2.0, "epsilon": 0.2, "gamma": "scale"},
-            {"C": (0.5, 1.0, 2.0, 4.0, 8.0), "epsilon": (0.1, 0.3, 0.6), "gamma": ("scale", 0.03, 0.01)},
-            scaled=True,
-        ),
-        Family(
-            "brt",
-            "sklearn.ensemble.GradientBoostingRegressor",
-            {"n_estimators": 200, "learning_rate": 0.03, "max_depth": 3, "subsample": 0.6, "min_samples_leaf": 5},
-            {"n_estimators": (100, 200), "learning_rate": (0.02, 0.05), "max_depth": (2, 3)},
-        ),
-        Family(
-            "xgboost",
-            "xgboost.XGBRegressor",
-            {"n_estimators": 300, "learning_rate": 0.03, "max_depth": 3, "subsample": 0.6, "min_child_weight": 3},
-            {
-                "n_estimators": (150, 300),
-                "learning_rate": (0.02, 0.05),
-                "max_depth": (2, 3, 4),
-                "subsample": (0.5, 0.75),
-            },
-        ),
-    )
-}
-"""The study's four families."""
+FAMILIES = Registry("gelisol.families", "family", Family)
+"""Families by name: the study's four, and those of other packages."""
 
-
-def family(name: str) -> Family:
-    """A family of the registry."""
-    if name not in REGISTRY:
-        raise InputError(f"model.families: {name!r} is not among {', '.join(REGISTRY)}")
-    return REGISTRY[name]
+for _family in (
+    Family(
+        "rf",
+        "sklearn.ensemble.RandomForestRegressor",
+        {"n_estimators": 200, "min_samples_leaf": 3, "max_features": 0.5},
+        {"max_features": (0.33, 0.5, 1.0), "min_samples_leaf": (1, 3, 6)},
+    ),
+    Family(
+        "svm",
+        "sklearn.svm.SVR",
+        {"kernel": "rbf", "C": 2.0, "epsilon": 0.2, "gamma": "scale"},
+        {"C": (0.5, 1.0, 2.0, 4.0, 8.0), "epsilon": (0.1, 0.3, 0.6), "gamma": ("scale", 0.03, 0.01)},
+        scaled=True,
+    ),
+    Family(
+        "brt",
+        "sklearn.ensemble.GradientBoostingRegressor",
+        {"n_estimators": 200, "learning_rate": 0.03, "max_depth": 3, "subsample": 0.6, "min_samples_leaf": 5},
+        {"n_estimators": (100, 200), "learning_rate": (0.02, 0.05), "max_depth": (2, 3)},
+    ),
+    Family(
+        "xgboost",
+        "xgboost.XGBRegressor",
+        {"n_estimators": 300, "learning_rate": 0.03, "max_depth": 3, "subsample": 0.6, "min_child_weight": 3},
+        {
+            "n_estimators": (150, 300),
+            "learning_rate": (0.02, 0.05),
+            "max_depth": (2, 3, 4),
+            "subsample": (0.5, 0.75),
+        },
+    ),
+):
+    FAMILIES.register(_family.name, _family, by=OWN)

@@ -25,7 +25,7 @@ TRUSTED = [
     "sklearn.neighbors._kd_tree.KDTree", "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 ]  # fmt: skip
-"""Types beyond skops' own list that scikit-learn's regressors need; nothing else is loaded."""
+"""Types beyond skops' own list that scikit-learn's regressors need; beside those of a family nothing else is loaded."""
 
 
 class Member(BaseModel):
@@ -98,8 +98,13 @@ def save_trees(model: BaseEstimator) -> bytes | None:
     return npz(tables)
 
 
-def load_model(path: OutPath, digest: str) -> Any:
+def load_model(path: OutPath, digest: str, types: Sequence[str] = ()) -> Any:
     """A stored model, with `predict`.
+
+    Parameters
+    ----------
+    types : sequence of str
+        Of its family, which the file may hold.
 
     Raises
     ------
@@ -109,11 +114,14 @@ def load_model(path: OutPath, digest: str) -> Any:
     content = _checked(path, digest)
     if path.suffix == ".ubj":
         return BoostedTrees(content)
-    if untrusted := untrusted_types(content):
-        raise InputError(f"{path}: holds types that are not loaded: {', '.join(untrusted)}")
+    if untrusted := untrusted_types(content, types):
+        raise InputError(
+            f"{path}: holds types that are not loaded: {', '.join(untrusted)}; if they are of a family of another "
+            "package, it must be installed, and name them as `trusted` (docs/extending.md)"
+        )
     import skops.io
 
-    return skops.io.load(io.BytesIO(content), trusted=TRUSTED)
+    return skops.io.load(io.BytesIO(content), trusted=[*TRUSTED, *types])
 
 
 def load_trees(path: OutPath, digest: str) -> dict[str, np.ndarray]:
@@ -131,8 +139,8 @@ def _checked(path: OutPath, digest: str) -> bytes:
     return content
 
 
-def untrusted_types(content: bytes) -> list[str]:
-    """Types that a skops file holds and that are not loaded."""
+def untrusted_types(content: bytes, types: Sequence[str] = ()) -> list[str]:
+    """Types that a skops file holds and that are not loaded, but for those of its family."""
     import skops.io
 
-    return sorted(set(skops.io.get_untrusted_types(data=content)) - set(TRUSTED))
+    return sorted(set(skops.io.get_untrusted_types(data=content)) - {*TRUSTED, *types})

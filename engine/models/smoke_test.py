@@ -68,6 +68,6 @@ def _useless(family: Family, predicted: Any, content: bytes) -> str:
         return "predicts values that are not finite"
     if family.is_xgboost:
         return "" if BoostedTrees(content).booster.num_boosted_rounds() else "has no trees: n_estimators is below 1"
-    if types := untrusted_types(content):
+    if types := untrusted_types(content, family.types):
         return f"cannot be kept: its files would hold types that are not loaded for safety: {', '.join(types)}"
     return ""

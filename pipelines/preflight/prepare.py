@@ -16,7 +16,9 @@ from engine.cube.build import CubePlan, DomainMask
 from engine.errors import InputError
 from engine.execution.cluster import cluster_class
 from engine.grid.grid import Grid
+from engine.models.families import FAMILIES
 from engine.models.smoke_test import try_family
+from engine.registry import OWN
 from engine.remote.files import forget, on_disk, place_of
 from engine.remote.retry import RemoteError
 from engine.sources.base import Context, Source
@@ -404,10 +406,15 @@ def _too_few(folds: int, depth: tuple[float, float], profiles: Profiles) -> list
 
 
 def _untrainable(model: Model, profiles: Profiles | None) -> list[str]:
-    """Families that cannot be fitted as the user has set them; those of the registry as they come are known to work."""
+    """Families that cannot be fitted as the user has set them; those of this package as they come are known to work."""
     sites = len(profiles.wide()) if profiles else _TRIAL_SITES
     rows = max(sites - -(-sites // model.validation.folds), 2)
-    changed = [spec.family() for spec in model.families if spec.estimator or spec.parameters or spec.grid]
+    as_it_comes = [not (spec.estimator or spec.parameters or spec.grid) for spec in model.families]
+    changed = [
+        spec.family()
+        for spec, same in zip(model.families, as_it_comes, strict=True)
+        if not same or FAMILIES.by(spec.name) != OWN
+    ]
     return [f"model.families: {problem}" for family in changed for problem in try_family(family, rows)]
 
 

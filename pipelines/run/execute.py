@@ -31,6 +31,7 @@ from pipelines.preflight.input_fingerprints import changed_since
 from pipelines.preflight.memory import Projection, require_memory
 from pipelines.progress import Display
 from pipelines.run.provenance import Provenance
+from pipelines.run.registered import require_known
 from pipelines.run.resolved_runfile import write_run_file
 from pipelines.run.stage_keys import (
     ALSO_WRITES,
@@ -290,6 +291,7 @@ def _cluster(
         display.say(_describe_cluster(client, workers))
         if given or spec.kind != "local":
             _require_fit_workers(client, prepared, display)
+        require_known(client, prepared.config)
         projection = require_memory(prepared, limit, threads)
         provenance.add(
             cluster={"workers": len(client.nthreads()), "threads": sum(client.nthreads().values())},

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from engine.execution.ledger import Ledger, key_of
 from engine.execution.versions import LIBRARIES
+from engine.registry import packages_offering
 from pipelines import STAGES
 
 _FIELD = ("gelisol", "numpy", "pandas", "scipy")
@@ -20,6 +21,12 @@ OF_STAGE: dict[str, tuple[str, ...]] = {
     "report": (),
 }  # fmt: skip
 """Stage → what its numbers depend on besides the run file and the data."""
+OFFERED: dict[str, tuple[str, ...]] = {
+    "cube": ("gelisol.sources",),
+    "train": ("gelisol.families", "gelisol.splitters"),
+    "map": ("gelisol.families", "gelisol.statistics"),
+}
+"""Stage → groups of entry points whose packages its numbers depend on, too."""
 OWN = "gelisol"
 """Of this package, a stage's number in `keys.CODE` says when results change; its version is recorded all the same."""
 ABSENT = "not installed"
@@ -29,7 +36,13 @@ def of_stage(stage: str, here: Mapping[str, str]) -> dict[str, str]:
     """The versions that a stage's numbers depend on, as far as they are installed."""
     one_name = {"xgboost": here.get("xgboost-cpu", here.get("xgboost"))}  # the same library in two packages
     named = {**here, **{name: version for name, version in one_name.items() if version}}
-    return {name: named[name] for name in OF_STAGE[stage] if name in named}
+    return {name: named[name] for name in _packages(stage) if name in named}
+
+
+def _packages(stage: str) -> tuple[str, ...]:
+    """What a stage's numbers depend on, the packages among it that offer what a run may name."""
+    offering = (package for group in OFFERED.get(stage, ()) for package in packages_offering(group))
+    return tuple(dict.fromkeys([*OF_STAGE[stage], *offering]))
 
 
 def environment_key(stage: str, here: Mapping[str, str]) -> str:
@@ -70,6 +83,6 @@ def _differences(stage: str, then: Mapping[str, str], here: Mapping[str, str]) -
     now = of_stage(stage, here)
     return ", ".join(
         f"{name} {then.get(name, ABSENT)} (here {now.get(name, ABSENT)})"
-        for name in OF_STAGE[stage]
+        for name in _packages(stage)
         if then and then.get(name) != now.get(name) and (name in now or name not in LIBRARIES)
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from engine.errors import InputError
-from engine.models.families import REGISTRY, Family, Value
+from engine.models.families import FAMILIES, Family, Value
 from engine.validation.cross_validation import AVERAGE, STACK
 from pipelines.runfile.observations_section import Observations
 from pipelines.runfile.section import Section
@@ -30,9 +30,12 @@ class Selection(Section):
 
 
 class FamilySpec(Section):
-    """A model family: one of the registry, or a scikit-learn regressor by its dotted name."""
+    """A model family: one that is registered, or a scikit-learn regressor by its dotted name."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="rf, svm, brt, xgboost, or a name for the estimator")
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="rf, svm, brt, xgboost, one that is registered, or a name for the estimator",
+    )
     estimator: str | None = Field(None, description="dotted name, e.g. sklearn.ensemble.ExtraTreesRegressor")
     scaled: bool | None = Field(None, description="standardise the columns first")
     parameters: dict[str, Value] = Field({}, description="hyperparameters that replace the defaults")
@@ -44,12 +47,12 @@ class FamilySpec(Section):
     def _sound(self) -> Self:
         if self.name in (BEST, AVERAGE, STACK):
             raise ValueError(f"{self.name!r} cannot name a family: `mapped` uses the word")
-        if self.estimator is None and self.name not in REGISTRY:
+        if self.estimator is None and self.name not in FAMILIES:
             raise ValueError(
-                f"{self.name!r} is not among {', '.join(REGISTRY)}; give `estimator`, the dotted name of a "
-                "scikit-learn regressor, for a family of your own"
+                f"{FAMILIES.unknown(self.name)}; give `estimator`, the dotted name of a scikit-learn regressor, for a "
+                "family of your own, or register one (docs/extending.md)"
             )
-        if self.estimator is not None and self.name in REGISTRY:
+        if self.estimator is not None and self.name in FAMILIES:
             raise ValueError(f"{self.name!r} is a family already; choose another name for {self.estimator}")
         try:
             problems = self.family().check({**self.parameters, **(self.grid or {})}, "parameters")
@@ -63,7 +66,7 @@ class FamilySpec(Section):
 
     def family(self) -> Family:
         """The family that the entry means."""
-        base = REGISTRY.get(self.name) or Family(self.name, self.estimator or "")
+        base = FAMILIES.get(self.name) or Family(self.name, self.estimator or "")
         return Family(
             self.name,
             base.estimator,

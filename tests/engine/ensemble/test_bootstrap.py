@@ -23,14 +23,14 @@ from engine.execution.ledger import digest_of
 from engine.forest import is_built
 from engine.mapping.predict_block import OnePass
 from engine.mapping.zonal_sums import Precision
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.seeds import Use, integer, streams
 from engine.sources.spec import SourceSpec
 
 REPLICATES, SITES, SEED = 6, 50, 11
 FEATURES = Features.of({name: SourceSpec(href="x.tif") for name in ("mat", "ai", "tn")})
-XGBOOST = Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 20})
+XGBOOST = Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 20})
 
 
 def training():
@@ -74,8 +74,8 @@ def test_equals_a_plain_loop(client, tmp_path):
 
 def test_several_members_are_a_weighted_mean(client, tmp_path):
     members = [
-        Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 10}, weight=0.7),
-        Member(family=REGISTRY["svm"], parameters={}, weight=0.3),
+        Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 10}, weight=0.7),
+        Member(family=FAMILIES["svm"], parameters={}, weight=0.3),
     ]
     ensemble = trained(client, tmp_path / "ensemble", members)
     x, _ = training()
@@ -196,7 +196,7 @@ def test_replicates_are_predicted_from_their_trees_alone(client, tmp_path, monke
 
 def test_a_failed_fit_leaves_what_was_there(client, tmp_path):
     before = trained(client, tmp_path / "ensemble").hash
-    hopeless = Member(family=REGISTRY["xgboost"], parameters={"objective": "reg:none_such"})
+    hopeless = Member(family=FAMILIES["xgboost"], parameters={"objective": "reg:none_such"})
     with pytest.raises(Exception, match="none_such"):
         trained(client, tmp_path / "ensemble", [hopeless])
     assert Ensemble(tmp_path / "ensemble").hash == before

@@ -6,7 +6,7 @@ import pytest
 from engine.cube.features import Features
 from engine.ensemble.bootstrap import Ensemble, train_ensemble
 from engine.errors import InputError
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
 
@@ -17,7 +17,7 @@ def test_damaged_arrays_are_no_ensemble(client, tmp_path):
     path = tmp_path / "ensemble"
     train_ensemble(
         client, path, x, x.astype(float), Features.of({"mat": SourceSpec(href="x")}), np.tile([0.0, 1.0], (2, 1, 1)),
-        [Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 2})],
+        [Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 2})],
         outputs=["0-10"], units="kg m-2", seed=1, version="test",
     )  # fmt: skip
     Ensemble(path)

@@ -17,7 +17,7 @@ from engine.execution.cluster import local_client
 from engine.execution.ledger import key_of
 from engine.grid.grid import Grid
 from engine.mapping.blockwise import STATISTICS, make_plan, map_region
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
 from engine.storage.zarr_store import Layer, create, open_dataset
@@ -78,7 +78,7 @@ def train(client, path: Path, y: np.ndarray | None = None, intercept: float = 1.
     deep = np.stack([rng.normal(intercept, 0.1, REPLICATES), rng.normal(2, 0.1, REPLICATES)], axis=1)
     lines = np.stack([np.tile([0.0, 1.0], (REPLICATES, 1)), deep], axis=1)
     observed = np.stack([shallow, 1 + 2 * shallow + rng.normal(0, 0.4, SITES)], axis=1)
-    members = [Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 25})]
+    members = [Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 25})]
     ensemble = train_ensemble(
         client, path / "ensemble", x, observed, FEATURES, lines, members,
         outputs=LABELS, units="kg m-2", seed=2, version="test",

@@ -12,7 +12,7 @@ from engine.forest import INSTRUCTION_SETS, is_built
 from engine.forest.native import module
 from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
 from engine.validation.applicability import _nearest
@@ -22,13 +22,13 @@ REPLICATES, ZONES = 13, 5
 SITES = {"many sites": 300}
 """Of many sites, more than the kernel keeps in order may reach the end of an interval."""
 MEMBERS = {
-    "xgboost": [Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 12})],
-    "many sites": [Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 12})],
-    "rf": [Member(family=REGISTRY["rf"], parameters={"n_estimators": 5})],
-    "svm": [Member(family=REGISTRY["svm"], parameters={})],
+    "xgboost": [Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 12})],
+    "many sites": [Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 12})],
+    "rf": [Member(family=FAMILIES["rf"], parameters={"n_estimators": 5})],
+    "svm": [Member(family=FAMILIES["svm"], parameters={})],
     "brt+svm": [
-        Member(family=REGISTRY["brt"], parameters={"n_estimators": 9}, weight=0.6),
-        Member(family=REGISTRY["svm"], parameters={}, weight=0.4),
+        Member(family=FAMILIES["brt"], parameters={"n_estimators": 9}, weight=0.6),
+        Member(family=FAMILIES["svm"], parameters={}, weight=0.4),
     ],
 }
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import FunctionTransformer
 
 from engine.errors import InputError
-from engine.models.families import REGISTRY, Family
+from engine.models.families import FAMILIES, Family
 from engine.models.persistence import Member, fit_members, load_model, save_model
 
 X = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
@@ -27,7 +27,7 @@ def stored(tmp_path, content, suffix):
     return path, hashlib.sha256(content).hexdigest()
 
 
-@pytest.mark.parametrize("family", [*REGISTRY.values(), EXTRA], ids=lambda f: f.name)
+@pytest.mark.parametrize("family", [*FAMILIES.values(), EXTRA], ids=lambda f: f.name)
 def test_round_trip_is_exact(tmp_path, family):
     member = Member(family=family, parameters={"n_estimators": 20} if "n_estimators" in family.defaults else {})
     (model,) = fit_members([member], X, Y, np.random.SeedSequence(1))
@@ -36,7 +36,7 @@ def test_round_trip_is_exact(tmp_path, family):
 
 
 def test_fitting_twice_with_one_stream_is_the_same():
-    members = [Member(family=REGISTRY[name], parameters={"n_estimators": 10}) for name in ("rf", "xgboost")]
+    members = [Member(family=FAMILIES[name], parameters={"n_estimators": 10}) for name in ("rf", "xgboost")]
     stream = np.random.SeedSequence(5)
     first, again = fit_members(members, X, Y, stream), fit_members(members, X, Y, stream)
     for a, b in zip(first, again, strict=True):
@@ -44,13 +44,13 @@ def test_fitting_twice_with_one_stream_is_the_same():
 
 
 def test_xgboost_file_names_its_columns(tmp_path):
-    (model,) = fit_members([Member(family=REGISTRY["xgboost"], parameters={})], X, Y, np.random.SeedSequence(1))
+    (model,) = fit_members([Member(family=FAMILIES["xgboost"], parameters={})], X, Y, np.random.SeedSequence(1))
     path, digest = stored(tmp_path, save_model(model, NAMES), ".ubj")
     assert load_model(path, digest).booster.feature_names == NAMES
 
 
 def test_damaged_and_missing_files_are_refused(tmp_path):
-    (model,) = fit_members([Member(family=REGISTRY["svm"], parameters={})], X, Y, np.random.SeedSequence(1))
+    (model,) = fit_members([Member(family=FAMILIES["svm"], parameters={})], X, Y, np.random.SeedSequence(1))
     path, digest = stored(tmp_path, save_model(model, NAMES), ".skops")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="damaged"):
@@ -61,7 +61,7 @@ def test_damaged_and_missing_files_are_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def booster(tmp_path_factory):
-    member = Member(family=REGISTRY["xgboost"], parameters={"n_estimators": 3})
+    member = Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 3})
     (model,) = fit_members([member], X, Y, np.random.SeedSequence(1))
     return stored(tmp_path_factory.mktemp("booster"), save_model(model, NAMES), ".ubj"), save_model(model, NAMES)
 
@@ -99,6 +99,6 @@ def test_only_regressors_of_scikit_learn(name):
 
 
 def test_misspelt_hyperparameter_is_named():
-    (problem,) = REGISTRY["brt"].check({"max_dept": 3})
+    (problem,) = FAMILIES["brt"].check({"max_dept": 3})
     assert "max_dept" in problem and "max_depth" in problem
-    assert REGISTRY["rf"].check({"n_jobs": 4})  # threads are the engine's
+    assert FAMILIES["rf"].check({"n_jobs": 4})  # threads are the engine's

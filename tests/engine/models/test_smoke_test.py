@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from engine.models.families import REGISTRY, Family
+from engine.models.families import FAMILIES, Family
 from engine.models.smoke_test import try_family
 
 SITES = 60
 
 
-@pytest.mark.parametrize("family", REGISTRY.values(), ids=REGISTRY)
+@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 def test_the_registry_works(family):
     assert try_family(replace(family, grid={}), SITES) == []
 
@@ -26,8 +26,8 @@ def test_so_do_others_of_scikit_learn(name):
 @pytest.mark.parametrize(
     ("family", "says"),
     [
-        (replace(REGISTRY["rf"], defaults={"max_features": "lots"}, grid={}), "'max_features' parameter of Random"),
-        (replace(REGISTRY["xgboost"], defaults={"n_estimators": -5}, grid={}), "n_estimators is below 1"),
+        (replace(FAMILIES["rf"], defaults={"max_features": "lots"}, grid={}), "'max_features' parameter of Random"),
+        (replace(FAMILIES["xgboost"], defaults={"n_estimators": -5}, grid={}), "n_estimators is below 1"),
         (Family("mine", "sklearn.isotonic.IsotonicRegression"), "2d array with 1 feature"),
         (Family("mine", "sklearn.ensemble.StackingRegressor"), "missing 1 required positional argument"),
         (Family("mine", "sklearn.neighbors.KNeighborsRegressor", {"n_neighbors": 61}), "n_samples_fit = 60"),
@@ -41,7 +41,7 @@ def test_what_cannot_be_fitted_says_why(family, says):
 
 
 def test_every_value_of_a_grid_is_tried():
-    family = replace(REGISTRY["xgboost"], grid={"subsample": (0.5, 2.0), "max_depth": (2, -1)})
+    family = replace(FAMILIES["xgboost"], grid={"subsample": (0.5, 2.0), "max_depth": (2, -1)})
     first, second = try_family(family, SITES)
     assert "subsample: 2.0" in first and "max_depth: -1" in second
 

@@ -11,13 +11,13 @@ from sklearn.svm import SVR
 
 from engine.errors import FitError
 from engine.execution.ledger import Scratch
-from engine.models.families import REGISTRY, Family
+from engine.models.families import FAMILIES, Family
 from engine.models.tuning import tune, tune_within
 from engine.seeds import Use, integer, streams
 from engine.validation.cross_validation import AVERAGE, STACK, Candidate, HeldOut, Scores, cross_validate, stack_weights
 
 SVM = Family("svm", "sklearn.svm.SVR", {"C": 2.0}, {"C": (0.1, 10.0)})
-XGBOOST = REGISTRY["xgboost"]
+XGBOOST = FAMILIES["xgboost"]
 FEW = {"n_estimators": 15}
 NUMBERS = arrays("float64", 12, elements=st.floats(-100, 100).map(lambda v: round(v, 3)))
 

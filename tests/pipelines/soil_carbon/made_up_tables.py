@@ -9,7 +9,7 @@ import pandas as pd
 
 from engine.cube.features import Features
 from engine.ensemble.bootstrap import Manifest
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
 from engine.validation.applicability import Applicability
@@ -44,7 +44,7 @@ def write_validation(
     selection.to_csv(directory / "selection.csv", index=False)
     tuning = [
         {"family": family, "chosen": i == 1, "rmse": 1.5 - 0.1 * i, "rmse_sd": 0.2}
-        | {name: values[min(i, len(values) - 1)] for name, values in REGISTRY[family].grid.items()}
+        | {name: values[min(i, len(values) - 1)] for name, values in FAMILIES[family].grid.items()}
         for family in families
         for i in range(2)
     ]
@@ -102,13 +102,13 @@ def write_ensemble(
     coefficients[:, 1:, 0] = rng.normal(0.05, 0.2, (REPLICATES, len(labels) - 1))
     coefficients[:, 1:, 1] = rng.normal(2.4, 0.05, (REPLICATES, len(labels) - 1))
     np.save(ensemble / "coefficients.npy", coefficients)
-    parameters = {name: values[0] for name, values in REGISTRY[family].grid.items()}
+    parameters = {name: values[0] for name, values in FAMILIES[family].grid.items()}
     classes = ("forest", "grassland", "wetland")
     category = SourceSpec(href="v.gpkg", classes={name: (i,) for i, name in enumerate(classes)}, group="vegetation")
     features = Features.of({"tn": SourceSpec(href="tn.tif", group="soil"), "vegetation": category}).columns
     manifest = Manifest(
         gelisol="0.1.0",
-        members=(Member(family=REGISTRY[family], parameters=parameters),),
+        members=(Member(family=FAMILIES[family], parameters=parameters),),
         features=features,
         outputs=tuple(labels),
         units="kg m-2",

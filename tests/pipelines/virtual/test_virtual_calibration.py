@@ -10,7 +10,7 @@ from pyproj import Transformer
 from scipy.stats import linregress
 from sklearn.model_selection import KFold
 
-from engine.models.families import family
+from engine.models.families import FAMILIES
 from engine.storage.zarr_store import open_dataset
 from engine.validation.cross_validation import Scores
 from pipelines.runfile.reader import load
@@ -49,7 +49,7 @@ def test_cross_validation_lands_near_the_study(sites: pd.DataFrame):
     for repeat in range(3):
         predicted = np.empty(len(y))
         for train, test in KFold(10, shuffle=True, random_state=repeat).split(x):
-            model = family("xgboost").build({}, repeat).fit(x[train], y[train])
+            model = FAMILIES["xgboost"].build({}, repeat).fit(x[train], y[train])
             predicted[test] = model.predict(x[test])
         scores.append(Scores.of(y, predicted))
     assert np.mean([s.r2_explained for s in scores]) == pytest.approx(0.47, abs=0.1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import lognorm
 
-from engine.models.families import REGISTRY
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.validation.folds import random_folds
 from engine.validation.interval_coverage import LEVELS, hold_out, measure_coverage
@@ -16,7 +16,7 @@ from pipelines.virtual.sites import LAYER_CV, MICROSITE_CV
 DEPTHS = ("0-10", "0-30", "0-50")
 SITES, NEW, REPLICATES = 147, 600, 40
 XGBOOST = Member(
-    family=REGISTRY["xgboost"],
+    family=FAMILIES["xgboost"],
     parameters={"n_estimators": 150, "learning_rate": 0.02, "max_depth": 2, "subsample": 0.75},
 )
 

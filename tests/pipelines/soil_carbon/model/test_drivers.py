@@ -8,7 +8,7 @@ from distributed import Client
 from engine.cube.features import Features
 from engine.ensemble.bootstrap import train_ensemble
 from engine.ensemble.importance import curves
-from engine.models.families import family
+from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.spec import SourceSpec
 from pipelines.soil_carbon.model.drivers import Effects, find_drivers, tabulate
@@ -83,7 +83,11 @@ def test_on_a_cluster(scheduler, tmp_path, names, gains):
     x = FEATURES.matrix({name: table[name].to_numpy() for name in FEATURES.covariates})
     small = {"xgboost": {"n_estimators": 150}, "brt": {"n_estimators": 100}, "svm": {}}
     members = [
-        Member(family=family(name), parameters={**family(name).defaults, **small[name]}, weight=1 / len(names))
+        Member(
+            family=FAMILIES.find(name),
+            parameters={**FAMILIES.find(name).defaults, **small[name]},
+            weight=1 / len(names),
+        )
         for name in names
     ]
     with Client(scheduler) as client:

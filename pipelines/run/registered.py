@@ -1,0 +1,44 @@
+"""What a run takes from registries, and whether workers know it."""
+
+from collections.abc import Iterator, Mapping
+
+from distributed import Client
+
+from engine.errors import InputError
+from engine.models.families import FAMILIES
+from engine.registry import HERE, Registry
+from pipelines.runfile.reader import RunFile
+
+REGISTRIES: Mapping[str, Registry] = {"model.families": FAMILIES}
+"""Key of the run file → where what it names is registered."""
+
+
+def used(config: RunFile) -> Iterator[tuple[str, str]]:
+    """Key of the run file and name of everything that is registered and that a run uses."""
+    yield from (("model.families", spec.name) for spec in config.model.families if spec.estimator is None)
+
+
+def require_known(client: Client, config: RunFile) -> None:
+    """Refuse workers that do not know what only this process has registered.
+
+    Raises
+    ------
+    InputError
+        Names what it is, how many workers lack it, and what to do.
+    """
+    wanted = [(key, name) for key, name in used(config) if REGISTRIES[key].by(name) == HERE]
+    if not wanted:
+        return
+    found = client.run(_unknown, wanted)
+    problems = [
+        f"{key}: {name!r} is registered in this process, but not in {count} of {len(found)} workers; offer it as an "
+        "entry point of a package that is installed there, or register it on the workers, too (docs/extending.md)"
+        for key, name in wanted
+        if (count := sum((key, name) in unknown for unknown in found.values()))
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _unknown(wanted: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(key, name) for key, name in wanted if name not in REGISTRIES[key]]
