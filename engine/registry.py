@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from engine.errors import InputError
 
@@ -38,6 +38,8 @@ class Registry(Mapping[str, T]):
         What one of them is, for messages, e.g. `family`.
     kind : type
         What each of them must be.
+    adapt : callable, optional
+        What makes one of what is given.
 
     Examples
     --------
@@ -48,8 +50,8 @@ class Registry(Mapping[str, T]):
     (2, False)
     """
 
-    def __init__(self, group: str, what: str, kind: type[T]):
-        self.group, self.what, self.kind = group, what, kind
+    def __init__(self, group: str, what: str, kind: type[T], adapt: Callable[[Any], T] | None = None):
+        self.group, self.what, self.kind, self._adapt = group, what, kind, adapt
         self._entries: dict[str, _Entry[T]] = {}
 
     @overload
@@ -141,6 +143,7 @@ class Registry(Mapping[str, T]):
         return self._entries.get(name)
 
     def _checked(self, name: str, thing: T, by: str) -> T:
+        thing = self._adapt(thing) if self._adapt else thing
         if not isinstance(thing, self.kind):
             raise InputError(
                 f"{self.group}: {name!r} of {by} is {type(thing).__name__}; expected {self.kind.__name__} "

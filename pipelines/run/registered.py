@@ -1,21 +1,24 @@
 """What a run takes from registries, and whether workers know it."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from distributed import Client
 
 from engine.errors import InputError
 from engine.models.families import FAMILIES
 from engine.registry import HERE, Registry
+from engine.validation.folds import SPLITTERS
 from pipelines.runfile.reader import RunFile
 
-REGISTRIES: Mapping[str, Registry] = {"model.families": FAMILIES}
+REGISTRIES: Mapping[str, Registry[Any]] = {"model.families": FAMILIES, "model.validation.schemes": SPLITTERS}
 """Key of the run file → where what it names is registered."""
 
 
 def used(config: RunFile) -> Iterator[tuple[str, str]]:
     """Key of the run file and name of everything that is registered and that a run uses."""
     yield from (("model.families", spec.name) for spec in config.model.families if spec.estimator is None)
+    yield from (("model.validation.schemes", name) for name in config.model.validation.schemes)
 
 
 def require_known(client: Client, config: RunFile) -> None:

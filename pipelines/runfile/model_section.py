@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from engine.errors import InputError
 from engine.models.families import FAMILIES, Family, Value
 from engine.validation.cross_validation import AVERAGE, STACK
+from engine.validation.folds import find_splitter
 from pipelines.runfile.observations_section import Observations
 from pipelines.runfile.section import Section
 
@@ -84,6 +85,14 @@ def _family_entry(value: Any) -> Any:
 _Family = Annotated[FamilySpec, BeforeValidator(_family_entry, json_schema_input_type=str | FamilySpec)]
 
 
+def _scheme(name: str) -> str:
+    try:
+        find_splitter(name)
+    except InputError as error:
+        raise ValueError("; ".join(error.problems).removeprefix("model.validation.schemes: ")) from None
+    return name
+
+
 def _level(value: float) -> float:
     if not 0 < value < 1:
         raise ValueError(f"a level of confidence lies between 0 and 1, e.g. 0.95, not at {value:g}")
@@ -95,10 +104,11 @@ class Validation(Section):
 
     folds: int = Field(10, ge=2, description="folds of each repeat")
     repeats: int = Field(10, ge=1, description="repeats of each scheme; the study has 100")
-    schemes: tuple[Literal["random", "block", "knndm"], ...] = Field(
+    schemes: tuple[Annotated[str, AfterValidator(_scheme)], ...] = Field(
         ("random", "knndm"),
         min_length=1,
-        description="random; block: whole squares are held out; knndm: at distances like those of the map's cells. The "
+        description="random; block: whole squares are held out; knndm: at distances like those of the map's cells; "
+        "a splitter that is registered, or one of scikit-learn by its dotted name. The "
         "first chooses the family, the last sets the threshold of applicability",
     )
     block_km: float | None = Field(None, gt=0, description="side of a block; default: the range of spatial correlation")

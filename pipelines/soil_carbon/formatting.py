@@ -10,8 +10,8 @@ NAMES = {"rf": "RF", "svm": "SVM", "brt": "BRT", "xgboost": "XGBoost", "knndm": 
 
 
 def named(key: str) -> str:
-    """A family or a fold scheme as papers write it."""
-    return NAMES.get(key, key)
+    """A family or a fold scheme as papers write it; a dotted name without its module."""
+    return NAMES.get(key, key.rpartition(".")[2])
 
 
 def sentence(text: str) -> str:

@@ -64,6 +64,7 @@ def test_a_run_uses_what_the_guide_registers(
     assert result.exit_code == 0, result.output
     scores = pd.read_csv(extended.out / "validation.csv")
     assert set(scores["family"]) == {"xgboost", "lightgbm"}
+    assert set(scores["scheme"]) == {"random", "strips", "sklearn.model_selection.GroupKFold"}
 
 
 def test_without_it_the_run_file_is_refused(extended: SmallRun, gelisol: Callable[..., Result]):

@@ -1,7 +1,5 @@
 """Folds of all repeats of a scheme, each repeat with a stream of its own."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from distributed import Client
 
@@ -9,28 +7,7 @@ from engine.execution.cached_tasks import run_kept
 from engine.execution.ledger import Scratch
 from engine.execution.tasks import Progress, run_each, silent
 from engine.seeds import Use, streams
-from engine.validation.folds.knndm import knndm_folds
-from engine.validation.folds.schemes import block_folds, random_folds
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the sites and the cells to predict are, degrees.
-
-    Attributes
-    ----------
-    lon, lat : ndarray, shape (sites,)
-    domain_lon, domain_lat : ndarray, shape (cells,)
-        Random cells of the prediction area.
-    block_km : float
-        Side of a block of the scheme `block`.
-    """
-
-    lon: np.ndarray
-    lat: np.ndarray
-    domain_lon: np.ndarray
-    domain_lat: np.ndarray
-    block_km: float
+from engine.validation.folds.splitters import Places, split
 
 
 def repeated_folds(
@@ -59,7 +36,7 @@ def repeated_folds(
     Raises
     ------
     InputError
-        If the sites or their places are too few for the folds, naming the scheme's needs.
+        If the sites or their places are too few for the folds, naming the scheme's needs; if it is no splitter.
     """
     items = {
         f"{scheme}-{repeat:04d}": (scheme, stream)
@@ -100,12 +77,4 @@ def _numbered(item: tuple[int, tuple[str, np.random.SeedSequence]], places: Plac
 
 def _folds(item: tuple[str, np.random.SeedSequence], places: Places, k: int) -> np.ndarray:
     scheme, stream = item
-    rng = np.random.default_rng(stream)
-    match scheme:
-        case "random":
-            return random_folds(len(places.lon), k, rng)
-        case "block":
-            return block_folds(places.lon, places.lat, k, rng, size_km=places.block_km)
-        case "knndm":
-            return knndm_folds(places.lon, places.lat, places.domain_lon, places.domain_lat, k, rng).folds
-    raise ValueError(f"no scheme {scheme!r}")
+    return split(scheme, places, k, np.random.default_rng(stream))

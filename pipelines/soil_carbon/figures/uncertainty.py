@@ -1,6 +1,7 @@
 """The study's Figure 4, and beyond: the ensemble's uncertainty, prediction intervals, their coverage, applicability."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -121,4 +122,5 @@ def draw_applicability(
 
 def scheme_colours(schemes: list[str]) -> dict[str, str]:
     """A colour per scheme of the validation, the same in all figures."""
-    return dict(zip(schemes, (GROUPS[3], GROUPS[4], GROUPS[1]), strict=False))
+    colours = cycle(GROUPS[place] for place in (3, 4, 1, 0, 5, 2))
+    return dict(zip(schemes, colours, strict=False))

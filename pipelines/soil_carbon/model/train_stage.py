@@ -173,7 +173,7 @@ class Modelling:
         (stream,) = streams(seed, Use.CELLS, 1)
         rng = np.random.default_rng(stream)
         cells = self.setting.cells(DOMAIN_POINTS, rng)
-        places = Places(lon, lat, *cells, self._block_km(lon, lat, rng))
+        places = Places(lon, lat, *cells, self._block_km(lon, lat, rng), self.training.y)
         with self.display.stage("folds", "repeat") as progress:
             folds = repeated_folds(
                 self.client, validation.schemes, places, folds=validation.folds, repeats=validation.repeats, seed=seed,

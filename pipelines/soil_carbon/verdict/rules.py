@@ -273,9 +273,11 @@ def _of_independent(found: Independent, depth: str, units: str) -> Iterator[Reas
 
 def _of_schemes(evidence: Evidence) -> Iterator[Reason]:
     if evidence.scheme not in STANDS_FOR_THE_MAP:
+        random = evidence.scheme == "random"
         text = (
-            f"Only {named(evidence.scheme)} folds were tried, which answer for places between the sites: nothing is "
-            "known of the map away from them. Add knndm to model.validation.schemes."
+            f"Only {named(evidence.scheme)} folds were tried, which {'answer' if random else 'may answer only'} for "
+            "places between the sites: nothing is known of the map away from them. Add "
+            "knndm to model.validation.schemes."
         )
         yield Reason(code="no_spatial_validation", level="weak", depth=None, text=text)
 
