@@ -18,7 +18,6 @@ from engine.cube.build import DOMAIN
 from engine.ensemble.packed import PackedEnsemble
 from engine.grid.grid import crs_of
 from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY
-from engine.mapping.predict_block import STATISTICS
 from engine.mapping.predict_rows import RowPredictor
 from engine.sources.spec import layer_interval
 from engine.validation.applicability import Applicability
@@ -44,19 +43,22 @@ class FittedModel:
         None where there is nothing to tell sites apart by.
     flags : mapping
         Category → stored codes in the order of its classes.
+    further : tuple of str
+        Registered statistics beside those of every map.
     """
 
     packed: PackedEnsemble
     level: float
     applicability: Applicability | None
     flags: Mapping[str, tuple[float, ...]]
+    further: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Hash of all that numbers depend on."""
         area = self.applicability
         learnt = b"" if area is None else area.points.tobytes() + area.scale.tobytes() + repr(area.threshold).encode()
-        text = repr((self.packed.digest, self.level, sorted(self.flags.items()))).encode()
+        text = repr((self.packed.digest, self.level, sorted(self.flags.items()), self.further)).encode()
         return hashlib.sha256(learnt + text).hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -83,7 +85,7 @@ class FittedModel:
 
 @lru_cache(maxsize=2)
 def _predictor(model: FittedModel) -> RowPredictor:
-    return RowPredictor(model.packed.ensemble, model.level, model.applicability)
+    return RowPredictor(model.packed.ensemble, model.level, model.applicability, model.further)
 
 
 def lazy_map(model: FittedModel, covariates: Covariates, what: str, units: str, attrs: Mapping[str, Any]) -> xr.Dataset:
@@ -97,8 +99,8 @@ def lazy_map(model: FittedModel, covariates: Covariates, what: str, units: str, 
         Attributes of the Dataset.
     """
     labels = model.predictor.ensemble.manifest.outputs
-    names = model.covariates
-    layers = len(labels) * len(STATISTICS) + 2
+    names, statistics = model.covariates, model.predictor.statistics
+    layers = len(labels) * len(statistics) + 2
     arrays = [covariates.dataset[name].data for name in (*names, *([DOMAIN] if DOMAIN in covariates.dataset else []))]
     stacked = da.blockwise(
         _map_block, "lyx", *(part for array in arrays for part in (array, "yx")),
@@ -108,9 +110,9 @@ def lazy_map(model: FittedModel, covariates: Covariates, what: str, units: str, 
     y, x = covariates.dims
     many = len(labels) > 1
     variables: dict[str, Any] = {}
-    of_statistics = statistic_attrs(what, units, model.level)
-    for place, name in enumerate(STATISTICS):
-        each = stacked[place : layers - 2 : len(STATISTICS)]
+    of_statistics = statistic_attrs(what, units, model.level, model.further)
+    for place, name in enumerate(statistics):
+        each = stacked[place : layers - 2 : len(statistics)]
         dims = ("depth", y, x) if many else (y, x)
         variables[name] = (dims, each if many else each[0], of_statistics[name])
     variables[DISSIMILARITY] = ((y, x), stacked[layers - 2], of_statistics[DISSIMILARITY])
@@ -140,7 +142,7 @@ def _map_block(*arrays: np.ndarray, model: FittedModel) -> np.ndarray:
     if len(arrays) > len(names):
         complete &= arrays[len(names)] > 0
     outputs = len(predictor.ensemble.manifest.outputs)
-    found = np.full((outputs * len(STATISTICS) + 2, complete.size), np.nan, "float32")
+    found = np.full((outputs * len(predictor.statistics) + 2, complete.size), np.nan, "float32")
     found[-1] = 0
     cells = np.flatnonzero(complete)
     if cells.size:

@@ -176,7 +176,7 @@ def learn(
         "covariates": ", ".join(kept), "family": manifest.family, "sites": manifest.sites,
         "replicates": manifest.replicates, "seed": manifest.seed, **_scores(held_out.scores(), name),
     }  # fmt: skip
-    return FittedModel(packed, model.interval, area, flags), facts
+    return FittedModel(packed, model.interval, area, flags, model.statistics), facts
 
 
 def _training(

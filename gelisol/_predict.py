@@ -7,7 +7,6 @@ import pandas as pd
 
 from engine.cube.sampling import cell_of, sample
 from engine.ensemble.bootstrap import Ensemble
-from engine.mapping.predict_block import STATISTICS
 from engine.mapping.predict_rows import RowPredictor
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import open_dataset
@@ -20,13 +19,13 @@ if TYPE_CHECKING:
     from odc.geo.geobox import GeoBox
 
 
-def predict_at(directory: OutPath, points: Any, target: str, level: float) -> pd.DataFrame:
+def predict_at(directory: OutPath, points: Any, target: str, level: float, further: tuple[str, ...]) -> pd.DataFrame:
     """Predict every statistic at points; see `Run.predict`."""
     lon, lat = lon_lat(points)
     require_on_grid(open_dataset(directory / "cube.zarr").odc.geobox, lon, lat)
     ensemble = Ensemble(directory / "ensemble")
     area = directory / "applicability.npz"
-    predictor = RowPredictor(ensemble, level, Applicability.load(area) if area.exists() else None)
+    predictor = RowPredictor(ensemble, level, Applicability.load(area) if area.exists() else None, further)
     covariates = ensemble.features.covariates
     values = sample(directory / "cube.zarr", lon, lat, covariates)
     return statistics_table(predictor, {name: values[name].to_numpy() for name in covariates}, target, points.index)
@@ -41,7 +40,7 @@ def statistics_table(
     rows = predictor.predict(features.matrix({name: column[complete] for name, column in values.items()}))
     columns: dict[str, Any] = {}
     for output, label in enumerate(predictor.ensemble.manifest.outputs):
-        for place, name in enumerate(STATISTICS):
+        for place, name in enumerate(predictor.statistics):
             columns[band_name(label, name, target)] = rows.statistics[output, place]
     columns["dissimilarity"] = rows.dissimilarity
     filled = {name: _spread(column, complete) for name, column in columns.items()}

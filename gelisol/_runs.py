@@ -292,7 +292,8 @@ class Run:
         self._require("cube.zarr", "cube")
         self._require("ensemble", "train")
         config = self._sound_config()
-        return predict_at(self.directory, points, config.target.name, config.model.interval)
+        model = config.model
+        return predict_at(self.directory, points, config.target.name, model.interval, model.statistics)
 
     def plot(self, statistic: str = "mean", depth: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw a map.

@@ -40,6 +40,8 @@ class MapPlan:
         Cube variable with zone codes 1 … n_zones.
     level : float
         Nominal coverage of the prediction interval.
+    further : tuple of str
+        Registered statistics beside those of every map.
     """
 
     grid: Grid
@@ -52,6 +54,7 @@ class MapPlan:
     n_zones: int
     level: float
     precision: Precision
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,9 @@ class MapTotals:
 
 
 def make_plan(
-    grid: Grid, cube: OutPath, ensemble: Ensemble, applicability: OutPath, zones: str | None, n_zones: int, level: float
-) -> MapPlan:
+    grid: Grid, cube: OutPath, ensemble: Ensemble, applicability: OutPath, zones: str | None, n_zones: int,
+    level: float, further: tuple[str, ...] = (),
+) -> MapPlan:  # fmt: skip
     """Settle the precision of the sums from what the ensemble can predict."""
     height, width = grid.shape
     # A cell's true area differs from the projected one by the areal scale, within 2^±4 wherever one would map.
@@ -109,7 +113,7 @@ def make_plan(
     precision = precision_of(ensemble, largest_area, height * width)
     return MapPlan(
         grid, cube, ensemble.path, ensemble.hash, applicability, digest_of(applicability), zones, n_zones, level,
-        precision,
+        precision, further,
     )  # fmt: skip
 
 
@@ -148,7 +152,7 @@ def map_region(
     """
     ensemble = load_ensemble(plan.ensemble, plan.digest)
     replicates, outputs, _ = ensemble.coefficients.shape
-    layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in STATISTICS}
+    layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in (*STATISTICS, *plan.further)}
     layers[DISSIMILARITY] = Layer("float32", attrs[DISSIMILARITY])
     layers[APPLICABLE] = Layer("uint8", attrs[APPLICABLE])
     sums = ZoneSums.zero(2 * (plan.n_zones + 1), replicates, outputs)
@@ -201,19 +205,19 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> ZoneSums | None:
     writer.write(DISSIMILARITY, dissimilarity)
     writer.write(APPLICABLE, applicable)
     writer.cells = cells[order]
-    for place, name in enumerate(STATISTICS):
+    for place, name in enumerate((*STATISTICS, *plan.further)):
         writer.write(name, statistics[:, place])
     return sums
 
 
 def _one_pass(plan: MapPlan) -> OnePass:
     """What the map takes of the ensemble, made ready once per worker process."""
-    return _make_one_pass(plan.ensemble, plan.digest, plan.level, plan.precision)
+    return _make_one_pass(plan.ensemble, plan.digest, plan.level, plan.precision, plan.further)
 
 
 @lru_cache(maxsize=2)
-def _make_one_pass(path: OutPath, digest: str, level: float, precision: Precision) -> OnePass:
-    return OnePass(load_ensemble(path, digest), level, precision)
+def _make_one_pass(path: OutPath, digest: str, level: float, precision: Precision, further: tuple[str, ...]) -> OnePass:
+    return OnePass(load_ensemble(path, digest), level, precision, further)
 
 
 @lru_cache(maxsize=2)

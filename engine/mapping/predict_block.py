@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.ensemble.bootstrap import Ensemble
-from engine.ensemble.statistics import Z_95, CellStatistics, over_replicates
+from engine.ensemble.statistics import Z_95, Cells, CellStatistics, statistic_of
 from engine.forest import native
 from engine.mapping.zonal_sums import FixedPoint, Precision, ZoneGroups, ZoneSums, beyond
 
@@ -20,6 +20,7 @@ OF_MEAN = tuple(CellStatistics.__annotations__)
 OF_OBSERVATION = ("pi_lower", "pi_upper")
 """Prediction interval of a new observation."""
 STATISTICS = (*OF_MEAN, *OF_OBSERVATION)
+"""Statistics of every map."""
 SLAB = 16384
 """Cells whose predictions by all replicates are held at a time where they do not come from the compiled code."""
 
@@ -33,6 +34,8 @@ class OnePass:
         Nominal coverage of the prediction interval.
     precision : Precision
         Fixed-point formats of the zone sums.
+    further : sequence of str
+        Registered statistics to take beside `STATISTICS`.
     compiled : bool, optional
         Whether to use the compiled code; by default where this installation has it.
     instruction_set : str, optional
@@ -44,11 +47,13 @@ class OnePass:
         ensemble: Ensemble,
         level: float,
         precision: Precision,
+        further: Sequence[str] = (),
         *,
         compiled: bool | None = None,
         instruction_set: str = "",
     ):
         self.ensemble, self.level, self.precision = ensemble, level, precision
+        self.further = tuple(further)
         self._compiled = native.is_built() if compiled is None else compiled
         self._instruction_set = instruction_set
 
@@ -70,14 +75,39 @@ class OnePass:
 
         Returns
         -------
-        statistics : ndarray of float32, shape (outputs, len(STATISTICS), cells)
+        statistics : ndarray of float32, shape (outputs, len(STATISTICS) + len(further), cells)
         sums : ZoneSums
 
         Raises
         ------
         RunError
             If a prediction is far outside what the training data allow.
+        InputError
+            If a registered statistic is not known here, fails, or gives no number for each cell.
         """
+        statistics, sums = self._of_every_map(x, area, zone, zones)
+        return (np.concatenate([statistics, self._further(x)], axis=1) if self.further else statistics), sums
+
+    def _further(self, x: np.ndarray) -> np.ndarray:
+        """Registered statistics, from the predictions of all replicates for a slab of cells at a time."""
+        found = np.empty((self.ensemble.coefficients.shape[1], len(self.further), len(x)), "float32")
+        for start in range(0, len(x), SLAB):
+            part = slice(start, min(start + SLAB, len(x)))
+            predicted = self.ensemble.predict_all(x[part]).astype("float64")
+            for output, of_output in enumerate(found):
+                cells = self._cells(predicted, output)
+                for place, name in enumerate(self.further):
+                    of_output[place, part] = statistic_of(name, cells)
+        return found
+
+    def _cells(self, predicted: np.ndarray, output: int) -> Cells:
+        intercept, slope = (self.ensemble.coefficients[:, output, n, None] for n in (0, 1))
+        return Cells(intercept + slope * predicted, predicted, self.ensemble.jackknives[output], self.level)
+
+    def _of_every_map(
+        self, x: np.ndarray, area: np.ndarray, zone: np.ndarray, zones: int
+    ) -> tuple[np.ndarray, ZoneSums]:
+        """`STATISTICS` and the sums, compiled where that can be."""
         replicates, outputs, _ = self.ensemble.coefficients.shape
         statistics = np.empty((outputs, len(STATISTICS), len(x)), "float32")
         sums = ZoneSums.zero(zones, replicates, outputs)
@@ -108,19 +138,19 @@ class OnePass:
         self, predicted: np.ndarray, area: np.ndarray, zone: np.ndarray, statistics: np.ndarray, sums: ZoneSums
     ) -> None:
         """Statistics and sums of the predictions of a slab, shape (replicates, cells), by NumPy."""
-        precision, ensemble = self.precision, self.ensemble
+        precision = self.precision
         groups = ZoneGroups.of_sorted(zone, len(sums.cells))
         for replicate, values in enumerate(predicted):
             sums.predicted[replicate] += groups.sum(precision.predicted.encode(values * area))
         sums.area += groups.sum(precision.area.encode(area))
         sums.cells += groups.sum(np.ones(len(area), "int64"))
         for output, of_output in enumerate(statistics):
-            intercept, slope = ensemble.coefficients[:, output, :1], ensemble.coefficients[:, output, 1:]
-            found = over_replicates(intercept + slope * predicted)
-            sums.mean[output] += groups.sum(precision.mean.encode(found.mean * area))
-            sums.square[output] += groups.sum(precision.square.encode(found.mean * found.mean * area))
-            ends = ensemble.jackknives[output].interval(predicted, (self.level,))
-            of_output[:] = [*(getattr(found, name) for name in OF_MEAN), *(end[0] for end in ends)]
+            cells = self._cells(predicted, output)
+            mean = cells.summary.mean
+            sums.mean[output] += groups.sum(precision.mean.encode(mean * area))
+            sums.square[output] += groups.sum(precision.square.encode(mean * mean * area))
+            for place, name in enumerate(STATISTICS):
+                of_output[place] = statistic_of(name, cells)
 
     @cached_property
     def _summary(self) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.ensemble.bootstrap import Ensemble
 from engine.mapping.blockwise import precision_of
-from engine.mapping.predict_block import OnePass
+from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.validation.applicability import Applicability
 
 _MOST_ROWS = 2**31
@@ -19,8 +19,8 @@ class Rows:
 
     Attributes
     ----------
-    statistics : ndarray of float32, shape (outputs, len(STATISTICS), rows)
-        In the order of `engine.mapping.predict_block.STATISTICS`.
+    statistics : ndarray of float32, shape (outputs, statistics, rows)
+        In the order of the predictor's `statistics`.
     dissimilarity : ndarray of float32, shape (rows,)
         NaN if the run has no area of applicability.
     applicable : ndarray of bool, shape (rows,)
@@ -43,11 +43,20 @@ class RowPredictor:
         Nominal coverage of the prediction interval.
     applicability : Applicability, optional
         Where the ensemble may predict.
+    further : tuple of str
+        Registered statistics beside those of every map.
     """
 
-    def __init__(self, ensemble: Ensemble, level: float, applicability: Applicability | None = None):
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        level: float,
+        applicability: Applicability | None = None,
+        further: tuple[str, ...] = (),
+    ):
         self.ensemble, self.applicability = ensemble, applicability
-        self._one_pass = OnePass(ensemble, level, precision_of(ensemble, 1.0, _MOST_ROWS))
+        self.statistics = (*STATISTICS, *further)
+        self._one_pass = OnePass(ensemble, level, precision_of(ensemble, 1.0, _MOST_ROWS), further)
 
     def predict(self, x: np.ndarray) -> Rows:
         """Predict rows; each row's numbers depend on that row only.

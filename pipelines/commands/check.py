@@ -162,8 +162,9 @@ def _grid(survey: Survey, grid: Grid) -> Table:
 def _disk(prepared: Prepared) -> float:
     """Bytes of disk before compression."""
     config, grid = prepared.config, prepared.grid
+    statistics = len(STATISTICS) + len(config.model.statistics)
     on_grid = grid.shape[0] * grid.shape[1] * 4
-    return on_grid * (len(config.covariates) + 2 * len(config.depths) * len(STATISTICS))
+    return on_grid * (len(config.covariates) + 2 * len(config.depths) * statistics)
 
 
 def _plan(survey: Survey, directory: OutPath) -> Table:

@@ -63,7 +63,9 @@ def project(prepared: Prepared, chunk: int | None = None) -> Projection:
     arrays = made_of + sum(isinstance(source, Composite) for source in sources.values())
     of_cube = cells * (4 * arrays + 10 + _PIXEL * pixels)
     # Covariates, the design matrix and its zone order, places and zones, the statistics; a slab of all replicates.
-    of_map = cells * (4 * len(config.covariates) + 8 * columns + 48 + 4 * outputs * len(STATISTICS))
+    further = len(config.model.statistics)
+    statistics = len(STATISTICS) + 2 * further  # those are put beside the others once they are there
+    of_map = cells * (4 * len(config.covariates) + 8 * columns + 48 + 4 * outputs * statistics)
     of_map += 4 * 8 * min(SLAB, cells) * replicates
     return Projection(_LIBRARIES + replicates * _REPLICATE, {"cube": of_cube, "map": of_map}, cells)
 

@@ -5,13 +5,18 @@ from typing import Any
 
 from distributed import Client
 
+from engine.ensemble.statistics import CELL_STATISTICS
 from engine.errors import InputError
 from engine.models.families import FAMILIES
 from engine.registry import HERE, Registry
 from engine.validation.folds import SPLITTERS
 from pipelines.runfile.reader import RunFile
 
-REGISTRIES: Mapping[str, Registry[Any]] = {"model.families": FAMILIES, "model.validation.schemes": SPLITTERS}
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    "model.families": FAMILIES,
+    "model.validation.schemes": SPLITTERS,
+    "model.statistics": CELL_STATISTICS,
+}
 """Key of the run file → where what it names is registered."""
 
 
@@ -19,6 +24,7 @@ def used(config: RunFile) -> Iterator[tuple[str, str]]:
     """Key of the run file and name of everything that is registered and that a run uses."""
     yield from (("model.families", spec.name) for spec in config.model.families if spec.estimator is None)
     yield from (("model.validation.schemes", name) for name in config.model.validation.schemes)
+    yield from (("model.statistics", name) for name in config.model.statistics)
 
 
 def require_known(client: Client, config: RunFile) -> None:

@@ -148,7 +148,7 @@ def _map(context: Context) -> dict[str, Any]:
     ensemble = Ensemble(context.path("ensemble"))
     plan = make_plan(
         prepared.grid, context.path("cube.zarr"), ensemble, context.path("applicability.npz"), variable, len(zones),
-        config.model.interval,
+        config.model.interval, config.model.statistics,
     )  # fmt: skip
     coords = {"depth": ("depth", np.array(labels), {"long_name": "depth interval", "units": "cm"})}
     attrs = map_attrs(config) | {"": of_store(config, config.target.long)}

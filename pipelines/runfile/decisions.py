@@ -146,6 +146,7 @@ DECISIONS: dict[str, tuple[Role, ...]] = {
     "model.validation.independent": (Role.REPORT,),
     "model.replicates": (Role.TRAIN,),
     "model.interval": (Role.MAP,),
+    "model.statistics": (Role.MAP,),
     "model.residual_error": (Role.TABLES,),
     "model.seed": (Role.TRAIN, Role.TABLES),
     "zones": (Role.SCORES, Role.MAP),

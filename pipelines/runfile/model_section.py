@@ -1,17 +1,22 @@
 """The sections of the run file that say what is modelled: screening, families, validation, intervals."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from engine.ensemble.statistics import CELL_STATISTICS
 from engine.errors import InputError
 from engine.models.families import FAMILIES, Family, Value
+from engine.registry import OWN
 from engine.validation.cross_validation import AVERAGE, STACK
 from engine.validation.folds import find_splitter
 from pipelines.runfile.observations_section import Observations
 from pipelines.runfile.section import Section
 
 BEST = "best"
+_LAYERS = ("x", "y", "depth", "depth_top", "depth_bottom", "spatial_ref", "dissimilarity", "applicable")
+"""Variables of a map that are no statistics."""
 
 
 class Selection(Section):
@@ -99,6 +104,18 @@ def _level(value: float) -> float:
     return value
 
 
+def _statistic(name: str) -> str:
+    if CELL_STATISTICS.by(name) == OWN:
+        raise ValueError(f"{name!r} is in every map already; leave it out")
+    if name not in CELL_STATISTICS:
+        raise ValueError(f"{CELL_STATISTICS.unknown(name)}; register a statistic first (docs/extending.md)")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in _LAYERS:
+        raise ValueError(
+            f"{name!r} cannot name a layer: use lower-case letters, digits and _; {', '.join(_LAYERS)} are taken"
+        )
+    return name
+
+
 class Validation(Section):
     """Cross-validation of the families on the sites."""
 
@@ -149,6 +166,9 @@ class Model(Section):
     validation: Validation = Validation()
     replicates: int = Field(100, ge=2, description="bootstrap replicates")
     interval: Annotated[float, AfterValidator(_level)] = Field(0.95, description="level of the prediction interval")
+    statistics: tuple[Annotated[str, AfterValidator(_statistic)], ...] = Field(
+        (), description="layers of the map beside those that each has: names of registered statistics"
+    )
     residual_error: bool = Field(
         True,
         description="the totals' range holds the spatially correlated residual error, too; false: only the replicates' "
@@ -163,6 +183,13 @@ class Model(Section):
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{', '.join(twice)} is listed twice")
         return families
+
+    @field_validator("statistics")
+    @classmethod
+    def _each_once(cls, statistics: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in statistics if statistics.count(name) > 1}):
+            raise ValueError(f"{', '.join(twice)} is listed twice")
+        return statistics
 
     @model_validator(mode="after")
     def _mapped_exists(self) -> Self:

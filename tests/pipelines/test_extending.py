@@ -4,16 +4,21 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 from distributed import Client
 from ruamel.yaml import YAML
 from small_run import SmallRun
 from typer.testing import Result
 
+from engine.ensemble.statistics import CELL_STATISTICS
 from engine.errors import InputError
 from engine.registry import HERE
+from engine.storage.zarr_store import open_dataset
 from pipelines.run.registered import REGISTRIES, require_known
+from pipelines.runfile.model_section import Model
 from pipelines.runfile.reader import load
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -65,6 +70,14 @@ def test_a_run_uses_what_the_guide_registers(
     scores = pd.read_csv(extended.out / "validation.csv")
     assert set(scores["family"]) == {"xgboost", "lightgbm"}
     assert set(scores["scheme"]) == {"random", "strips", "sklearn.model_selection.GroupKFold"}
+    maps = open_dataset(extended.out / "maps.zarr")
+    share = maps["above_five"]
+    assert share.dims == ("depth", "y", "x") and share.attrs["units"] == "1"
+    assert ((8 * share) % 1 == 0).where(maps["mean"].notnull(), True).all() and 0 < share.mean() < 1  # 8 replicates
+    np.testing.assert_array_equal(share.notnull(), maps["mean"].notnull())
+    with rasterio.open(extended.out / "cog" / "socd_0-30_above_five.tif") as file:
+        assert file.descriptions == ("socd_0-30_above_five",) and file.units == ("1",)
+        assert file.tags(1)["long_name"].startswith("0-30 cm: share of replicates above 5 kg/m²")
 
 
 def test_without_it_the_run_file_is_refused(extended: SmallRun, gelisol: Callable[..., Result]):
@@ -96,3 +109,19 @@ def forget() -> None:
     for registry in REGISTRIES.values():
         for name in [name for name in registry if registry.by(name) == HERE]:
             del registry._entries[name]
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["mean"], "'mean' is in every map already; leave it out"),
+        (["above_fve"], "did you mean `above_five`"),
+        (["above_five", "above_five"], "above_five is listed twice"),
+        (["depth"], "'depth' cannot name a layer"),
+    ],
+)
+def test_layers_that_cannot_be_are_refused(names: list[str], problem: str):
+    CELL_STATISTICS.register("depth", CELL_STATISTICS["mean"])
+    with pytest.raises(ValueError, match=problem):
+        Model(statistics=names)

@@ -1,12 +1,13 @@
 """The finished maps as files for others: COGs for GIS, each with its style."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from distributed import Client
 
+from engine.ensemble.statistics import CELL_STATISTICS
 from engine.execution.ledger import Records, digest_of
 from engine.execution.tasks import Progress, run_each, silent
 from engine.export.cog import write_cog
@@ -29,26 +30,23 @@ _INSIDE = "#1fa187"
 
 def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
     """CF attributes of each variable in `maps.zarr`."""
-    return statistic_attrs(config.target.long, config.target.cf_units, config.model.interval)
+    model = config.model
+    return statistic_attrs(config.target.long, config.target.cf_units, model.interval, model.statistics)
 
 
-def statistic_attrs(what: str, units: str, interval: float) -> dict[str, dict[str, Any]]:
-    """CF attributes of each statistic of a map; `interval` is the nominal coverage of the prediction interval."""
+def statistic_attrs(what: str, units: str, interval: float, further: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+    """CF attributes of each statistic of a map.
+
+    Parameters
+    ----------
+    interval : float
+        Nominal coverage of the prediction interval.
+    further : sequence of str
+        Registered statistics beside those of every map.
+    """
     level = f"{100 * interval:g} %"
     return {
-        "mean": {"long_name": f"{what}, mean of the replicates", "units": units},
-        "sd": {"long_name": "standard deviation over the replicates", "units": units},
-        "ci_lower": {"long_name": "lower bound of the 95 % confidence interval of the ensemble mean", "units": units},
-        "ci_upper": {"long_name": "upper bound of the 95 % confidence interval of the ensemble mean", "units": units},
-        "uncertainty": {"long_name": "width of the 95 % confidence interval of the mean over the mean", "units": "1"},
-        "pi_lower": {
-            "long_name": f"lower bound of the {level} prediction interval of a new observation",
-            "units": units,
-        },
-        "pi_upper": {
-            "long_name": f"upper bound of the {level} prediction interval of a new observation",
-            "units": units,
-        },
+        **{name: CELL_STATISTICS.find(name).attrs(what, units, level) for name in (*STATISTICS, *further)},
         DISSIMILARITY: {"long_name": "dissimilarity from the training sites", "units": "1"},
         APPLICABLE: {
             "long_name": "area of applicability",
@@ -100,7 +98,7 @@ def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
                 band_name(depth, name, config.target.name), name,
                 f"{depth} cm: {attrs[name]['long_name']}{made_up}", attrs[name]["units"], {"depth": index},
             )
-            for name in STATISTICS
+            for name in (*STATISTICS, *config.model.statistics)
         ]
         for index, depth in enumerate(config.depth_labels)
     }  # fmt: skip

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from engine.cube.features import Features
 from engine.ensemble.bootstrap import train_ensemble
-from engine.errors import RunError
+from engine.ensemble.statistics import CELL_STATISTICS, Statistic
+from engine.errors import InputError, RunError
 from engine.forest import INSTRUCTION_SETS, is_built
 from engine.forest.native import module
+from engine.mapping import predict_block
 from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision
 from engine.models.families import FAMILIES
@@ -87,6 +89,44 @@ def test_cells_in_parts_give_the_same_bits(ensemble):
         total += part
     for name, values in vars(sums).items():
         assert np.array_equal(getattr(total, name), values), name
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """Statistics of every map under other names, so that they are not compiled; and some that are of no use."""
+    monkeypatch.setattr(CELL_STATISTICS, "_entries", dict(CELL_STATISTICS._entries))
+    for name in STATISTICS:
+        CELL_STATISTICS.register(f"again_{name}", CELL_STATISTICS[name])
+    CELL_STATISTICS.register("scalar", Statistic(lambda cells: np.array(1.0), "one number"))
+    CELL_STATISTICS.register("words", Statistic(lambda cells: np.full(cells.values.shape[1], "a"), "words"))
+    CELL_STATISTICS.register("broken", Statistic(lambda cells: cells.values["a"], "an error"))
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_what_is_registered_is_taken_slab_by_slab_beside_the_others(ensemble, compiled, monkeypatch):
+    given_cells = cells(4, 1030)
+    plain, sums = OnePass(ensemble, 0.8, PRECISION, compiled=compiled).run(*given_cells, ZONES)
+    monkeypatch.setattr(predict_block, "SLAB", 300)
+    further = tuple(f"again_{name}" for name in STATISTICS)
+    found, same = OnePass(ensemble, 0.8, PRECISION, further, compiled=compiled).run(*given_cells, ZONES)
+    assert np.array_equal(found[:, : len(STATISTICS)], plain) and np.array_equal(found[:, len(STATISTICS) :], plain)
+    assert all(np.array_equal(getattr(same, name), values) for name, values in vars(sums).items())
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("scalar", r"model\.statistics: 'scalar' gives float64 of shape \(\); expected a number for each of 3 cells"),
+        ("words", "'words' gives <U1 of shape"),
+        ("broken", "'broken' fails: IndexError: only integers"),
+        ("again", r"model\.statistics: 'again' is not among mean, sd"),
+    ],
+)
+def test_what_is_no_statistic_is_refused(ensemble, name, problem):
+    with pytest.raises(InputError, match=problem):
+        OnePass(ensemble, 0.8, PRECISION, (name,)).run(*cells(0, 3), ZONES)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
