@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUNTIME := deploy/docker/requirements.lock
 LOCKS := requirements.lock $(RUNTIME)
 
-.PHONY: help demo test lint dependencies pinned audit format bench soak sanitize lock changelog clean
+.PHONY: help demo test docs lint dependencies pinned audit format bench soak sanitize lock changelog clean
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -28,6 +28,11 @@ demo: .venv/ready  ## Map the virtual region (made-up data): out/virtual/report.
 
 test: .venv/developer  ## Run the tests, file by file in two processes
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+NOTEBOOKS ?= force
+docs: .venv/developer  ## Build the documentation, run its notebooks and check all links: build/site/index.html
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet -D nb_execution_mode=$(NOTEBOOKS) docs build/site
+	$(BIN)/python docs/check_site.py build/site
 
 lint: .venv/developer pinned  ## Check style, types and dependencies, without a network
 	$(BIN)/ruff check .

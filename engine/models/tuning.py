@@ -76,7 +76,7 @@ def tune(
         error_score=np.nan,
         return_train_score=False,
     )
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), client.as_current():  # dask-ml waits in the loop of the current client
         warnings.simplefilter("ignore", category=FutureWarning)
         search.fit(x, y)
     scores = _scores(family, search.cv_results_)
