@@ -31,7 +31,7 @@ def run_kept(
     Returns
     -------
     dict
-        Name → result, in the order of the items. A task may return an error for people instead, which is raised.
+        Name → result, in the order of the items.
     """
     scratch = scratch or Scratch(None)
     results = {key: kept for key in items if (kept := scratch.load(key)) is not None}
@@ -40,8 +40,6 @@ def run_kept(
         client, _second, todo, function, *shared, total=len(items), before=len(results), progress=progress, name=name
     )
     for (key, _), result in tasks:
-        if isinstance(result, Exception):
-            raise result
         scratch.save(key, result)
         results[key] = result
     return {key: results[key] for key in items}

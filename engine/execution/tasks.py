@@ -1,11 +1,9 @@
 """Many tasks, few in flight: the scheduler never holds more than it needs, and each result is used as it comes."""
 
-import errno
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain, count, islice
 from threading import get_ident
 from typing import Any, Protocol, TypeVar
@@ -14,11 +12,9 @@ from uuid import uuid4
 from distributed import Client, as_completed, get_worker, wait
 from distributed.client import CancelledError
 from distributed.comm import CommClosedError
-from distributed.scheduler import KilledWorker
 
-from engine.errors import GelisolError, RunError
 from engine.execution.cluster import most_workers
-from engine.storage.paths import is_of_store, said_by_store
+from engine.execution.task_errors import Failure, failure_of, faults_of_cluster, may_pass, no_workers
 
 Item = TypeVar("Item")
 IN_FLIGHT_PER_THREAD = 2
@@ -37,7 +33,6 @@ NO_WORKERS_S = 300.0
 _LOOK_EVERY_S = 5.0
 _COUNT_EVERY_S = 0.25
 """How often the workers' threads are counted, s: so long may a new worker wait for its first task."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PATIENCE = 10.0
 """Seconds that running tasks get to end after an error."""
 
@@ -87,9 +82,10 @@ def run_each(
 
     Raises
     ------
-    RunError
-        If workers keep dying under a task, all of them stay away, the scheduler is lost, or a disk is full. What else a
-        task raises is raised as it is.
+    GelisolError
+        See `engine.execution.task_errors`: the input's fault as the task has raised it; `RunError` if workers keep
+        dying under a task, all of them stay away, the scheduler is lost, a disk is full or away. What else a task
+        raises is a fault of this program, and raised as it is.
     """
     thread = get_ident()
     remaining, numbers, run = iter(items), count(), uuid4().hex[:8]
@@ -116,24 +112,16 @@ def run_each(
     progress(done, total)
     hand_out()
     try:
-        for future, (result, seconds) in _as_ready(completed, look):
-            item = waiting.pop(future)
-            future.release()
-            room.learn(seconds)
-            look()
-            hand_out()
-            done += 1
-            progress(done, total)
-            yield item, result
-    except KilledWorker as error:
-        raise RunError(
-            f"{name}: the workers that ran {error.task!r} died, most often for lack of memory. "
-            "Give workers more memory (cluster.memory), fewer threads, or the grid smaller blocks (domain.chunk)."
-        ) from error
-    except (CancelledError, CommClosedError) as error:
-        raise RunError(
-            f"{name}: the connection to the Dask scheduler was lost; it was stopped, or its node died"
-        ) from error
+        with faults_of_cluster(name):
+            for future, (result, seconds) in _as_ready(completed, look):
+                item = waiting.pop(future)
+                future.release()
+                room.learn(seconds)
+                look()
+                hand_out()
+                done += 1
+                progress(done, total)
+                yield item, result
     finally:
         # After an error: what runs already may still write, so let it end before the caller tidies up.
         # A generator that nobody holds is closed wherever memory is collected, perhaps in a thread of the client or of
@@ -206,8 +194,7 @@ class _Watch:
         if any(worker["status"] == "running" for worker in workers):
             self._fit = now
         elif now - self._fit > NO_WORKERS_S:
-            state = "are all paused for lack of memory" if workers else "are all gone, and no other has joined"
-            raise RunError(f"{self._name}: the workers {state}, for {NO_WORKERS_S:g} s now")
+            raise no_workers(self._name, paused=bool(workers), seconds=NO_WORKERS_S)
 
 
 def _as_ready(completed: as_completed, look: Callable[[], None]) -> Iterator[tuple[Any, tuple[Any, float]]]:
@@ -224,42 +211,24 @@ def _as_ready(completed: as_completed, look: Callable[[], None]) -> Iterator[tup
         future, result = next(completed)
         if isinstance(result, CancelledError):
             raise result
-        if isinstance(result, _Refused):
+        if isinstance(result, Failure):
             raise result.error
         yield future, result
 
 
-@dataclass(frozen=True)
-class _Refused:
-    """An error for people as a result: what a task raises, Dask logs with a traceback wherever the worker is."""
-
-    error: GelisolError
-
-
 def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *shared: Any) -> Any:
-    """One task. An error for people travels alone: GDAL's, behind it, cannot be pickled and would take it along."""
+    """One task: its result and how long it took, or a `Failure`; what may pass by itself is tried again."""
     started = time.monotonic()
     for seconds in (*waits, None):
         try:
             return function(item, *shared), time.monotonic() - started
-        except GelisolError as error:
-            if seconds is None or not isinstance(error.__cause__, OSError):
-                error.__cause__ = error.__context__ = error.__traceback__ = None
-                return _Refused(error)
-            _tell(f"{error}; trying again in {seconds:g} s")
         except Exception as error:
-            if not is_of_store(error):
+            again = seconds is not None and may_pass(error)
+            if (failure := failure_of(error)) is None:
                 raise
-            if isinstance(error, OSError) and error.errno in _FULL:
-                return _Refused(
-                    RunError(f"no space is left on the disk of {error.filename or 'the results'}: free some")
-                )
-            said = said_by_store(error)
-            if seconds is None:
-                if not said:
-                    raise
-                return _Refused(RunError(said))
-            _tell(f"{said or error}; trying again in {seconds:g} s")
+            if seconds is None or not again:
+                return failure
+            _tell(f"{failure.error}; trying again in {seconds:g} s")
         time.sleep(seconds)
     raise AssertionError("the last try returns or raises")
 

@@ -175,7 +175,7 @@ def cross_validate(
         If a family cannot be fitted to a training fold, or predicts what is no number.
     """
     items = {item.name: item for item in _items(candidates, folds, seed)}
-    results = run_kept(client, _predict, items, x, y, scratch=scratch, progress=progress, name="validate")
+    results = run_kept(client, _held_out, items, x, y, scratch=scratch, progress=progress, name="validate")
     predicted = {
         (c.family.name, scheme): np.stack([results[_name(c.family.name, scheme, r)] for r in range(len(rows))])
         for c in candidates
@@ -204,15 +204,8 @@ def _items(candidates: Sequence[Candidate], folds: Mapping[str, np.ndarray], see
                 yield _Item(_name(candidate.family.name, scheme, repeat), candidate, fold, stream)
 
 
-def _predict(item: _Item, x: np.ndarray, y: np.ndarray) -> np.ndarray | FitError:
-    """Held-out predictions; that a family cannot be fitted is a finding, not a fault of the task."""
-    try:
-        return _held_out(item, x, y)
-    except FitError as error:
-        return FitError(*error.args)
-
-
 def _held_out(item: _Item, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Held-out predictions of one repeat."""
     predicted = np.empty(len(y))
     numbers = np.unique(item.fold)
     # A stream is rebuilt, not spawned from: spawning changes it, and a task may run twice.
