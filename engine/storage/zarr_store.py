@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from engine.late_arrays import look_late
 from engine.storage import object_store as objects
 from engine.storage.paths import OutPath, children, read_file, zarr_store
 from engine.storage.system import replace, swap, sync
@@ -68,6 +69,7 @@ def create(
     from xarray.backends.zarr import FillValueCoder
     from zarr.codecs import BloscCodec
 
+    look_late()
     spatial = xr_coords(grid.geobox)
     for axis in "xy":
         spatial[axis].attrs |= {"standard_name": f"projection_{axis}_coordinate", "axis": axis.upper(), "units": "m"}
@@ -143,6 +145,7 @@ def open_dataset(path: OutPath | str, *, chunked: bool = False) -> "xr.Dataset":
     import odc.geo.xr  # noqa: F401 (gives datasets `.odc`)
     import xarray as xr
 
+    look_late()
     store = path if isinstance(path, str) else zarr_store(path)
     with _string_coordinates():
         return xr.open_zarr(

@@ -9,6 +9,7 @@ import xarray as xr
 from zarr.errors import ContainsArrayError
 
 from engine.errors import InputError
+from engine.late_arrays import look_late
 from engine.remote.auth import BY_HOST, Access
 from engine.remote.files import Place, Remote, fsspec_options, holds_store, open_remote
 from engine.remote.retry import RemoteError, persistently, reason, unsigned
@@ -29,6 +30,9 @@ _PLAIN: dict[str, Any] = {
     "decode_coords": False,
 }
 """Stored values as they are, none kept."""
+
+
+look_late()
 
 
 @contextmanager

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import pystac.utils
-
 from engine.sources.stac.boxes import Item
 
 
@@ -21,6 +19,8 @@ def span(item: Item) -> tuple[datetime | None, datetime | None]:
 def _moment(text: str | None) -> datetime | None:
     if not text:
         return None
+    import pystac.utils  # here, as few runs have items
+
     moment = pystac.utils.str_to_datetime(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

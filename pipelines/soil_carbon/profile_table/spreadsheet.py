@@ -5,9 +5,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import pandas as pd
-from openpyxl.utils.exceptions import InvalidFileException
 
 from engine.errors import InputError
 from engine.formatting import counted
@@ -95,6 +93,9 @@ def _is_percent(cell: Any) -> bool:
 
 
 def _opened(path: Path, content: bytes, formulas: bool) -> Any:
+    import openpyxl  # here, as few tables are workbooks
+    from openpyxl.utils.exceptions import InvalidFileException
+
     try:
         return openpyxl.load_workbook(io.BytesIO(content), data_only=not formulas)
     except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError, TypeError) as error:
