@@ -38,6 +38,7 @@ errors = Console(stderr=True)
 ProgressStyle = StrEnum("ProgressStyle", {"auto": "auto", "bars": "bars", "lines": "lines", "json": "json"})
 LogLevel = StrEnum("LogLevel", {"debug": "debug", "info": "info", "warning": "warning", "error": "error"})
 Size = StrEnum("Size", {"small": "small", "full": "full"})
+Sites = StrEnum("Sites", ["random", "clustered", "preferential", "transect"])
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, e.g. model.replicates=20.")
 ]
@@ -108,6 +109,19 @@ def demo(
         str, typer.Option(help="Results folder; the made-up input goes to its subfolder `input`.")
     ] = "out/virtual",
     size: Annotated[Size, typer.Option(help="small: 5 km cells; full: the study's 1 km.")] = Size["small"],
+    sites: Annotated[
+        Sites,
+        typer.Option(
+            help="random: as in the study; clustered: along roads; preferential: drawn to carbon-rich ground; "
+            "transect: along one line."
+        ),
+    ] = Sites["random"],
+    repeated_cores: Annotated[
+        int, typer.Option(min=0, max=147, help="Sites with one or two further cores from the same square kilometre.")
+    ] = 0,
+    position_error: Annotated[
+        float, typer.Option(min=0, max=5000, help="SD of either coordinate of the places that are reported, m.")
+    ] = 0.0,
     settings: Settings = None,
 ) -> None:
     """Make a virtual permafrost region whose truth is known, and map it."""
@@ -120,7 +134,7 @@ def demo(
     with _reported(out):
         require("report", "The virtual region and its report")
         require("search", "The search of its models' hyperparameters")
-        from pipelines.virtual import make
+        from pipelines.virtual import Sampling, make
 
         if "://" in out:
             raise InputError(
@@ -129,7 +143,8 @@ def demo(
             )
         directory = Path(out)
         display.say(f"virtual region ({size}): made-up data, no real place")
-        run_file = make(directory / "input", size.value, on_step=display.say)
+        sampling = Sampling(sites.value, repeated_cores, position_error)
+        run_file = make(directory / "input", size.value, on_step=display.say, sampling=sampling)
         execute(open_run(run_file, tuple(settings or ()), directory.resolve()), display=display)
 
 

@@ -1,5 +1,6 @@
 """The virtual region: a made-up permafrost landscape whose truth is known."""
 
 from pipelines.virtual.region import make
+from pipelines.virtual.sampling import Sampling
 
-__all__ = ["make"]
+__all__ = ["Sampling", "make"]

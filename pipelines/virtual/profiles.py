@@ -1,6 +1,6 @@
 """The layer table of the virtual region: what laboratories report of each core, with the gaps of papers."""
 
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import numpy as np
 import pandas as pd
@@ -68,8 +68,9 @@ def make_layers(sites: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFra
     Returns
     -------
     DataFrame
-        The columns of `PROFILE_COLUMNS`, complete but for `som`; `tn` of the uppermost layer only. The layers of a
-        site give back its core's density by Eq. 1, to the rounding of a laboratory report.
+        The columns of `PROFILE_COLUMNS`, complete but for `som`; `tn` of the uppermost layer only; `position_error`
+        (m) where the sites have one. The layers of a site give back its core's density by Eq. 1, to the rounding of a
+        laboratory report.
     """
     cuts, stuff = (np.random.default_rng(child) for child in seed.spawn(2))
     boundaries = _boundaries(sites["design"], cuts)
@@ -82,7 +83,8 @@ def make_layers(sites: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFra
         ],
         columns=["number", "top", "bottom", "socd"],
     )
-    of_site = sites[["site", "lon", "lat", "vegetation", "soil_type", "design", "tn"]].iloc[layers["number"]]
+    further = [name for name in sites if name == "position_error"]
+    of_site = sites[["site", "lon", "lat", "vegetation", "soil_type", "design", "tn", *further]].iloc[layers["number"]]
     layers = pd.concat([layers, of_site.reset_index(drop=True)], axis=1)
     layers["source"] = layers["design"].map(SOURCES)
     measured_tn = sites["tn"].to_numpy() * _scatter(stuff, TN_CV, len(sites))
@@ -93,7 +95,7 @@ def make_layers(sites: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFra
         layers, _scatter(stuff, 0.07, len(sites))[layers["number"]] * _scatter(stuff, 0.07, len(layers))
     )
     layers["som"] = np.nan
-    return layers[list(PROFILE_COLUMNS)]
+    return layers[[*PROFILE_COLUMNS, *further]]
 
 
 def punch_gaps(layers: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFrame:
@@ -114,8 +116,9 @@ def punch_gaps(layers: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFra
 
 def _boundaries(designs: pd.Series, rng: np.random.Generator) -> list[tuple[int, ...]]:
     """Depths (cm) at which each core is cut."""
-    upper = iter(rng.permutation(np.arange(len(_UPPER))))
-    horizons = iter(rng.permutation(_HORIZONS))
+    # Repeated cores go round once more.
+    upper = cycle(rng.permutation(np.arange(len(_UPPER))))
+    horizons = cycle(rng.permutation(_HORIZONS))
     cuts: list[tuple[int, ...]] = []
     for design in designs:
         if design == "upper":

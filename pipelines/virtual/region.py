@@ -15,12 +15,16 @@ from pipelines.virtual.raw.geotiff import write_aridity, write_soil
 from pipelines.virtual.raw.layout import RawFile, SizeName, size_of
 from pipelines.virtual.raw.modis import write_productivity, write_vegetation_indices
 from pipelines.virtual.raw.vegetation import write_vegetation
-from pipelines.virtual.run_file import write_readme, write_run_file
+from pipelines.virtual.run_file import TRUE_PLACES, write_readme, write_run_file
+from pipelines.virtual.sampling import Sampling
 from pipelines.virtual.sites import make_sites
 from pipelines.virtual.truth import region_grid, write_truth
 
 _STREAM = 1000
 """Keeps the region's random streams apart from those of a run with the same seed."""
+
+
+_AS_IN_THE_STUDY = Sampling()
 
 
 def _silent(step: str) -> None:
@@ -32,6 +36,7 @@ def make(
     size: SizeName = "small",
     seed: int = 20250731,
     on_step: Callable[[str], None] = _silent,
+    sampling: Sampling = _AS_IN_THE_STUDY,
 ) -> Path:
     """Write a made-up permafrost region: raw files, catalog, profiles, truth and run file.
 
@@ -46,7 +51,9 @@ def make(
     seed : int
         The same seed gives the same data.
     on_step : callable
-        Is told what comes next.
+        Takes what comes next.
+    sampling : Sampling
+        How the sites are chosen, and how well their places are known.
 
     Returns
     -------
@@ -70,14 +77,17 @@ def make(
         folder.mkdir(parents=True, exist_ok=True)
     run_file = directory / "run.yaml"
     run_file.unlink(missing_ok=True)
-    write_readme(directory / "README.txt", seed)
+    (directory / TRUE_PLACES).unlink(missing_ok=True)
+    write_readme(directory / "README.txt", seed, sampling)
     boundary = write_boundary(directory / "boundary.geojson")
 
     on_step("landscape")
     landscape = make_landscape(for_landscape)
     on_step("profiles")
-    sites = make_sites(landscape, for_sites)
+    sites = make_sites(landscape, for_sites, sampling)
     punch_gaps(make_layers(sites, for_layers), for_gaps).to_csv(directory / "profiles.csv", index=False)
+    if sampling.position_error:
+        sites[["site", "x", "y", "position_error"]].to_csv(directory / TRUE_PLACES, index=False)
     raw: list[RawFile] = []
     on_step("climate rasters")
     raw += write_climate(landscape, scale, climate)

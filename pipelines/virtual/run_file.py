@@ -8,6 +8,10 @@ from jinja2 import Environment, StrictUndefined
 from pipelines.virtual.outline import REGION_CRS
 from pipelines.virtual.raw import climate, geotiff, modis, vegetation
 from pipelines.virtual.raw.layout import YEARS, Size
+from pipelines.virtual.sampling import Sampling
+
+TRUE_PLACES = "true_places.csv"
+"""Where the sites are, if the places in the profile table are not exact."""
 
 README = """\
 MADE-UP DATA
@@ -48,6 +52,16 @@ def write_run_file(path: Path, size: Size, seed: int) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def write_readme(path: Path, seed: int) -> None:
-    """Write the note that the data are made up."""
-    path.write_text(README.format(seed=seed), encoding="utf-8")
+def write_readme(path: Path, seed: int, sampling: Sampling) -> None:
+    """Write the note that the data are made up, and how the sites were chosen where that is not as usual."""
+    text = README.format(seed=seed)
+    if sampling.pattern != "random":
+        text += f"The sites follow the pattern `{sampling.pattern}`.\n"
+    if sampling.repeated:
+        text += f"{sampling.repeated} sites have further cores from the same square kilometre.\n"
+    if sampling.position_error:
+        text += (
+            f"Reported places are off; `position_error` is the SD of either coordinate, m. {TRUE_PLACES} has the true "
+            f"ones, on the plane {REGION_CRS}.\n"
+        )
+    path.write_text(text, encoding="utf-8")
