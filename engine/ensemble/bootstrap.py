@@ -19,9 +19,9 @@ from engine.execution.tasks import Progress, run_each, silent
 from engine.forest import Damaged, Forest, Unsupported, is_built, joined
 from engine.models.persistence import Member, fit_members, load_model, load_trees, save_model, save_trees
 from engine.seeds import Use, streams
+from engine.storage.atomic import publish, remove, resume, sync_tree, write_file
 from engine.storage.npz import from_npy, from_npz, npy, npz
 from engine.storage.paths import OutPath, children, read_file
-from engine.storage.zarr_store import publish, remove, resume, sync_tree, write_file
 
 _MANIFEST, _TRAINING = "manifest.json", "training.npz"
 _ARRAYS = ("bootstrap", "out_of_bag", "coefficients", "observed")

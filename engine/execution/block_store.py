@@ -13,20 +13,10 @@ from distributed import Client
 from engine.execution.ledger import Records, digests_of
 from engine.execution.tasks import WAITS, Progress, run_each, silent
 from engine.grid.grid import Block, Grid
+from engine.storage.atomic import ROOT, publish, remove, resume, staged, unfinished
 from engine.storage.paths import OutPath, read_each
-from engine.storage.zarr_store import (
-    ROOT,
-    Layer,
-    chunk_names,
-    create,
-    publish,
-    relabel,
-    remove,
-    resume,
-    staged,
-    sync,
-    unfinished,
-)
+from engine.storage.system import sync
+from engine.storage.zarr_store import Layer, chunk_names, create, relabel
 
 KEY = "gelisol_key"
 """Attribute of a store: the key of all that its content depends on."""

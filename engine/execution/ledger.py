@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import InputError
+from engine.storage.atomic import remove, write_file
 from engine.storage.npz import from_npy, from_npz, npy, npz
 from engine.storage.paths import OutPath, children, files_in, read_each, read_file
-from engine.storage.zarr_store import remove, write_file
 
 RECORDS = ".records"
 """Folder of a results folder with the records of its artefacts."""

@@ -17,10 +17,10 @@ from upath import UPath
 
 from engine.errors import InputError, RunError
 from engine.remote.retry import status_of
+from engine.storage.atomic import write_file
 from engine.storage.object_store import put_if
 from engine.storage.paths import OutPath, is_of_store, read_file, said_by_store
 from engine.storage.system import alone
-from engine.storage.zarr_store import write_file
 
 LOCK = "run.lock"
 BEAT_S = 20.0

@@ -15,8 +15,8 @@ import engine.execution.versions
 from engine.execution.cluster import ONE_THREAD
 from engine.remote.files import Place
 from engine.remote.retry import reason
+from engine.storage.atomic import remove, write_file
 from engine.storage.paths import OutPath, is_of_store, read_file, said_by_store
-from engine.storage.zarr_store import remove, write_file
 
 _FILES = 200
 """Files of the sources that each worker looks at, spread over all of them."""

@@ -14,8 +14,9 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import open_dataset, staged
+from engine.storage.zarr_store import open_dataset
 
 TILE = 512
 """Side of a tile in the file, cells."""

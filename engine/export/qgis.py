@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from engine.storage.atomic import write_file
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import write_file
 
 VERSION = "3.28.0"
 """Of QGIS, whose form of the files is written; later ones read it."""

@@ -19,8 +19,8 @@ from pystac.extensions.projection import ProjectionExtension
 from engine.export.cog import DESCRIPTION
 from engine.export.extent import Extent
 from engine.export.footprint import bounding_box, crs_of, footprint
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import staged
 
 STATISTICS = {
     "minimum": "STATISTICS_MINIMUM",

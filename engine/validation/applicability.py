@@ -16,9 +16,9 @@ from scipy.spatial.distance import cdist
 from engine.cube.features import Features
 from engine.errors import InputError
 from engine.forest import native
+from engine.storage.atomic import write_file
 from engine.storage.npz import from_npz, npz
 from engine.storage.paths import OutPath, read_file
-from engine.storage.zarr_store import write_file
 
 NEIGHBOURS = 64
 """Neighbours of a site in which one of another fold is looked for before its fold is searched as a whole."""

@@ -9,7 +9,7 @@ from engine.execution.ledger import RECORDS, Ledger, Records, digest_of
 from engine.execution.lock import locked
 from engine.execution.versions import versions
 from engine.formatting import counted
-from engine.storage.zarr_store import remove
+from engine.storage.atomic import remove
 from pipelines import STAGES
 from pipelines.run.stage_keys import ALSO_WRITES, STORES, keys_of, stage_parts
 from pipelines.soil_carbon.prepared import Prepared

@@ -24,8 +24,8 @@ from engine.forest import INSTRUCTION_SETS
 from engine.formatting import counted
 from engine.grid.crs_name import crs_text
 from engine.grid.grid import crs_of
+from engine.storage.atomic import all_unfinished, remove
 from engine.storage.paths import OutPath, said_by_store
-from engine.storage.zarr_store import all_unfinished, remove
 from pipelines import STAGES
 from pipelines.preflight.input_fingerprints import changed_since
 from pipelines.preflight.memory import Projection, require_memory

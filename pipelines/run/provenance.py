@@ -6,8 +6,8 @@ from typing import Any
 
 import engine
 from engine.execution.versions import versions
+from engine.storage.atomic import write_file
 from engine.storage.paths import OutPath, read_file
-from engine.storage.zarr_store import write_file
 from pipelines.runfile.redact import redacted
 
 

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from engine.remote.files import is_remote, local_path
 from engine.sources.spec import SourceSpec
-from engine.storage.zarr_store import staged
+from engine.storage.atomic import staged
 from pipelines.runfile.redact import redacted
 from pipelines.soil_carbon.prepared import Prepared
 

@@ -15,8 +15,8 @@ from engine.execution.ledger import Records, Scratch
 from engine.extras import require
 from engine.formatting import counted
 from engine.mapping.blockwise import make_plan, map_region
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
-from engine.storage.zarr_store import staged
 from pipelines.progress import Display
 from pipelines.run.provenance import Provenance
 from pipelines.run.stage_keys import Keys

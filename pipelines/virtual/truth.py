@@ -7,7 +7,8 @@ from odc.geo import Geometry
 from odc.geo.geobox import GeoBox
 
 from engine.grid.grid import Grid
-from engine.storage.zarr_store import Layer, array, create, staged
+from engine.storage.atomic import staged
+from engine.storage.zarr_store import Layer, array, create
 from pipelines.virtual.carbon import DEPTHS, label
 from pipelines.virtual.covariates import CLASSES, LABELS, RANGES, classify
 from pipelines.virtual.fields import interpolate

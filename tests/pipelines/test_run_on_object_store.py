@@ -17,9 +17,9 @@ from small_run import SmallRun
 from engine.execution.ledger import Ledger
 from engine.execution.lock import locked
 from engine.execution.worker_checks import check_workers
+from engine.storage.atomic import write_file
 from engine.storage.object_store import upload
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import write_file
 
 OF_THIS_RUN = {"run.yaml", "provenance.json", "ledger.json", "events.jsonl", "gelisol.log"}
 """Files that tell where and when a run was done."""

@@ -7,8 +7,8 @@ from typing import Any
 from engine.errors import InputError
 from engine.remote.retry import unsigned
 from engine.sources.stac.boxes import Item
+from engine.storage.atomic import write_file
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import write_file
 
 _QUERY = "gelisol:query"
 _COLLECTION = "gelisol:collection"

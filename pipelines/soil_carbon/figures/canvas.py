@@ -10,8 +10,8 @@ from matplotlib.backends import _backend_pdf_ps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import staged
 
 DPI = 300
 """Of the PNG files."""

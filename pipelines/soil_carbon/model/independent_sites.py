@@ -11,8 +11,9 @@ from engine.cube.build import DOMAIN, is_known
 from engine.cube.sampling import cell_of, sample
 from engine.ensemble.bootstrap import Ensemble
 from engine.formatting import counted
+from engine.storage.atomic import remove, staged
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import open_dataset, remove, staged
+from engine.storage.zarr_store import open_dataset
 from engine.validation.cross_validation import Scores
 from engine.validation.folds import default_block_size_km, squares
 from engine.validation.interval_coverage import LEVELS

@@ -21,8 +21,8 @@ from engine.models.persistence import Member
 from engine.models.tuning import tune
 from engine.seeds import Use, streams
 from engine.statistics.variogram import fit_variogram
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import staged
 from engine.validation.applicability import Applicability
 from engine.validation.cross_validation import AVERAGE, STACK, Candidate, HeldOut, cross_validate, stack_weights
 from engine.validation.folds import Places, default_block_size_km, further_folds, repeated_folds, squares

@@ -12,8 +12,8 @@ from engine.cube.features import Features
 from engine.cube.sampling import sample
 from engine.errors import InputError
 from engine.sources.spec import SourceSpec
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
-from engine.storage.zarr_store import staged
 from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.profiles.site_classes import class_codes
 

@@ -12,8 +12,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from engine.formatting import counted, duration
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
-from engine.storage.zarr_store import staged
 from pipelines.soil_carbon import formatting as wording
 from pipelines.soil_carbon.figures import draw_figures
 from pipelines.soil_carbon.figures.canvas import DPI

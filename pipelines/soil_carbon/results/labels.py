@@ -8,8 +8,9 @@ from engine.cube.build import layer_attrs
 from engine.cube.features import Features
 from engine.ensemble.bootstrap import Ensemble, read_manifest
 from engine.ensemble.bootstrap import write_words as write_words_of_ensemble
+from engine.storage.atomic import write_file
 from engine.storage.paths import OutPath, read_file
-from engine.storage.zarr_store import relabel, write_file
+from engine.storage.zarr_store import relabel
 from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.model.drivers import find_drivers, labels_of
 from pipelines.soil_carbon.prepared import ZONES

@@ -13,8 +13,9 @@ from engine.execution.tasks import Progress, run_each, silent
 from engine.export.cog import write_cog
 from engine.export.qgis import Class, Ramp, write_style
 from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
+from engine.storage.atomic import remove
 from engine.storage.paths import OutPath, children
-from engine.storage.zarr_store import open_dataset, remove
+from engine.storage.zarr_store import open_dataset
 from engine.validation.applicability import Applicability
 from pipelines.runfile.reader import RunFile
 from pipelines.runfile.target import CARBON

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from engine.ensemble.bootstrap import Ensemble
+from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
-from engine.storage.zarr_store import staged
 from pipelines.runfile.target import CARBON_DENSITY, Target
 from pipelines.soil_carbon.model.training_table import LEFT_OUT
 from pipelines.soil_carbon.profiles.source_kinds import kind_of

@@ -10,7 +10,7 @@ from engine.ensemble.bootstrap import Ensemble
 from engine.mapping.blockwise import APPLICABLE, MapTotals
 from engine.mapping.map_sample import CellSample, draw_cells
 from engine.seeds import Use, streams
-from engine.storage.zarr_store import staged
+from engine.storage.atomic import staged
 from pipelines.soil_carbon.model.training_table import TrainingTable
 from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.results.map_checks import impossible_densities

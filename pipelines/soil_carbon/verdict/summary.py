@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.storage.zarr_store import write_file
+from engine.storage.atomic import write_file
 from pipelines.runfile.target import Target
 from pipelines.soil_carbon.model.training_table import LEFT_OUT
 from pipelines.soil_carbon.results.headline import SUMMARY

@@ -11,7 +11,8 @@ from engine.errors import RunError
 from engine.execution.block_store import Blocks, _do_block, damaged_blocks, key_of_store
 from engine.execution.ledger import Records
 from engine.grid.grid import Block, Grid
-from engine.storage.zarr_store import Layer, array, open_dataset, unfinished
+from engine.storage.atomic import unfinished
+from engine.storage.zarr_store import Layer, array, open_dataset
 
 GRID = Grid.from_outline(box(0, 0, 70_000, 50_000, "EPSG:6931"), "EPSG:6931", 1000, 16)
 LAYERS = {"mean": Layer("float32", {}, ("depth",)), "class": Layer("uint8", {})}

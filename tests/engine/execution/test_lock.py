@@ -12,7 +12,7 @@ import pytest
 
 from engine.errors import RunError
 from engine.execution.lock import LOCK, STALE_S, Owner, _rewrite, _take, held, locked
-from engine.storage.zarr_store import write_file
+from engine.storage.atomic import write_file
 
 
 def leave(folder: Path, owner: Owner, age_s: float = 0) -> None:

@@ -11,7 +11,7 @@ from distributed import Client, LocalCluster
 
 from engine.errors import InputError, RunError
 from engine.execution.tasks import IN_FLIGHT_PER_THREAD, TOPIC, run_each
-from engine.storage.zarr_store import staged
+from engine.storage.atomic import staged
 
 
 def square(item: int, plus: int = 0) -> int:

@@ -23,6 +23,7 @@ from engine.grid.grid import Block, Grid
 from engine.sources.stac import item_cache as kept
 from engine.storage import append_log as journal
 from engine.storage.append_log import appended
+from engine.storage.atomic import publish, remove, staged, unfinished, write_file
 from engine.storage.object_store import put_if
 from engine.storage.paths import (
     OutPath,
@@ -37,7 +38,7 @@ from engine.storage.paths import (
     require_access,
     said_by_store,
 )
-from engine.storage.zarr_store import Layer, array, open_dataset, publish, remove, staged, unfinished, write_file
+from engine.storage.zarr_store import Layer, array, open_dataset
 
 # Places
 

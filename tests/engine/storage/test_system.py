@@ -13,8 +13,8 @@ import pytest
 from engine.remote import files
 from engine.remote.files import Remote, gdal_path, is_remote, local_path, place_of
 from engine.storage import system
+from engine.storage.atomic import publish, write_file
 from engine.storage.paths import out_path
-from engine.storage.zarr_store import publish, write_file
 
 WITHOUT = """
 import builtins
@@ -77,7 +77,7 @@ def windows(monkeypatch):
     """Windows' rules for files, as this module follows them."""
     monkeypatch.setattr(system, "WINDOWS", True)
     monkeypatch.setattr(system, "swap", lambda one, other: False)
-    monkeypatch.setattr("engine.storage.zarr_store.swap", lambda one, other: False)
+    monkeypatch.setattr("engine.storage.atomic.swap", lambda one, other: False)
 
 
 def test_a_file_in_use_is_replaced_once_it_is_free(tmp_path, monkeypatch, windows):

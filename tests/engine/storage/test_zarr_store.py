@@ -11,7 +11,8 @@ import zarr
 from odc.geo.geom import box
 
 from engine.grid.grid import Grid
-from engine.storage.zarr_store import Layer, array, create, open_dataset, staged
+from engine.storage.atomic import staged
+from engine.storage.zarr_store import Layer, array, create, open_dataset
 
 GRID = Grid.from_outline(box(0, 0, 70_000, 50_000, "EPSG:6931"), "EPSG:6931", 1000, 32)
 LAYERS = {

@@ -15,7 +15,7 @@ import pytest
 
 from engine.execution.ledger import Entry, Ledger
 from engine.execution.lock import LOCK, Owner, locked
-from engine.storage.zarr_store import staged
+from engine.storage.atomic import staged
 from pipelines.commands.status import read_status
 from pipelines.progress import EVENTS, Display
 
