@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar, overload
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 
 T = TypeVar("T")
 OWN = "gelisol"
@@ -100,7 +100,7 @@ class Registry(Mapping[str, T]):
             If nothing has it, or the package that offers it cannot be loaded.
         """
         if (found := self._entry(name)) is None:
-            raise InputError(f"{key}: {self.unknown(name)}" if key else self.unknown(name))
+            raise InputError(Finding(self.unknown(name), key))
         return found.thing
 
     def unknown(self, name: str) -> str:

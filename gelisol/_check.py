@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from gelisol._arguments import require_path, results_place
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ class Check:
     ----------
     run_file : str
         The run file.
-    problems : tuple of str
+    problems : tuple of Finding
         What is wrong; a run would refuse to start.
-    notes : tuple of (str, str)
-        What is odd, but no error: the source or key, and the note.
+    notes : tuple of Finding
+        What is odd, but no error.
     table : DataFrame
         One row per source: files, size, CRS, pixel, period, resampling, share of the domain and of the sites covered.
     text, html : str
@@ -48,8 +48,8 @@ class Check:
     """
 
     run_file: str
-    problems: tuple[str, ...]
-    notes: tuple[tuple[str, str], ...]
+    problems: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
     table: pd.DataFrame
     text: str = field(default="", compare=False)
     html: str = field(default="", compare=False)
@@ -96,7 +96,7 @@ class Check:
         """Return problems, and the tables of the command `gelisol check`, for a notebook."""
         from gelisol import _html
 
-        parts = [_html.paragraph(_counted(self.problems)), _html.items(self.problems), self.html]
+        parts = [_html.paragraph(_counted(self.problems)), _html.items(map(str, self.problems)), self.html]
         return _html.page(f"gelisol.Check {self.run_file}", parts)
 
 
@@ -129,8 +129,8 @@ def check(run_file: str | PathLike[str], *, out: str | PathLike[str] | OutPath |
     ()
     >>> found.table["covariate"].tolist()
     ['mat', 'ai', 'tn', 'vegetation']
-    >>> gelisol.check("run.yaml", model__replicats=3).problems[0].partition("unknown key ")[2]
-    '`model.replicats`; did you mean `replicates`?'
+    >>> gelisol.check("run.yaml", model__replicats=3).problems[0].message
+    'unknown key `model.replicats`; did you mean `replicates`?'
     """
     from pathlib import Path
 
@@ -146,7 +146,7 @@ def check(run_file: str | PathLike[str], *, out: str | PathLike[str] | OutPath |
         found = survey(path, chosen, directory, inspect=inspection, probe=True)
     except InputError as error:  # of which nothing can be opened
         return Check(str(path), tuple(error.problems), (), pd.DataFrame())
-    problems: tuple[str, ...] = ()
+    problems: tuple[Finding, ...] = ()
     try:
         require_promised_memory(found.prepared())
     except InputError as error:
@@ -154,7 +154,7 @@ def check(run_file: str | PathLike[str], *, out: str | PathLike[str] | OutPath |
     return _shown(str(path), problems, found, inspection)
 
 
-def _shown(path: str, problems: tuple[str, ...], survey: Survey, inspection: Inspection) -> Check:
+def _shown(path: str, problems: tuple[Finding, ...], survey: Survey, inspection: Inspection) -> Check:
     from rich.console import Console
 
     from pipelines.commands.check import all_notes, show, source_table
@@ -171,7 +171,7 @@ def _text(console: Console) -> str:
     return console.export_text(styles=False)
 
 
-def _counted(problems: tuple[str, ...]) -> str:
+def _counted(problems: tuple[Finding, ...]) -> str:
     from engine.formatting import counted
 
     return counted(len(problems), "problem") if problems else "sound; a run would start"

@@ -13,7 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 from rich.console import Console
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError, Level
 from engine.execution.ledger import Scratch
 from gelisol._arguments import ArgumentError, described
 from gelisol._covariates import Covariates
@@ -39,11 +39,10 @@ class _Quiet(Display):
     def __init__(self) -> None:
         super().__init__(Console(file=io.StringIO()), style="lines")
 
-    def say(self, text: str, level: int = 0) -> None:
+    def say(self, what: str | Finding) -> None:
         """Warn, if it is a warning."""
-        del level
-        if "warning: " in text:
-            warnings.warn(text.partition("warning: ")[2], stacklevel=2)
+        if isinstance(what, Finding) and what.level is Level.WARNING:
+            warnings.warn(what.message, stacklevel=2)
 
 
 def settings(kind: type[Model] | type[Selection], given: Mapping[str, Any]) -> Any:
@@ -190,10 +189,10 @@ def _training(
 def _warn(training: TrainingTable, sites: int) -> None:
     """Say which points train nothing, and which classes no point is in."""
     for note in training.notes:
-        if "warning: " in note:
-            warnings.warn(note.partition("warning: ")[2], stacklevel=4)
-        elif len(training.y) < sites and "train the model" in note:
-            warnings.warn(f"points: {note.replace('site', 'point')}", stacklevel=4)
+        if note.level is Level.WARNING:
+            warnings.warn(note.message, stacklevel=4)
+        elif len(training.y) < sites and note is training.count:
+            warnings.warn(f"points: {note.message.replace('site', 'point')}", stacklevel=4)
 
 
 def _scores(table: pd.DataFrame, family: str) -> dict[str, float]:
@@ -208,4 +207,4 @@ def _named() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise ArgumentError(problem.removeprefix("model.") for problem in error.problems) from None
+        raise ArgumentError(problem.of(problem.key.removeprefix("model.")) for problem in error.problems) from None

@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from engine.errors import Finding, Level
 from engine.formatting import counted, duration, pace, plural, verb
 from engine.storage.append_log import appended
 from engine.storage.paths import OutPath
@@ -92,11 +93,11 @@ class Display:
                 handler.close()
                 logging.raiseExceptions = raises
 
-    def say(self, text: str, level: int = logging.INFO) -> None:
-        """One line of plain information; a warning if it says so."""
-        if "warning: " in text:
-            level = logging.WARNING
-        text = redacted_text(text)
+    def say(self, what: str | Finding) -> None:
+        """One line: plain information, or what was found."""
+        warns = isinstance(what, Finding) and what.level is not Level.NOTE
+        level = logging.WARNING if warns else logging.INFO
+        text = redacted_text(str(what))
         if self.style != "json":
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
         self.log(text, level)

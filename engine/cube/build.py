@@ -8,7 +8,7 @@ from uuid import uuid4
 import numpy as np
 from distributed import Client
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.execution.block_store import Blocks
 from engine.execution.tasks import WAITS, Progress, silent
 from engine.grid.grid import Block, Grid
@@ -180,12 +180,15 @@ def layer_attrs(name: str, spec: SourceSpec) -> dict[str, Any]:
 def _require_cells(counts: CubeCounts) -> None:
     """A cube without one complete cell cannot be mapped: say which covariate is to blame."""
     if counts.inside == 0:
-        raise InputError("domain: no cell of the grid lies inside the outline and the mask; check `domain`")
+        raise InputError(Finding("no cell of the grid lies inside the outline and the mask; check `domain`", "domain"))
     nowhere = [name for name, known in counts.known.items() if known == 0]
     if nowhere:
         raise InputError(
-            f"covariates.{name}: covers none of the domain's {counts.inside} cells; check its CRS, extent, "
-            "`nodata`, `valid_range` and `classes`"
+            Finding(
+                f"covers none of the domain's {counts.inside} cells; check its CRS, extent, "
+                "`nodata`, `valid_range` and `classes`",
+                f"covariates.{name}",
+            )
             for name in nowhere
         )
     if counts.complete == 0:

@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 from distributed.deploy import Cluster
 from distributed.security import Security
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 
 MEMORY_SHARE = 0.8
 """Share of the machine's memory that local workers may use together."""
@@ -183,11 +183,16 @@ def _started(
             client.wait_for_workers(1, timeout=timeout)
         except TimeoutError:
             raise InputError(
-                f"cluster: no worker of {kind} has started within {timeout:g} s. Look at the queue or the workers' "
-                "logs; wait longer with `cluster.timeout`."
+                Finding(
+                    f"no worker of {kind} has started within {timeout:g} s. Look at the queue or the workers' "
+                    "logs; wait longer with `cluster.timeout`.",
+                    "cluster",
+                )
             ) from None
         except (TypeError, ValueError, OSError, RuntimeError) as error:
-            raise InputError(f"cluster: {kind} cannot be started with its options: {_reason(error)}") from error
+            raise InputError(
+                Finding(f"{kind} cannot be started with its options: {_reason(error)}", "cluster")
+            ) from error
         yield client
 
 
@@ -212,11 +217,14 @@ def cluster_class(name: str) -> type:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise InputError(
-            f"cluster.kind: {name!r} cannot be imported ({error}). Use local, address, ssh, or a cluster class such as "
-            "dask_jobqueue.SLURMCluster, whose package is installed beside gelisol."
+            Finding(
+                f"{name!r} cannot be imported ({error}). Use local, address, ssh, or a cluster class such as "
+                "dask_jobqueue.SLURMCluster, whose package is installed beside gelisol.",
+                "cluster.kind",
+            )
         ) from None
     if not (inspect.isclass(found) and (issubclass(found, Cluster) or name in _NOT_CLUSTERS)):
-        raise InputError(f"cluster.kind: {name!r} is not a Dask cluster class, but {found!r}")
+        raise InputError(Finding(f"{name!r} is not a Dask cluster class, but {found!r}", "cluster.kind"))
     return found
 
 
@@ -259,15 +267,21 @@ def remote_client(address: str, timeout: float = 20.0, tls: Mapping[str, str] | 
         client = Client(address, timeout=timeout, security=_security(tls))
     except (OSError, ValueError, TypeError) as error:  # TypeError: tls:// without certificates
         raise InputError(
-            f"cluster.address: no Dask scheduler answers at {address} within {timeout:g} s ({error}). "
-            "Start one with `dask scheduler`, or use `cluster: {kind: local}`."
+            Finding(
+                f"no Dask scheduler answers at {address} within {timeout:g} s ({error}). "
+                "Start one with `dask scheduler`, or use `cluster: {kind: local}`.",
+                "cluster.address",
+            )
         ) from error
     with client:
         try:
             client.wait_for_workers(1, timeout=timeout)
         except TimeoutError:
             raise InputError(
-                f"cluster.address: the scheduler at {address} has no workers; start some with `dask worker {address}`."
+                Finding(
+                    f"the scheduler at {address} has no workers; start some with `dask worker {address}`.",
+                    "cluster.address",
+                )
             ) from None
         yield client
 

@@ -12,7 +12,7 @@ from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox, GeoboxTiles
 from rasterio.features import rasterize
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError, Where
 from engine.grid.chunking import best_chunk
 from engine.grid.crs_name import named
 from engine.polygons.repair import polygonal, valid
@@ -97,8 +97,11 @@ class Grid:
         target = parse_crs(crs, "domain.crs")
         if not target.projected or not math.isclose(_metres_per_unit(target), 1.0):
             raise InputError(
-                f"domain.crs: {crs!r} is not a projected CRS in metres; `resolution` is in metres. "
-                "Use an equal-area CRS such as EPSG:6931 (north polar) or EPSG:6933 (global)."
+                Finding(
+                    f"{crs!r} is not a projected CRS in metres; `resolution` is in metres. "
+                    "Use an equal-area CRS such as EPSG:6931 (north polar) or EPSG:6933 (global).",
+                    "domain.crs",
+                )
             )
         _require_cells(outline.to_crs(target), resolution)
         target = named(target)
@@ -106,7 +109,9 @@ class Grid:
         step = resolution * 10 if outline.crs and outline.crs.projected else resolution * 10 / 111_000
         projected = outline.segmented(step).to_crs(target)
         if projected.is_empty or not np.isfinite(projected.boundingbox.bbox).all():
-            raise InputError(f"domain: the outline cannot be projected into {crs!r}; is it in that CRS's area of use?")
+            raise InputError(
+                Finding(f"the outline cannot be projected into {crs!r}; is it in that CRS's area of use?", "domain")
+            )
         projected = _valid(projected)
         exact = max(1, round(resolution / _FINEST)) * _FINEST
         geobox = GeoBox.from_bbox(projected.boundingbox, crs=target, resolution=exact, anchor="edge")
@@ -193,8 +198,12 @@ def _require_cells(outline: Geometry, resolution: float) -> None:
     cells = box.span_x * box.span_y / resolution**2
     if np.isfinite(cells) and cells > _MOST_CELLS:
         raise InputError(
-            f"domain.resolution: cells of {resolution:g} m make a grid of {cells:.1e} cells over "
-            f"{box.span_x / 1000:,.0f} × {box.span_y / 1000:,.0f} km; expected a cell side in metres, not in degrees"
+            Finding(
+                f"cells of {resolution:g} m make a grid of {cells:.1e} cells over "
+                f"{box.span_x / 1000:,.0f} × {box.span_y / 1000:,.0f} km; expected a cell side in metres, not "
+                "in degrees",
+                "domain.resolution",
+            )
         )
 
 
@@ -203,10 +212,12 @@ def parse_crs(text: str, key: str) -> CRS:
     try:
         return CRS(text)
     except Exception as error:
-        raise InputError(f"{key}: {text!r} is not a CRS that PROJ knows ({error}); expected e.g. EPSG:6931.") from error
+        raise InputError(
+            Finding(f"{text!r} is not a CRS that PROJ knows ({error}); expected e.g. EPSG:6931.", key)
+        ) from error
 
 
-def require_place(crs: CRS, where: str) -> CRS:
+def require_place(crs: CRS, where: Where) -> CRS:
     """The same CRS, if its coordinates are places on Earth.
 
     Raises
@@ -221,21 +232,25 @@ def require_place(crs: CRS, where: str) -> CRS:
         on_a_plane = False
     if not on_a_plane:
         raise InputError(
-            f"{where}: its CRS, {crs.proj.name!r}, is of the kind {crs.proj.type_name}, whose coordinates are not "
-            "places on Earth; if you know the right one, add e.g. `crs: EPSG:4326` to the entry"
+            where.problem(
+                f"its CRS, {crs.proj.name!r}, is of the kind {crs.proj.type_name}, whose coordinates are not "
+                "places on Earth; if you know the right one, add e.g. `crs: EPSG:4326` to the entry"
+            )
         )
     return crs
 
 
-def source_crs(given: str | None, declared: str, key: str, where: str) -> CRS:
+def source_crs(given: str | None, declared: str, key: str, where: Where) -> CRS:
     """The CRS of a source: what its entry gives, else what the file declares.
 
     Parameters
     ----------
     given, declared : str
         EPSG code, PROJ string or WKT; None or "" where there is none.
-    key, where : str
-        Names of the entry's key and of the file in errors.
+    key : str
+        Of the entry, for errors.
+    where : Where
+        The file, for errors.
 
     Raises
     ------
@@ -243,15 +258,17 @@ def source_crs(given: str | None, declared: str, key: str, where: str) -> CRS:
         If there is none, or it leads nowhere.
     """
     if given:
-        return require_place(parse_crs(given, key), f"{key}: {given!r}")
+        return require_place(parse_crs(given, key), Where(key, repr(given)))
     if not declared:
-        raise InputError(f"{where}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
+        raise InputError(where.problem("declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry"))
     try:
         crs = CRS(declared)
     except (pyproj.exceptions.ProjError, ValueError) as error:
         raise InputError(
-            f"{where}: declares a CRS that PROJ does not know ({error}); if you know it, add e.g. `crs: EPSG:4326` to "
-            "the entry"
+            where.problem(
+                f"declares a CRS that PROJ does not know ({error}); if you know it, add e.g. `crs: EPSG:4326` to "
+                "the entry"
+            )
         ) from error
     return require_place(crs, where)
 

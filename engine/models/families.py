@@ -13,7 +13,7 @@ from sklearn.base import RegressorMixin
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from engine.errors import FitError, InputError
+from engine.errors import Finding, FitError, InputError
 from engine.registry import OWN, Registry
 
 Value = float | int | str | bool | None
@@ -95,9 +95,12 @@ class Family:
             if inspect.isclass(kind) and issubclass(kind, RegressorMixin):
                 return kind
         raise InputError(
-            f"model.families: {self.estimator!r} is no regressor of scikit-learn, nor of a family that is registered "
-            "in this process; give its dotted name, e.g. sklearn.ensemble.ExtraTreesRegressor, or register a family "
-            "(docs/extending.md)"
+            Finding(
+                f"{self.estimator!r} is no regressor of scikit-learn, nor of a family that is registered in this "
+                "process; give its dotted name, e.g. sklearn.ensemble.ExtraTreesRegressor, or register a family "
+                "(docs/extending.md)",
+                "model.families",
+            )
         )
 
     @property
@@ -120,7 +123,7 @@ class Family:
             return frozenset(self.kind()().get_params())
         return frozenset(inspect.signature(self.kind()).parameters)
 
-    def check(self, parameters: Mapping[str, Any], key: str = "model.parameters") -> list[str]:
+    def check(self, parameters: Mapping[str, Any], key: str = "model.parameters") -> list[Finding]:
         """Problems with the names of hyperparameters, one sentence each."""
         try:
             known = self.known() - _OURS
@@ -131,7 +134,7 @@ class Family:
             if name not in known:
                 close = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean `{close[0]}`?" if close else ""
-                problems.append(f"{key}.{self.name}: unknown hyperparameter {name!r}{hint}")
+                problems.append(Finding(f"unknown hyperparameter {name!r}{hint}", f"{key}.{self.name}"))
         return problems
 
 

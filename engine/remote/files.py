@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -197,7 +198,7 @@ def _is_unnamed_store(url: str, access: Access, run: str) -> bool:
     except FileNotFoundError:
         return _has_metadata(url, access)
     except RemoteError as error:
-        return "403" in str(error) and _has_metadata(url, access)
+        return error.status == HTTPStatus.FORBIDDEN and _has_metadata(url, access)
     is_folder = found.get("type") == "directory" or found.get("mimetype") == "text/html"
     return is_folder and _has_metadata(url, access)
 

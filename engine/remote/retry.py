@@ -36,7 +36,17 @@ _NO_NAME = re.compile(
 
 
 class RemoteError(OSError):
-    """A server did not give what was asked for, after all tries that made sense."""
+    """A server did not give what was asked for, after all tries that made sense.
+
+    Attributes
+    ----------
+    status : int or None
+        Of its answer, if it gave one.
+    """
+
+    def __init__(self, message: str, status: int | None = None):
+        super().__init__(message)
+        self.status = status
 
 
 def unsigned(url: str) -> str:
@@ -173,7 +183,7 @@ def persistently(action: Callable[[], T], what: str) -> T:
             if not _is_refusal(error) and not _may_pass(error):
                 raise
             if not _may_pass(error):
-                raise RemoteError(prefix + reason(error)) from None
+                raise RemoteError(prefix + reason(error), status_of(error)) from None
             raise _Passing(error) from None
 
     patience = policy()

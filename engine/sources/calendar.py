@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.sources.files import Step
 from engine.sources.spec import SourceSpec
 
@@ -25,12 +25,17 @@ def check_steps(name: str, spec: SourceSpec, steps: Sequence[Step]) -> None:
         if getattr(spec, key) and not dated:
             part = "{year}" if key == "period" else "{month} or {doy}"
             problems.append(
-                f"covariates.{name}.{key}: neither the files nor their names are dated; mark the place of the date in "
-                f"`href` with {part}, or leave `{key}` out"
+                Finding(
+                    f"neither the files nor their names are dated; mark the place of the date in "
+                    f"`href` with {part}, or leave `{key}` out",
+                    f"covariates.{name}.{key}",
+                )
             )
     if spec.is_categorical and len(steps) > 1:
         problems.append(
-            f"covariates.{name}: classes of {len(steps)} time steps cannot be reduced; choose one by `period`"
+            Finding(
+                f"classes of {len(steps)} time steps cannot be reduced; choose one by `period`", f"covariates.{name}"
+            )
         )
     if spec.reduce == "annual_sum":
         per_year = Counter(step.year for step in steps)
@@ -38,7 +43,9 @@ def check_steps(name: str, spec: SourceSpec, steps: Sequence[Step]) -> None:
         # Daily steps: a common year is a 366th shorter than a leap year.
         if short := [f"{year} has {n}" for year, n in sorted(per_year.items()) if n * 366 < most * 365]:
             problems.append(
-                f"covariates.{name}: annual_sum needs {most} steps a year; {', '.join(short)}. Narrow `period`."
+                Finding(
+                    f"annual_sum needs {most} steps a year; {', '.join(short)}. Narrow `period`.", f"covariates.{name}"
+                )
             )
     if spec.reduce == "anomaly" and not problems:
         problems += _anomaly_problems(name, spec, steps)
@@ -46,16 +53,20 @@ def check_steps(name: str, spec: SourceSpec, steps: Sequence[Step]) -> None:
         raise InputError(problems)
 
 
-def _anomaly_problems(name: str, spec: SourceSpec, steps: Sequence[Step]) -> list[str]:
+def _anomaly_problems(name: str, spec: SourceSpec, steps: Sequence[Step]) -> list[Finding]:
     months = []
     for key in ("period", "baseline"):
         first, last = getattr(spec, key)
         found = {step.month for step in steps if first <= step.year <= last}
         if not found:
-            return [f"covariates.{name}.{key}: no time step is in {first}–{last}; an anomaly compares two periods"]
+            return [
+                Finding(
+                    f"no time step is in {first}–{last}; an anomaly compares two periods", f"covariates.{name}.{key}"
+                )
+            ]
         months.append(found)
     if not months[0] & months[1]:
-        return [f"covariates.{name}: period and baseline have no month in common"]
+        return [Finding("period and baseline have no month in common", f"covariates.{name}")]
     return []
 
 

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from odc.geo.geobox import GeoBox
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.sources.base import Source, SourceSummary
 from engine.sources.formula import evaluate, names_in
 from engine.sources.spec import SourceSpec, layer_interval
@@ -125,7 +125,7 @@ def terms_of(name: str, spec: SourceSpec, others: Mapping[str, SourceSpec]) -> d
         else:
             found[term] = entry
     if problems:
-        raise InputError(f"covariates.{name}.expression: {problem}" for problem in problems)
+        raise InputError(Finding(problem, f"covariates.{name}.expression") for problem in problems)
     return found
 
 
@@ -159,8 +159,11 @@ def layers_of(name: str, spec: SourceSpec) -> tuple[dict[str, SourceSpec], tuple
             weights.append(thickness)
     if abs(sum(weights) - (bottom - top)) > 1e-6:
         raise InputError(
-            f"covariates.{name}.layers: {', '.join(intervals)} cm cover {sum(weights):g} of the {bottom - top:g} cm "
-            f"between {top:g} and {bottom:g}; add the layers that are missing, or change `depth`"
+            Finding(
+                f"{', '.join(intervals)} cm cover {sum(weights):g} of the {bottom - top:g} cm "
+                f"between {top:g} and {bottom:g}; add the layers that are missing, or change `depth`",
+                f"covariates.{name}.layers",
+            )
         )
     return entries, tuple(weights)
 

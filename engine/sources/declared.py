@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from rasterio.io import DatasetReader
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.spec import SourceSpec
 
 Number = int | float
@@ -71,7 +71,7 @@ class Declared:
 
 
 def of_attributes(
-    attributes: Mapping[str, Any], stored: np.dtype, spec: SourceSpec, where: str, *, fills: bool = False
+    attributes: Mapping[str, Any], stored: np.dtype, spec: SourceSpec, where: Where, *, fills: bool = False
 ) -> Declared:
     """What attributes of the CF conventions and the NetCDF User Guide say of a variable.
 
@@ -91,7 +91,7 @@ def of_attributes(
         If an attribute cannot be understood and the entry does not replace it.
     """
     if stored.kind not in "iufb":
-        raise InputError(f"{where}: holds {stored}, not numbers; choose a variable of numbers")
+        raise InputError(where.problem(f"holds {stored}, not numbers; choose a variable of numbers"))
     reader = _Attributes(attributes, spec)
     scale, offset = reader.packing("scale_factor", 1.0), reader.packing("add_offset", 0.0)
     view = _view(attributes.get("_Unsigned"), stored)
@@ -110,11 +110,11 @@ def of_attributes(
     elif fills and "_FillValue" not in attributes and stored.name in DEFAULT_FILLS:
         codes.append(DEFAULT_FILLS[stored.name])
     if reader.problems:
-        raise InputError(f"{where}: {problem}" for problem in reader.problems)
+        raise InputError(where.problem(problem) for problem in reader.problems)
     return Declared(tuple(codes), scale, offset, limits, view)
 
 
-def of_band(file: DatasetReader, spec: SourceSpec, where: str) -> Declared:
+def of_band(file: DatasetReader, spec: SourceSpec, where: Where) -> Declared:
     """What GDAL says of a band.
 
     Raises
@@ -125,7 +125,9 @@ def of_band(file: DatasetReader, spec: SourceSpec, where: str) -> Declared:
     band = spec.band - 1
     kind, nodata = file.dtypes[band], file.nodatavals[band]
     if kind.startswith("complex"):
-        raise InputError(f"{where}: band {spec.band} holds complex numbers; make a raster of the part that is wanted")
+        raise InputError(
+            where.problem(f"band {spec.band} holds complex numbers; make a raster of the part that is wanted")
+        )
     told: dict[str, Any] = {"scale_factor": file.scales[band], "add_offset": file.offsets[band]}
     if nodata is not None:
         told["_FillValue"] = nodata

@@ -11,7 +11,7 @@ from pyproj.exceptions import ProjError
 from rasterio.errors import CRSError
 from rasterio.io import DatasetReader
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.grid.grid import crs_of
 
 _ELSEWHERE = 0.25
@@ -19,7 +19,7 @@ _ELSEWHERE = 0.25
 _REMEDY = "if the file is right, give its `crs` in the entry: then every file is asked for its grid"
 
 
-def require_told_grid(dataset: DatasetReader, told: GeoBox, where: str) -> None:
+def require_told_grid(dataset: DatasetReader, told: GeoBox, where: Where) -> None:
     """That a file has the pixels, in the place, that a catalogue says it has.
 
     Raises
@@ -29,19 +29,21 @@ def require_told_grid(dataset: DatasetReader, told: GeoBox, where: str) -> None:
     """
     if dataset.shape != told.shape.yx:
         raise InputError(
-            f"{where}: has {dataset.height} × {dataset.width} pixels, the catalogue says "
-            f"{told.shape.y} × {told.shape.x}"
+            where.problem(
+                f"has {dataset.height} × {dataset.width} pixels, the catalogue says {told.shape.y} × {told.shape.x}"
+            )
         )
     if dataset.transform.is_identity:
         return  # it does not say where it is
     if _pixels_off(dataset.transform, told) > _ELSEWHERE:
         raise InputError(
-            f"{where}: its grid begins at {_grid(dataset.transform)}, the catalogue says {_grid(told.affine)}; "
-            f"{_REMEDY}"
+            where.problem(
+                f"its grid begins at {_grid(dataset.transform)}, the catalogue says {_grid(told.affine)}; {_REMEDY}"
+            )
         )
     own, there = _wkt(dataset), crs_of(told)
     if _distance(own, there.to_wkt(), told.boundingbox.bbox) > _ELSEWHERE * abs(told.resolution.y):
-        raise InputError(f"{where}: its CRS is {CRS(own).name}, the catalogue says {there.proj.name}; {_REMEDY}")
+        raise InputError(where.problem(f"its CRS is {CRS(own).name}, the catalogue says {there.proj.name}; {_REMEDY}"))
 
 
 def _pixels_off(own: Affine, told: GeoBox) -> float:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Self
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.remote.files import Place, exists, find_remote, is_remote, local_path, place_of
 from engine.remote.retry import RemoteError
 from engine.sources.spec import SourceSpec
@@ -18,6 +19,26 @@ _PLACEHOLDERS = {
     "{doy}": r"(?P<doy>\d{3})",
 }
 _UNLISTED = ". A web server must list the folder on a page for a pattern; else name every file (`href: [A, B]`)"
+
+
+@dataclass(frozen=True)
+class MissingFile(Finding):
+    """A file that is not there, or a pattern that none matches.
+
+    Attributes
+    ----------
+    file : str
+        Path or address.
+    source : str
+        Where it can be had, in a sentence; empty where that is not known.
+    """
+
+    file: str = ""
+    source: str = ""
+
+    def with_source(self, source: str) -> Self:
+        """Return the same with where the file can be had."""
+        return replace(self, message=f"{self.message}. {source}", source=source)
 
 
 @dataclass(frozen=True, order=True)
@@ -44,19 +65,20 @@ def find(name: str, spec: SourceSpec, base: Path) -> dict[Place, Step]:
         If a pattern matches nothing, a server does not answer, or the period leaves nothing.
     """
     found: dict[Place, Step] = {}
-    problems = []
+    problems: list[Finding] = []
     for href in spec.hrefs:
         try:
             matches = _match(href, base)
         except RemoteError as error:
-            problems.append(f"covariates.{name}.href: cannot be reached: {error}")
+            problems.append(Finding(f"cannot be reached: {error}", f"covariates.{name}.href"))
             continue
         if matches:
             found.update(matches)
         else:
             what = "no file matches" if _is_pattern(href) else "no such file:"
             hint = _UNLISTED if _is_pattern(href) and href.startswith("http") else ""
-            problems.append(f"covariates.{name}.href: {what} {place_of(href, base)}{hint}")
+            place = str(place_of(href, base))
+            problems.append(MissingFile(f"{what} {place}{hint}", f"covariates.{name}.href", file=place))
     if problems:
         raise InputError(problems)
     wanted = {path: step for path, step in found.items() if step.wanted(spec)}
@@ -65,13 +87,14 @@ def find(name: str, spec: SourceSpec, base: Path) -> dict[Place, Step]:
     return dict(sorted(wanted.items(), key=lambda item: (item[1], str(item[0]))))
 
 
-def none_wanted(name: str, spec: SourceSpec, steps: Sequence[Step], what: str) -> str:
+def none_wanted(name: str, spec: SourceSpec, steps: Sequence[Step], what: str) -> Finding:
     """That no step is in the period and months, and what there is."""
     years = sorted({step.year for step in steps})
     of = f"of {years[0]}–{years[-1]}" if years[0] else f"of months {sorted({s.month for s in steps})}"
-    return (
-        f"covariates.{name}: the {what} are {of}, none is in "
-        f"period {list(spec.period or ())} and months {list(spec.months or range(1, 13))}"
+    return Finding(
+        f"the {what} are {of}, none is in "
+        f"period {list(spec.period or ())} and months {list(spec.months or range(1, 13))}",
+        f"covariates.{name}",
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 
 _ACCESS = {
     "open": "open download",
@@ -71,14 +71,14 @@ def read_about(path: Path, key: str) -> About:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{key}: no such file: {path}") from None
+        raise InputError(Finding(f"no such file: {path}", key)) from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{key}: {path}: cannot be read as JSON ({error})") from None
+        raise InputError(Finding(f"{path}: cannot be read as JSON ({error})", key)) from None
     if not isinstance(document, dict) or document.get("type") != "Collection":
-        raise InputError(f"{key}: {path}: is no STAC collection")
+        raise InputError(Finding(f"{path}: is no STAC collection", key))
     access = document.get("gelisol:access", "open")
     if access not in _ACCESS:
-        raise InputError(f"{key}: {path}: gelisol:access is {access!r}; expected one of {', '.join(_ACCESS)}")
+        raise InputError(Finding(f"{path}: gelisol:access is {access!r}; expected one of {', '.join(_ACCESS)}", key))
     links = {link.get("rel"): link.get("href", "") for link in document.get("links", [])}
     providers = [p.get("name", "") for p in document.get("providers", [])]
     return About(

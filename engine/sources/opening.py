@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError, Where
 from engine.remote.files import place_of
 from engine.sources.base import Context, Source
 from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
@@ -52,11 +52,14 @@ def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None
     suffix = place_of(spec.hrefs[0], base).suffix.lower()
     if suffix in NETCDF_SUFFIXES:
         return NetcdfSource.open(name, spec, base)
-    refuse_references(f"covariates.{name}.href", place_of(spec.hrefs[0], base))
+    refuse_references(Where(f"covariates.{name}.href"), place_of(spec.hrefs[0], base))
     if spec.attribute and suffix in _RASTER_SUFFIXES:
         raise InputError(
-            f"covariates.{name}.attribute: names a column of polygons, but {place_of(spec.hrefs[0], base).name} is a "
-            "raster, whose values are the codes; leave `attribute` out"
+            Finding(
+                f"names a column of polygons, but {place_of(spec.hrefs[0], base).name} is a "
+                "raster, whose values are the codes; leave `attribute` out",
+                f"covariates.{name}.attribute",
+            )
         )
     if suffix in VECTOR_SUFFIXES or spec.attribute:
         return VectorSource.open(name, spec, base)

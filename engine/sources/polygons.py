@@ -16,7 +16,7 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS as ProjCRS
 from pyproj.exceptions import CRSError
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError, Where
 from engine.grid.grid import parse_crs, require_place
 from engine.polygons.antimeridian import AmbiguousRing, needs_wrapping, wrap
 from engine.polygons.repair import flat_parts, polygonal, valid
@@ -67,30 +67,30 @@ def read_polygons(path: Place, layer: str | None, attribute: str | None, crs: st
     InputError
         If it cannot be read, holds anything but polygons, declares no CRS, or has coordinates that cannot be meant.
     """
-    where = f"{key}: {unsigned(str(path)) if '://' in str(path) else path}"
+    where = Where(key, unsigned(str(path)) if "://" in str(path) else str(path))
     try:
         with on_disk(path) as file:
             frame, notes = _read(file, layer, where)
             if crs is None and file.suffix.lower() in (".geojson", ".json"):
                 _require_known_crs(file, where)
     except (RemoteError, FileNotFoundError) as error:
-        raise InputError(f"{where}: cannot be fetched ({reason(error)})") from error
+        raise InputError(where.problem(f"cannot be fetched ({reason(error)})")) from error
     if "geometry" not in frame or frame.empty:
-        raise InputError(f"{key}: {path}: holds no geometries")
+        raise InputError(Finding(f"{path}: holds no geometries", key))
     if attribute is not None and attribute not in frame:
         columns = ", ".join(frame.columns.drop("geometry"))
-        raise InputError(f"{key}.attribute: {path.name} has no column {attribute!r}; it has {columns}")
+        raise InputError(Finding(f"{path.name} has no column {attribute!r}; it has {columns}", f"{key}.attribute"))
     frame = _with_crs(frame, crs, key, path, notes)
     frame = _without_empty(frame, notes)
     if frame.empty:
-        raise InputError(f"{key}: {path}: holds no geometries")
-    _require_polygons(frame, f"{key}: {path}", notes)
+        raise InputError(Finding(f"{path}: holds no geometries", key))
+    _require_polygons(frame, Where(key, str(path)), notes)
     if frame.crs.is_geographic:
         frame = _in_degrees(frame, where)
     return Polygons(_made_sound(frame, where, notes), tuple(notes))
 
 
-def _read(file: Path, layer: str | None, where: str) -> tuple[gpd.GeoDataFrame, list[str]]:
+def _read(file: Path, layer: str | None, where: Where) -> tuple[gpd.GeoDataFrame, list[str]]:
     options: dict[str, Any] = {"layer": layer} if layer else {}
     try:
         if file.suffix.lower() == ".parquet":
@@ -104,7 +104,7 @@ def _read(file: Path, layer: str | None, where: str) -> tuple[gpd.GeoDataFrame, 
         return frame, notes
     except (DataSourceError, DataLayerError, OSError, ValueError, shapely.errors.ShapelyError) as error:
         text = str(error).replace(str(file), file.name)  # which may be a copy
-        raise InputError(f"{where}: cannot be read as polygons ({text}). Is the file whole?") from error
+        raise InputError(where.problem(f"cannot be read as polygons ({text}). Is the file whole?")) from error
 
 
 def _of_layers(file: Path, layer: str | None) -> list[str]:
@@ -114,7 +114,7 @@ def _of_layers(file: Path, layer: str | None) -> list[str]:
     return [f"the file has {len(names)} layers ({', '.join(names[:10])}), of which the first is read; `layer` chooses"]
 
 
-def _require_known_crs(file: Path, where: str) -> None:
+def _require_known_crs(file: Path, where: Where) -> None:
     """GDAL takes a `crs` member that it does not know for degrees, without a word."""
     with file.open("rb") as content:
         head = content.read(_HEAD)
@@ -125,7 +125,7 @@ def _require_known_crs(file: Path, where: str) -> None:
             ProjCRS.from_user_input(name)
         except CRSError as error:
             raise InputError(
-                f"{where}: its `crs` member is {name!r}, which PROJ does not know; name it by `crs`"
+                where.problem(f"its `crs` member is {name!r}, which PROJ does not know; name it by `crs`")
             ) from error
 
 
@@ -136,8 +136,10 @@ def _with_crs(frame: gpd.GeoDataFrame, crs: str | None, key: str, path: Place, n
             notes.append(f"the file declares the CRS {frame.crs.name}, but `crs` of the run file counts: {wanted.name}")
         frame = frame.set_crs(wanted, allow_override=True)
     if frame.crs is None:
-        raise InputError(f"{key}: {path}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry")
-    require_place(CRS(frame.crs.to_wkt()), f"{key}.crs: {crs!r}" if crs else f"{key}: {path}")
+        raise InputError(
+            Finding(f"{path}: declares no CRS; if you know it, add e.g. `crs: EPSG:4326` to the entry", key)
+        )
+    require_place(CRS(frame.crs.to_wkt()), Where(f"{key}.crs", repr(crs)) if crs else Where(key, str(path)))
     return frame
 
 
@@ -149,7 +151,7 @@ def _without_empty(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFram
     return frame[known]
 
 
-def _require_polygons(frame: gpd.GeoDataFrame, where: str, notes: list[str]) -> None:
+def _require_polygons(frame: gpd.GeoDataFrame, where: Where, notes: list[str]) -> None:
     """Anything without an area is refused; of a collection the polygons count."""
     kinds = frame.geom_type
     areal = kinds.isin(["Polygon", "MultiPolygon"])
@@ -169,7 +171,7 @@ def _require_polygons(frame: gpd.GeoDataFrame, where: str, notes: list[str]) -> 
         notes.append(f"{_count(bare, 'collection')} of polygons with lines or points: only the polygons count")
 
 
-def _in_degrees(frame: gpd.GeoDataFrame, where: str) -> gpd.GeoDataFrame:
+def _in_degrees(frame: gpd.GeoDataFrame, where: Where) -> gpd.GeoDataFrame:
     """Refuse what cannot be longitudes and latitudes; put corners that rounding moved past a pole back onto it."""
     unit = frame.crs.axis_info[0].unit_name if frame.crs.axis_info else "degree"
     if unit != "degree":
@@ -182,13 +184,17 @@ def _in_degrees(frame: gpd.GeoDataFrame, where: str) -> gpd.GeoDataFrame:
         swapped = max(-west, east) <= 90 + _PAST_POLE and max(-south, north) <= 180 + _PAST_POLE
         hint = "are longitude and latitude swapped?" if swapped else "are they metres? Then name their CRS by `crs`"
         raise InputError(
-            f"{where}: its {frame.crs.name} latitudes run from {south:.6g} to {north:.6g}, longitudes from {west:.6g} "
-            f"to {east:.6g}; expected latitudes within ±90: {hint}"
+            where.problem(
+                f"its {frame.crs.name} latitudes run from {south:.6g} to {north:.6g}, longitudes from {west:.6g} "
+                f"to {east:.6g}; expected latitudes within ±90: {hint}"
+            )
         )
     if max(-west, east) > _FARTHEST:
         raise InputError(
-            f"{where}: its {frame.crs.name} longitudes run from {west:.6g} to {east:.6g}; expected degrees within ±180 "
-            "or 0 to 360. Are they metres? Then name their CRS by `crs`"
+            where.problem(
+                f"its {frame.crs.name} longitudes run from {west:.6g} to {east:.6g}; expected degrees within ±180 "
+                "or 0 to 360. Are they metres? Then name their CRS by `crs`"
+            )
         )
     if max(-south, north) > 90:
         clipped = shapely.transform(frame.geometry.to_numpy(), lambda p: np.clip(p, [-np.inf, -90], [np.inf, 90]))
@@ -196,12 +202,12 @@ def _in_degrees(frame: gpd.GeoDataFrame, where: str) -> gpd.GeoDataFrame:
     return frame
 
 
-def _made_sound(frame: gpd.GeoDataFrame, where: str, notes: list[str]) -> gpd.GeoDataFrame:
+def _made_sound(frame: gpd.GeoDataFrame, where: Where, notes: list[str]) -> gpd.GeoDataFrame:
     """Flat and valid polygons, within ±180° if in degrees."""
     drawn = shapely.force_2d(frame.geometry.to_numpy())
     if not np.isfinite(shapely.get_coordinates(drawn)).all():
         bad = next(i for i, g in enumerate(drawn) if not np.isfinite(shapely.get_coordinates(g)).all())
-        raise InputError(f"{where}: feature {bad + 1} has corners without coordinates (NaN or infinite)")
+        raise InputError(where.problem(f"feature {bad + 1} has corners without coordinates (NaN or infinite)"))
     sound = np.array([polygonal(geometry) for geometry in drawn], object)
     turned = np.zeros(len(sound), bool)
     if frame.crs.is_geographic:
@@ -223,18 +229,18 @@ def _made_sound(frame: gpd.GeoDataFrame, where: str, notes: list[str]) -> gpd.Ge
         )
     empty = shapely.area(sound) == 0
     if empty.all():
-        raise InputError(f"{where}: none of its polygons has an area")
+        raise InputError(where.problem("none of its polygons has an area"))
     if empty.any():
         notes.append(f"{_count(int(empty.sum()), 'polygon')} of {len(sound)} without an area left out")
     return frame.set_geometry(gpd.GeoSeries(sound, frame.index, crs=frame.crs))[~empty]
 
 
-def _wrapped(sound: np.ndarray, i: int, where: str) -> bool:
+def _wrapped(sound: np.ndarray, i: int, where: Where) -> bool:
     try:
         sound[i], jumped = wrap(sound[i])
     except AmbiguousRing as error:
         raise InputError(
-            f"{where}: feature {i + 1}: {error}. Cut it at ±180° (RFC 7946), or add corners along its long edges"
+            where.problem(f"feature {i + 1}: {error}. Cut it at ±180° (RFC 7946), or add corners along its long edges")
         ) from error
     return jumped
 

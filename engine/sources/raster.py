@@ -13,7 +13,7 @@ from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import unary_union
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.remote.auth import BY_HOST
 from engine.sources.align import Window
 from engine.sources.base import MISSING_CLASS, Source, SourceSummary
@@ -223,8 +223,11 @@ def assemble(name: str, spec: SourceSpec, files: list[RasterFile], *, many: bool
         strangers.append(file)
     if len(groups) > 1 and not many:
         raise InputError(
-            f"covariates.{name}: {shown(file.place)} is not on the same grid as {files[0].place.name}; they cannot be "
-            "mosaicked. Tiles that are meant to differ (UTM zones, latitude bands) need `grids: many`"
+            Finding(
+                f"{shown(file.place)} is not on the same grid as {files[0].place.name}; they cannot be "
+                "mosaicked. Tiles that are meant to differ (UTM zones, latitude bands) need `grids: many`",
+                f"covariates.{name}",
+            )
             for file in strangers[1:]
         )
     if len(groups) > 1:
@@ -263,7 +266,7 @@ def _same_place(source: RasterSource) -> list[list[RasterFile]]:
     return [group for group in files.values() if len({file.place for file in group}) > 1]
 
 
-def _hidden(name: str, source: RasterSource) -> list[str]:
+def _hidden(name: str, source: RasterSource) -> list[Finding]:
     """What is wrong where a file would hide another of the same date and pixels, such as another month or version."""
     problems = []
     for files in _same_place(source)[:_SHOWN]:
@@ -271,9 +274,12 @@ def _hidden(name: str, source: RasterSource) -> list[str]:
         date = "-".join(f"{part:02d}" for part in (step.year, step.month, step.day) if part)
         dated = f"both dated {date}" if date else "both without a date"
         problems.append(
-            f"covariates.{name}: {shown(files[0].place)} and {files[1].place.name} lie on the same pixels and are "
-            f"{dated}; one would hide the other. Mark the rest of the date in `href` ({{year}}, {{month}}, {{day}}, "
-            "{doy}), or leave one of them out"
+            Finding(
+                f"{shown(files[0].place)} and {files[1].place.name} lie on the same pixels and are "
+                f"{dated}; one would hide the other. Mark the rest of the date in `href` ({{year}}, {{month}}, "
+                "{day}, {doy}), or leave one of them out",
+                f"covariates.{name}",
+            )
         )
     return problems
 

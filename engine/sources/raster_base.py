@@ -11,7 +11,7 @@ from odc.geo import Geometry
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import box
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.grid.grid import crs_of
 from engine.remote.files import Place
 from engine.sources.align import Window, pixels_per_cell, source_window, warp
@@ -48,8 +48,11 @@ class GriddedSource(ABC):
         circle = 360 / self.geobox.resolution.x
         if self._past_180 and abs(circle - round(circle)) > _WHOLE:
             raise InputError(
-                f"covariates.{self.name}: its longitudes run past ±180° in steps of {self.geobox.resolution.x:g}°, "
-                "which do not divide the circle; warp it to longitudes within ±180°"
+                Finding(
+                    f"its longitudes run past ±180° in steps of {self.geobox.resolution.x:g}°, "
+                    "which do not divide the circle; warp it to longitudes within ±180°",
+                    f"covariates.{self.name}",
+                )
             )
 
     @property

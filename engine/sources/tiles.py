@@ -21,7 +21,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window as RasterWindow
 
-from engine.errors import InputError, RunError
+from engine.errors import Finding, InputError, RunError, Where
 from engine.grid.grid import source_crs
 from engine.remote.auth import Access
 from engine.remote.files import Place, Remote, asked_for, gdal, gdal_path, lies_beside, open_remote
@@ -133,7 +133,7 @@ def read_headers(name: str, spec: SourceSpec, files: Iterable[Entry], *, sidecar
         With every file that cannot be opened or does not fit the spec.
     """
 
-    def header(entry: Entry) -> RasterFile | list[str]:
+    def header(entry: Entry) -> RasterFile | list[Finding]:
         try:
             return read_header(name, spec, entry, sidecars)
         except InputError as error:
@@ -153,7 +153,7 @@ def read_headers(name: str, spec: SourceSpec, files: Iterable[Entry], *, sidecar
 def read_header(name: str, spec: SourceSpec, entry: Entry, sidecars: bool) -> RasterFile:
     """Grid, encoding and masks of a file."""
     place, step, declared, access = entry
-    where = f"covariates.{name}: {shown(place)}"
+    where = Where(f"covariates.{name}", shown(place))
 
     def header() -> RasterFile:
         try:
@@ -168,14 +168,14 @@ def read_header(name: str, spec: SourceSpec, entry: Entry, sidecars: bool) -> Ra
         except RasterioIOError as error:
             if isinstance(place, Remote) and _may_pass(error):
                 raise
-            raise InputError(f"{where}: {_cannot_open(place, error)}") from error
+            raise InputError(where.problem(_cannot_open(place, error))) from error
 
     if not isinstance(place, Remote):
         return header()
     try:
         return persistently(lambda: _afresh(place, access, header), "")
     except RemoteError as error:
-        raise InputError(f"{where}: {_cannot_open(place, error)}") from error
+        raise InputError(where.problem(_cannot_open(place, error))) from error
 
 
 def _may_pass(error: RasterioIOError) -> bool:
@@ -195,7 +195,7 @@ def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> S
     RunError
         If a file behind an address cannot be read after all tries.
     """
-    where = f"covariates.{name}: {shown(file.place)}"
+    where = Where(f"covariates.{name}", shown(file.place))
     try:
         if isinstance(place := file.place, Remote):
             return persistently(lambda: _afresh(place, file.access, lambda: _read(file, part, spec, where)), "")
@@ -203,9 +203,11 @@ def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> S
     except (RemoteError, FileNotFoundError) as error:
         assert isinstance(file.place, Remote)
         cut = _cut_off(file.place, file.access)
-        raise RunError(f"{where}: {cut}" if cut else f"{where}: cannot be read: {reason(error)}") from error
+        raise RunError(where.problem(cut or f"cannot be read: {reason(error)}")) from error
     except RasterioIOError as error:
-        raise InputError(f"{where}: cannot be read ({reason(error)}). Is the file whole? Fetch it again.") from error
+        raise InputError(
+            where.problem(f"cannot be read ({reason(error)}). Is the file whole? Fetch it again.")
+        ) from error
 
 
 def _afresh(place: Remote, access: Access, action: Callable[[], T]) -> T:
@@ -237,12 +239,12 @@ def _renew(place: Remote, access: Access) -> None:
     _read_for[place.url] = run
 
 
-def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: str) -> Stored:
+def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: Where) -> Stored:
     with opened(file.place, spec, file.access, where) as dataset:
         if file.masks is None or dataset.shape != file.geobox.shape.yx:
             require_told_grid(dataset, file.geobox, where)
         if spec.band > dataset.count:
-            raise InputError(f"{where}: has {dataset.count} band(s), not a band {spec.band}")
+            raise InputError(where.problem(f"has {dataset.count} band(s), not a band {spec.band}"))
         declared = file.declared if file.masks is not None else file.declared.over(of_band(dataset, spec, where))
         masks = _masks(dataset, spec.band) if file.masks is None else file.masks
         values, masked = dataset.read(spec.band, window=part), None
@@ -287,7 +289,7 @@ def shown(place: Place) -> str:
 
 
 @contextmanager
-def opened(place: Place, spec: SourceSpec, access: Access, where: str) -> Iterator[DatasetReader]:
+def opened(place: Place, spec: SourceSpec, access: Access, where: Where) -> Iterator[DatasetReader]:
     """A file, or the variable of one that holds several, open for reading.
 
     Raises
@@ -311,13 +313,13 @@ def opened(place: Place, spec: SourceSpec, access: Access, where: str) -> Iterat
 
 
 @contextmanager
-def _open(path: Path | str, spec: SourceSpec, where: str) -> Iterator[DatasetReader]:
+def _open(path: Path | str, spec: SourceSpec, where: Where) -> Iterator[DatasetReader]:
     with rasterio.open(path) as file, _variable(file, spec, where) as variable:
         yield variable
 
 
 @contextmanager
-def _variable(file: DatasetReader, spec: SourceSpec, where: str) -> Iterator[DatasetReader]:
+def _variable(file: DatasetReader, spec: SourceSpec, where: Where) -> Iterator[DatasetReader]:
     """The file itself, or the one of its subdatasets (HDF, NetCDF) that `variable` names."""
     if file.count or not file.subdatasets:
         yield file
@@ -325,14 +327,14 @@ def _variable(file: DatasetReader, spec: SourceSpec, where: str) -> Iterator[Dat
     held = {name.rpartition(":")[2].rpartition("/")[2].strip('"'): name for name in file.subdatasets}
     if spec.variable not in held:
         found = f"has no variable {spec.variable!r}; it" if spec.variable else "says not which variable: the file"
-        raise InputError(f"{where}: {found} holds {', '.join(held)}; say which with `variable`")
+        raise InputError(where.problem(f"{found} holds {', '.join(held)}; say which with `variable`"))
     with rasterio.open(held[spec.variable]) as variable:
         yield variable
 
 
-def _grid(file: DatasetReader, spec: SourceSpec, name: str, where: str) -> GeoBox:
+def _grid(file: DatasetReader, spec: SourceSpec, name: str, where: Where) -> GeoBox:
     if spec.band > file.count:
-        raise InputError(f"{where}: has {file.count} band(s), not a band {spec.band}")
+        raise InputError(where.problem(f"has {file.count} band(s), not a band {spec.band}"))
     try:
         declared = file.crs.to_wkt() if file.crs else ""
     except CRSError:
@@ -340,7 +342,7 @@ def _grid(file: DatasetReader, spec: SourceSpec, name: str, where: str) -> GeoBo
     crs = source_crs(spec.crs, declared, f"covariates.{name}.crs", where)
     a = file.transform
     if a.b or a.d or a.a <= 0 or a.e >= 0:
-        raise InputError(f"{where}: is rotated, south-up or has no georeference; warp it to a north-up grid first")
+        raise InputError(where.problem("is rotated, south-up or has no georeference; warp it to a north-up grid first"))
     return GeoBox(file.shape, Affine(*a[:6]), crs)
 
 
@@ -361,23 +363,23 @@ def _begins_with(path: Path, magic: bytes) -> bool:
         return file.read(len(magic)) == magic
 
 
-def _require_whole(file: DatasetReader, place: Place, access: Access, where: str) -> None:
+def _require_whole(file: DatasetReader, place: Place, access: Access, where: Where) -> None:
     """A cut-off download opens without complaint: compare where its data should end with the file's size."""
     if file.driver not in ("GTiff", "COG"):
         return
     if isinstance(place, Remote):
         if access.rule is None and (cut := _cut_off(place, access)):
-            raise InputError(f"{where}: {cut}")
+            raise InputError(where.problem(cut))
         return
     try:
         with tifffile.TiffFile(place) as tiff:
             page = tiff.pages[0]
             ends = np.add(page.dataoffsets, page.databytecounts)
     except (tifffile.TiffFileError, OSError, IndexError, struct.error) as error:
-        raise InputError(f"{where}: its directory is damaged ({error}). Fetch the file again.") from error
+        raise InputError(where.problem(f"its directory is damaged ({error}). Fetch the file again.")) from error
     size = place.stat().st_size
     if (end := int(ends.max(initial=0))) > size:
-        raise InputError(f"{where}: is truncated: {size:,} bytes of at least {end:,}. Fetch the file again.")
+        raise InputError(where.problem(f"is truncated: {size:,} bytes of at least {end:,}. Fetch the file again."))
 
 
 def _cut_off(place: Remote, access: Access) -> str:

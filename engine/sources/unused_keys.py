@@ -1,5 +1,6 @@
 """Keys of an entry that its kind of source does not use: those that would change values are problems, others notes."""
 
+from engine.errors import Finding
 from engine.sources.base import Source
 from engine.sources.composite import ExpressionSource
 from engine.sources.netcdf import NetcdfSource
@@ -14,7 +15,7 @@ _POLYGONS = ("attribute", "layer")
 _PLACE = ("coordinates", "grids")
 
 
-def misplaced(source: Source, key: str) -> tuple[list[str], list[str]]:
+def misplaced(source: Source, key: str) -> list[Finding]:
     """Problems and notes on keys of an entry, and of the terms that a formula has of its own.
 
     Parameters
@@ -23,14 +24,13 @@ def misplaced(source: Source, key: str) -> tuple[list[str], list[str]]:
         Of the entry in the run file.
     """
     wrong, idle, kind = _unused(source)
-    problems = [f"{key}.{name}: does not apply to {kind}; leave it out" for name in wrong]
-    notes = [f"`{name}` does not apply to {kind} and changes nothing" for name in idle]
+    found = [Finding(f"does not apply to {kind}; leave it out", f"{key}.{name}") for name in wrong]
+    found += [Finding.note(f"`{name}` does not apply to {kind} and changes nothing").of(key) for name in idle]
     for term, part in source.parts.items() if isinstance(source, ExpressionSource) else ():
         if term in (source.spec.of or {}):
             more = misplaced(part, f"{key}.of.{term}")
-            problems += more[0]
-            notes += [f"{term}: {note}" for note in more[1]]
-    return problems, notes
+            found += more
+    return found
 
 
 def _unused(source: Source) -> tuple[tuple[str, ...], tuple[str, ...], str]:

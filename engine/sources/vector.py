@@ -15,7 +15,7 @@ from odc.geo.geom import box
 from pandas.api.types import is_float_dtype
 from rasterio.features import rasterize
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.grid.grid import Grid, crs_of
 from engine.remote.files import Place
 from engine.sources.align import source_window
@@ -52,16 +52,20 @@ class VectorSource:
             If it does not, or declares no CRS.
         """
         if spec.attribute is None:
-            raise InputError(f"covariates.{name}: polygons need `attribute`, the column that holds the class code")
+            raise InputError(
+                Finding("polygons need `attribute`, the column that holds the class code", f"covariates.{name}")
+            )
         paths = list(find(name, spec, base))
         if len(paths) != 1:
-            raise InputError(f"covariates.{name}: {len(paths)} vector files match {spec.href}; merge them into one")
+            raise InputError(
+                Finding(f"{len(paths)} vector files match {spec.href}; merge them into one", f"covariates.{name}")
+            )
         source = cls(name, spec, paths[0])
         polygons = source._polygons().frame
         if not (source._classes(polygons) > 0).any():
             codes = ", ".join(map(str, sorted(set(polygons[spec.attribute]), key=str)[:10]))
             raise InputError(
-                f"covariates.{name}.classes: none of the codes is in {source.path.name}, which has {codes}"
+                Finding(f"none of the codes is in {source.path.name}, which has {codes}", f"covariates.{name}.classes")
             )
         return source
 

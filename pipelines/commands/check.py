@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.execution.ledger import Ledger
 from engine.execution.versions import versions
 from engine.forest import INSTRUCTION_SETS
@@ -39,14 +39,14 @@ def show(survey: Survey, inspection: Inspection, console: Console) -> None:
         console.print(source_table(survey))
     if survey.sources and survey.grid is not None:
         console.print(_values(survey.sources, survey.grid, inspection))
-    for name, note in all_notes(survey, inspection):
-        console.print(f"{name}: {note}", highlight=False, markup=False, soft_wrap=True)
+    for finding in all_notes(survey, inspection):
+        console.print(str(finding), highlight=False, markup=False, soft_wrap=True)
     if survey.grid is not None:
         console.print(_grid(survey, survey.grid))
     if survey.directory is not None:
         console.print(_plan(survey, survey.directory))
         for note in _versions(survey.directory):
-            console.print(f"warning: {note}", highlight=False, markup=False, soft_wrap=True)
+            console.print(str(Finding.warning(note)), highlight=False, markup=False, soft_wrap=True)
 
 
 def source_table(survey: Survey) -> Table:
@@ -116,25 +116,28 @@ def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -
     return table
 
 
-def all_notes(survey: Survey, inspection: Inspection) -> list[tuple[str, str]]:
-    """What is odd in the input, but no error: what it concerns, and the note."""
-    notes = [*survey.notes]
-    notes += [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
+def all_notes(survey: Survey, inspection: Inspection) -> list[Finding]:
+    """What is odd in the input, but no error; the key is the source or section that it concerns."""
+    odd = [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
     for found in (inspection.gaps, inspection.overlaps, inspection.doubts):
-        notes += found.items()
+        odd += found.items()
     for name, codes in inspection.unlisted.items():
         if codes:
             more = f" and {len(codes) - _CODES} more" if len(codes) > _CODES else ""
-            notes.append((name, f"codes that no class lists, so missing: {', '.join(codes[:_CODES])}{more}"))
+            odd.append((name, f"codes that no class lists, so missing: {', '.join(codes[:_CODES])}{more}"))
     for name, unseen in inspection.unseen.items():
         listed = survey.sources[name].spec.classes or {}
         for label in unseen.classes:
             missing = ", ".join(map(str, listed[label]))
             where = "occurs in the domain" if unseen.everywhere else "was met where it was looked at, in small patches"
-            notes.append((name, f"class {label}: none of its codes ({missing}) {where}"))
-    notes += [("profiles", note) for note in (survey.profiles.notes if survey.profiles else ())]
-    notes += [("independent", note) for note in (survey.independent.notes if survey.independent else ())]
-    return notes
+            odd.append((name, f"class {label}: none of its codes ({missing}) {where}"))
+    of_sources = [Finding.note(text).of(name) for name, text in odd]
+    of_sites = [
+        note.of(key)
+        for key, profiles in (("profiles", survey.profiles), ("independent", survey.independent))
+        for note in (profiles.notes if profiles else ())
+    ]
+    return [*survey.notes, *of_sources, *of_sites]
 
 
 def _size(size: float) -> str:

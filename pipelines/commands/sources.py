@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from pipelines.runfile.descriptions import about, entries
 from pipelines.runfile.reader import RunFile
 
@@ -20,7 +20,7 @@ def source_table(run: RunFile, base: Path) -> Table:
     table = Table(title="Sources", title_justify="left")
     for column in ("covariate", "values from", "units", "data set", "provider", "access", "licence", "DOI"):
         table.add_column(column, overflow="fold")
-    problems: list[str] = []
+    problems: list[Finding] = []
     for name, spec in entries(run).items():
         try:
             known = about(name, spec, base)

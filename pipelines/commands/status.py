@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.execution.ledger import Ledger
 from engine.execution.lock import Holding, held
 from engine.execution.versions import known_versions
@@ -79,7 +79,7 @@ class Status:
         if self.last:
             lines.append(f"last sign of life {_ago(self.last)} ago; log: {self.directory}/{LOG}")
         headline = self.headline.lines() if self.headline else ()
-        for line in (*lines, self.text, *headline, *(f"warning: {note}" for note in self.versions)):
+        for line in (*lines, self.text, *headline, *(str(Finding.warning(note)) for note in self.versions)):
             if line:
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
 

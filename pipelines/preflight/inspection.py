@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.cube.build import DomainMask
-from engine.errors import GelisolError
+from engine.errors import Finding, GelisolError, Level
 from engine.grid.grid import Grid
 from engine.sources.base import Source
 from engine.sources.vector import VectorSource
@@ -57,7 +57,7 @@ class Inspection:
 
     def __call__(
         self, grid: Grid, sources: Mapping[str, Source], mask: DomainMask | None = None, sites: Sites | None = None
-    ) -> list[str]:
+    ) -> list[Finding]:
         """Look at every source; what cannot be read, cannot be right, or leaves nothing to map is a problem.
 
         Parameters
@@ -77,7 +77,7 @@ class Inspection:
             self.gaps |= {name: note for name, cost in costs(found).items() if (note := cost.note())}
         return problems
 
-    def _judge(self, name: str, source: Source, grid: Grid, found: Look) -> list[str]:
+    def _judge(self, name: str, source: Source, grid: Grid, found: Look) -> list[Finding]:
         seen, values = found.seen[name], found.known_values(name)
         if np.isfinite(share := found.share_known(name)):
             self.known[name] = share
@@ -88,17 +88,18 @@ class Inspection:
             low, middle, high = np.percentile(values, [0, 50, 100])
             self.spread[name] = float(low), float(middle), float(high)
         doubted = doubt(name, source.spec, values)
-        if doubted and not doubted.sure:
-            self.doubts[name] = doubted.text.partition(": ")[2]
-        return [doubted.text] if doubted and doubted.sure else []
+        if doubted and doubted.level is not Level.PROBLEM:
+            self.doubts[name] = doubted.message
+            return []
+        return [doubted] if doubted else []
 
-    def _judge_classes(self, name: str, source: Source, grid: Grid, found: Look) -> list[str]:
+    def _judge_classes(self, name: str, source: Source, grid: Grid, found: Look) -> list[Finding]:
         self.unlisted[name] = found.seen[name].unlisted
         classes = {int(v) for v in np.unique(found.known_values(name))}
         try:
             self.unseen[name] = unseen_classes(source, grid, classes)
         except GelisolError as error:
-            return getattr(error, "problems", [str(error)])
+            return error.problems
         if isinstance(source, VectorSource):
             both, any_class = source.overlap(grid)
             if any_class and both / any_class >= _OVERLAP:

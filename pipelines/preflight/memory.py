@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dask.utils import parse_bytes
 
 from engine.cube.features import Features
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.execution.cluster import local_memory, local_workers
 from engine.formatting import counted
 from engine.mapping.predict_block import SLAB, STATISTICS
@@ -99,11 +99,14 @@ def require_memory(prepared: Prepared, limit: float, threads: int) -> Projection
         return projection
     stage = max(projection.of_block, key=projection.of_block.__getitem__)
     raise InputError(
-        f"cluster: a worker needs about {_gb(need)} ({_gb(projection.shared)} for libraries and "
-        f"{counted(prepared.config.model.replicates, 'replicate')}, {_gb(projection.of_block[stage])} for each of "
-        f"{counted(threads, 'thread')} to do a block of {counted(projection.cells, 'cell')} in the stage `{stage}`), "
-        f"but has {_gb(limit)}. "
-        f"{_advice(prepared, projection, limit, threads)}"
+        Finding(
+            f"a worker needs about {_gb(need)} ({_gb(projection.shared)} for libraries and "
+            f"{counted(prepared.config.model.replicates, 'replicate')}, {_gb(projection.of_block[stage])} for each of "
+            f"{counted(threads, 'thread')} to do a block of {counted(projection.cells, 'cell')} in the stage "
+            f"`{stage}`), but has {_gb(limit)}. "
+            f"{_advice(prepared, projection, limit, threads)}",
+            "cluster",
+        )
     )
 
 

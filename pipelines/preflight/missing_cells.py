@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.cube.build import DomainMask, is_known
+from engine.errors import Finding
 from engine.formatting import counted
 from pipelines.preflight.sampled_values import Look
 
@@ -128,7 +129,7 @@ def _degrees(low: float, high: float, positive: str, negative: str) -> str:
     return f"{sides[0]} to {sides[1]}"
 
 
-def nothing_left(look: Look, mask: DomainMask | None) -> list[str]:
+def nothing_left(look: Look, mask: DomainMask | None) -> list[Finding]:
     """Why no cell would be mapped: the mask, a covariate that is nowhere, or what they have in common."""
     if not look.seen or not look.lattice.inside.any():
         return []
@@ -140,17 +141,27 @@ def nothing_left(look: Look, mask: DomainMask | None) -> list[str]:
         keeps = (
             f"classes number {', '.join(map(str, mask.classes))}" if mask.classes else f"{mask.low:g} to {mask.high:g}"
         )
-        return [f"domain.mask: no cell of the domain is kept: `{mask.covariate}` {spread}, the mask keeps {keeps}"]
+        return [
+            Finding(
+                f"no cell of the domain is kept: `{mask.covariate}` {spread}, the mask keeps {keeps}", "domain.mask"
+            )
+        ]
     nowhere = [name for name in look.seen if look.known_values(name).size == 0]
     where = "where the mask holds" if mask else "in the domain"
     if len(nowhere) == len(look.seen):
         return [
-            f"domain: known 0%: none of the covariates has a value {where}, at none of the places that were looked at; "
-            "check `domain`, and CRS, extent, `nodata`, `valid_range` and `classes` of the covariates"
+            Finding(
+                f"known 0%: none of the covariates has a value {where}, at none of the places that were looked at; "
+                "check `domain`, and CRS, extent, `nodata`, `valid_range` and `classes` of the covariates",
+                "domain",
+            )
         ]
     problems = [
-        f"covariates.{name}: has no value anywhere {where}, so that no cell would be mapped; check its CRS, extent, "
-        "`nodata`, `valid_range`, `classes` or `expression`"
+        Finding(
+            f"has no value anywhere {where}, so that no cell would be mapped; check its CRS, extent, "
+            "`nodata`, `valid_range`, `classes` or `expression`",
+            f"covariates.{name}",
+        )
         for name in nowhere
         if name in whole
     ]
@@ -161,4 +172,8 @@ def nothing_left(look: Look, mask: DomainMask | None) -> list[str]:
     if complete.any() or (gone and (look.sites_in & ~np.logical_or.reduce(gone)).any()):
         return []
     shares = ", ".join(f"{name} {look.share_known(name):.1%}" for name in look.seen)
-    return [f"domain: no cell has every covariate, so that none would be mapped; the share that each covers: {shares}"]
+    return [
+        Finding(
+            f"no cell has every covariate, so that none would be mapped; the share that each covers: {shares}", "domain"
+        )
+    ]

@@ -9,7 +9,7 @@ from odc.geo import Geometry
 from odc.geo.geom import box
 from pyproj import Transformer
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.polygons.antimeridian import bounds_on_the_circle
 from engine.remote.files import exists, place_of
 from engine.remote.retry import RemoteError
@@ -46,9 +46,9 @@ def read_outline(domain: Domain, base: Path) -> Outline:
     path = place_of(domain.boundary, base)
     try:
         if not exists(path):
-            raise InputError(f"domain.boundary: no such file: {path}")
+            raise InputError(Finding(f"no such file: {path}", "domain.boundary"))
     except RemoteError as error:
-        raise InputError(f"domain.boundary: cannot be reached: {error}") from error
+        raise InputError(Finding(f"cannot be reached: {error}", "domain.boundary")) from error
     polygons = read_polygons(path, None, None, None, "domain.boundary")
     return Outline(Geometry(polygons.frame.union_all(), polygons.frame.crs.to_wkt()), polygons.notes)
 

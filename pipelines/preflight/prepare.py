@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from distributed.comm import get_address_host_port
 from odc.geo import Geometry
 
 from engine.cube.build import CubePlan, DomainMask
-from engine.errors import InputError
+from engine.errors import Finding, InputError, Level
 from engine.execution.cluster import cluster_class
 from engine.grid.grid import Grid
 from engine.models.families import FAMILIES
@@ -23,6 +23,7 @@ from engine.remote.files import forget, on_disk, place_of
 from engine.remote.retry import RemoteError
 from engine.sources.base import Context, Source
 from engine.sources.composite import terms_of
+from engine.sources.files import MissingFile
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.sources.unused_keys import misplaced
@@ -56,7 +57,7 @@ ITEMS = "items"
 INDEPENDENT = "model.validation.independent"
 """Key of the table of sites that never train the model."""
 _OF_OBSERVATIONS = re.compile(r"\bobservations\.")
-Inspect = Callable[[Grid, dict[str, Source], DomainMask | None, Sites], list[str]]
+Inspect = Callable[[Grid, dict[str, Source], DomainMask | None, Sites], list[Finding]]
 T = TypeVar("T")
 
 
@@ -64,7 +65,7 @@ class _Problems:
     """Collects what is wrong, so that all of it is reported together."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.found: list[Finding] = []
 
     @contextmanager
     def collect(self) -> Iterator[None]:
@@ -148,8 +149,11 @@ def _require_other_place(run_file: Path, directory: OutPath | None) -> None:
     # Where a run has worked, it is the resolved one already.
     if not (directory / EVENTS).exists():
         raise InputError(
-            f"output.dir: {directory} holds this run file, which the results' own run.yaml would replace; give another "
-            "folder, e.g. `out`"
+            Finding(
+                f"{directory} holds this run file, which the results' own run.yaml would replace; give another "
+                "folder, e.g. `out`",
+                "output.dir",
+            )
         )
 
 
@@ -161,8 +165,8 @@ class Survey:
     ----------
     directory : OutPath or None
         Where the results go, if that is known.
-    notes : tuple of (str, str)
-        Key of the run file, and what is odd there, but no error.
+    notes : tuple of Finding
+        What is odd, but no error; of a source the key is its name.
     """
 
     run: RunFile | Draft
@@ -173,7 +177,7 @@ class Survey:
     profiles: Profiles | None = None
     independent: Profiles | None = None
     coverage: dict[str, Coverage] = field(default_factory=dict)
-    notes: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Finding, ...] = ()
     inputs: dict[str, str] = field(default_factory=dict)
     problems: _Problems = field(default_factory=_Problems)
 
@@ -212,12 +216,12 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
         if items is None:
             found.directory = None
     silent = _silent(run, None if refresh else items, watch) if probe else {}
-    problems.found += [f"{key}: {text}" for key, text in silent.items()]
+    problems.found += [Finding(text, key) for key, text in silent.items()]
     if (domain := run.domain) and "domain.boundary" not in silent:
         with watch("domain.boundary"):
             drawn = problems.attempt(read_outline, domain, base)
         if drawn is not None:
-            outline, found.notes = drawn.geometry, tuple(("domain.boundary", note) for note in drawn.notes)
+            outline, found.notes = drawn.geometry, _noted("domain.boundary", drawn.notes)
             found.grid = problems.attempt(Grid.from_outline, outline, domain.crs, domain.resolution, domain.chunk)
     context = Context(None if outline is None else box_in_degrees(outline), items, refresh, run.covariates)
     for name, spec in _openable(run).items():
@@ -227,21 +231,23 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
         with watch(f"opening {name} ({spec.place})"):
             source = problems.attempt(open_source, name, spec, data, context)
         problems.found[before:] = [
-            _with_recipe(text, name, spec, base).replace(f"covariates.{name}", _key(name))
-            for text in problems.found[before:]
+            _with_recipe(problem, name, spec, base).moved(f"covariates.{name}", _key(name))
+            for problem in problems.found[before:]
         ]
         if source is not None:
             found.sources[name] = source
             # Of what was opened just now, before a value is read.
             found.inputs |= problems.attempt(of_sources, {name: source.summary()}) or {}
-            wrong, idle = misplaced(source, _key(name))
-            problems.found += wrong
-            found.notes += tuple((name, note) for note in idle)
+            for finding in misplaced(source, _key(name)):
+                if finding.level is Level.PROBLEM:
+                    problems.found.append(finding)
+                else:
+                    found.notes += (finding.of(name),)
     for name, spec in _specs(run).items():
         if spec.about:
             problems.attempt(read_description, base / spec.about, f"{_key(name)}.about")
     if isinstance(run, RunFile) and run.truth and not (base / run.truth).is_dir():
-        problems.found.append(f"truth: no such Zarr store: {base / run.truth}")
+        problems.found.append(Finding(f"no such Zarr store: {base / run.truth}", "truth"))
     if run.observations and run.depths and not silent.keys() & tables_of(run.observations).keys():
         found.profiles = problems.attempt(_profiles, run, data, outline)
     if run.observations and run.depths and run.model and run.model.validation.independent:
@@ -295,15 +301,19 @@ def _key(name: str) -> str:
     return "zones" if name == ZONES else f"covariates.{name}"
 
 
-def _with_recipe(problem: str, name: str, spec: SourceSpec, base: Path) -> str:
+def _noted(key: str, notes: Iterable[str]) -> tuple[Finding, ...]:
+    return tuple(Finding.note(text).of(key) for text in notes)
+
+
+def _with_recipe(problem: Finding, name: str, spec: SourceSpec, base: Path) -> Finding:
     """A problem, and if it is that a file is missing, where it can be had."""
-    term = problem.removeprefix(f"covariates.{name}.").partition(".")[0]
+    term = problem.key.removeprefix(f"covariates.{name}.").partition(".")[0]
     entry = (spec.of or {}).get(term, spec)
     described = entry.about or spec.about
-    if described is None or not ("no such file" in problem or "no file matches" in problem):
+    if described is None or not isinstance(problem, MissingFile):
         return problem
     try:
-        return f"{problem}. {read_description(base / described, 'about').how_to_get}"
+        return problem.with_source(read_description(base / described, "about").how_to_get)
     except InputError:  # a problem of its own
         return problem
 
@@ -325,9 +335,9 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
             try:
                 paths[key] = stack.enter_context(on_disk(place))
             except FileNotFoundError as error:
-                raise InputError(f"{key}: no such file: {place}") from error
+                raise InputError(Finding(f"no such file: {place}", key)) from error
             except RemoteError as error:
-                raise InputError(f"{key}: cannot be reached: {error}") from error
+                raise InputError(Finding(f"cannot be reached: {error}", key)) from error
         try:
             table = read_observations(
                 paths["observations.table"], keys, paths.get("observations.sites.table"), run.covariates, depths,
@@ -339,11 +349,12 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
             raise InputError(_with_addresses(problem, named) for problem in error.problems) from None
 
 
-def _with_addresses(problem: str, named: Mapping[str, str]) -> str:
+def _with_addresses(problem: Finding, named: Mapping[str, str]) -> Finding:
     """A problem with the addresses of tables rather than the copies on this machine's disks."""
+    message = problem.message
     for copy, address in named.items():
-        problem = problem.replace(copy, address)
-    return problem
+        message = message.replace(copy, address)
+    return replace(problem, message=message)
 
 
 def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
@@ -361,7 +372,13 @@ def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> 
     try:
         return _profiles(own, data, outline)
     except InputError as error:
-        raise InputError(_OF_OBSERVATIONS.sub(f"{INDEPENDENT}.", problem) for problem in error.problems) from None
+        raise InputError(_of_independent(problem) for problem in error.problems) from None
+
+
+def _of_independent(problem: Finding) -> Finding:
+    """A problem of the section that describes independent sites, whose keys are those of `observations`."""
+    message = _OF_OBSERVATIONS.sub(f"{INDEPENDENT}.", problem.message)
+    return replace(problem, message=message).moved("observations", INDEPENDENT)
 
 
 def _require_scheduler(address: str) -> None:
@@ -370,8 +387,11 @@ def _require_scheduler(address: str) -> None:
         socket.create_connection(get_address_host_port(address), timeout=_CONNECT_S).close()
     except (OSError, ValueError) as error:
         raise InputError(
-            f"cluster.address: nobody answers at {address} ({error}). Start a scheduler there with `dask scheduler`, "
-            "or use `cluster: {kind: local}`."
+            Finding(
+                f"nobody answers at {address} ({error}). Start a scheduler there with `dask scheduler`, "
+                "or use `cluster: {kind: local}`.",
+                "cluster.address",
+            )
         ) from None
 
 
@@ -394,18 +414,21 @@ def _mask(config: RunFile | Draft) -> DomainMask | None:
     )
 
 
-def _too_few(folds: int, depth: tuple[float, float], profiles: Profiles) -> list[str]:
+def _too_few(folds: int, depth: tuple[float, float], profiles: Profiles) -> list[Finding]:
     label = depth_label(depth)
     usable = int(profiles.wide()[f"socd_{label}"].notna().sum())
     if usable >= folds:
         return []
     return [
-        f"model.validation.folds: {folds} folds need at least {folds} sites with a {label} cm density; "
-        f"observations.table has {usable}. Use fewer folds or more sites."
+        Finding(
+            f"{folds} folds need at least {folds} sites with a {label} cm density; "
+            f"observations.table has {usable}. Use fewer folds or more sites.",
+            "model.validation.folds",
+        )
     ]
 
 
-def _untrainable(model: Model, profiles: Profiles | None) -> list[str]:
+def _untrainable(model: Model, profiles: Profiles | None) -> list[Finding]:
     """Families that cannot be fitted as the user has set them; those of this package as they come are known to work."""
     sites = len(profiles.wide()) if profiles else _TRIAL_SITES
     rows = max(sites - -(-sites // model.validation.folds), 2)
@@ -415,10 +438,10 @@ def _untrainable(model: Model, profiles: Profiles | None) -> list[str]:
         for spec, same in zip(model.families, as_it_comes, strict=True)
         if not same or FAMILIES.by(spec.name) != OWN
     ]
-    return [f"model.families: {problem}" for family in changed for problem in try_family(family, rows)]
+    return [Finding(problem, "model.families") for family in changed for problem in try_family(family, rows)]
 
 
-def _uncovered(run: RunFile | Draft, survey: Survey) -> list[str]:
+def _uncovered(run: RunFile | Draft, survey: Survey) -> list[Finding]:
     problems = []
     measured = run.observations.at_site if run.observations else {}
     for name, shares in survey.coverage.items():
@@ -426,7 +449,11 @@ def _uncovered(run: RunFile | Draft, survey: Survey) -> list[str]:
         extent = ", ".join(f"{v:.6g}" for v in summary.footprint.boundingbox.bbox)
         where = f"({summary.files[0].name}: {extent} in {summary.crs.proj.name})"
         if shares.domain == 0:
-            problems.append(f"covariates.{name}: covers none of the domain {where}; check its CRS and the boundary")
+            problems.append(
+                Finding(f"covers none of the domain {where}; check its CRS and the boundary", f"covariates.{name}")
+            )
         elif shares.sites == 0 and name in run.covariates and name not in measured:
-            problems.append(f"covariates.{name}: covers none of the sites {where}; check lon and lat of the sites")
+            problems.append(
+                Finding(f"covers none of the sites {where}; check lon and lat of the sites", f"covariates.{name}")
+            )
     return problems

@@ -7,7 +7,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from engine.cube.build import DomainMask, is_known
-from engine.errors import GelisolError
+from engine.errors import Finding, GelisolError
 from engine.grid.grid import Grid
 from engine.sources.base import MISSING_CLASS, Source
 from pipelines.preflight.sample_points import Lattice, SiteCells, Sites, inside, is_small, patch, patches, spread_out
@@ -63,7 +63,7 @@ class Look:
         Cells of each patch that are inside outline and mask.
     sites_in : ndarray of bool
         Sites inside outline and mask.
-    problems : list of str
+    problems : list of Finding
         What could not be read.
     """
 
@@ -75,7 +75,7 @@ class Look:
     places: list[GeoBox] = field(default_factory=list)
     masks: list[np.ndarray] = field(default_factory=list)
     sites_in: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    problems: list[str] = field(default_factory=list)
+    problems: list[Finding] = field(default_factory=list)
 
     def known_values(self, name: str) -> np.ndarray:
         """Every value of a source that was seen inside the domain and is not missing."""
@@ -158,7 +158,7 @@ class _Looking:
                 with self.watch(f"looking at {name}"):
                     read(name, seen)
             except GelisolError as error:
-                self.found.problems += getattr(error, "problems", [str(error)])
+                self.found.problems += error.problems
                 del self.found.seen[name]
 
     def _read_whole(self, name: str, seen: Seen) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.errors import Finding, Level
 from engine.sources.spec import SourceSpec
 
 _TOLERATED = 0.01
@@ -37,20 +38,6 @@ class Expectation:
     high: float
     lowest: float = -np.inf
     highest: float = np.inf
-
-
-@dataclass(frozen=True)
-class Doubt:
-    """What speaks against a covariate's values.
-
-    Attributes
-    ----------
-    sure : bool
-        Whether they are impossible, rather than unusual.
-    """
-
-    text: str
-    sure: bool
 
 
 _WHEN = r"(?:_?(?:mean|avg|max|min|median|annual|summer|winter|spring|autumn|jja|djf|mam|son|[a-z]{3,9}|\d{4}))?"
@@ -120,8 +107,8 @@ def _known(name: str, spec: SourceSpec) -> Iterator[Expectation]:
     yield from (expected for expected in _BY_UNITS if spec.units in expected.units)
 
 
-def doubt(name: str, spec: SourceSpec, values: np.ndarray) -> Doubt | None:
-    """What speaks against some of a covariate's values, and what may help; None if nothing does."""
+def doubt(name: str, spec: SourceSpec, values: np.ndarray) -> Finding | None:
+    """What speaks against some of a covariate's values, and what may help; a problem if they are impossible."""
     expected, known = expectation(name, spec), values[np.isfinite(values)]
     if expected is None or known.size == 0 or _outside(known, expected.low, expected.high) <= _TOLERATED:
         return None
@@ -130,11 +117,12 @@ def doubt(name: str, spec: SourceSpec, values: np.ndarray) -> Doubt | None:
     low, middle, high = np.percentile(known, [0, 50, 100])
     units = "" if spec.units == "1" else f" {spec.units}"
     bounds = (expected.lowest, expected.highest) if sure else (expected.low, expected.high)
-    return Doubt(
-        f"covariates.{name}: values from {low:.6g} to {high:.6g} (median {middle:.6g}){units} are not what is "
+    return Finding(
+        f"values from {low:.6g} to {high:.6g} (median {middle:.6g}){units} are not what is "
         f"expected of {expected.what}: {bounds[0]:g} to {bounds[1]:g}.{_hint(spec, known, expected)} If they are "
         "right, say so: `expected: [lowest, highest]`",
-        sure,
+        f"covariates.{name}",
+        Level.PROBLEM if sure else Level.NOTE,
     )
 
 

@@ -12,7 +12,7 @@ from distributed import Client, performance_report
 from rich.table import Table
 
 from engine.ensemble.bootstrap import damaged_files, read_manifest
-from engine.errors import InputError, RunError
+from engine.errors import Finding, InputError, RunError
 from engine.execution.cluster import connect, peak_memory
 from engine.execution.ledger import RECORDS, Entry, Ledger, Records, digest_of, key_of
 from engine.execution.lock import locked
@@ -98,7 +98,7 @@ def execute(
             _start_over(directory)
         run = _Run(prepared, display, Ledger(directory), versions())
         for note in version_notes(run.ledger, run.here):
-            display.say(f"warning: {note}")
+            display.say(Finding.warning(note))
         wanted = STAGES[: STAGES.index(until) + 1]
         todo = run.todo(wanted)
         display.event("run_started", directory=str(directory), stages=wanted, todo=todo)
@@ -217,8 +217,10 @@ class _Run:
             )
         for name in sorted(found - self.changed):
             self.display.say(
-                f"warning: {name} changed since this run began; this run goes on with what was there then, and the "
-                "next one does again what depends on it"
+                Finding.warning(
+                    f"{name} changed since this run began; this run goes on with what was there then, and the next one "
+                    "does again what depends on it"
+                )
             )
         self.changed |= found
 
@@ -297,7 +299,7 @@ def _cluster(
             cluster={"workers": len(client.nthreads()), "threads": sum(client.nthreads().values())},
             peak_memory=_projected(projection, threads, limit),
         )
-        client.subscribe_topic(TOPIC, lambda event: display.say(f"warning: {event[1]}"))
+        client.subscribe_topic(TOPIC, lambda event: display.say(Finding.warning(event[1])))
         if performance is not None:
             stack.enter_context(performance_report(filename=str(performance)))
         yield client
@@ -327,11 +329,15 @@ def _require_fit_workers(client: Client, prepared: Prepared, display: Display) -
     if fatal := [m for m in mismatches if m.fatal]:
         what = ", ".join(dict.fromkeys(m.what for m in fatal))
         raise InputError(
-            f"cluster: {len({m.worker for m in fatal})} of {counted(len(client.nthreads()), 'worker')} cannot do this "
-            f"run ({what}; see the table, e.g. {fatal[0].what}: here {fatal[0].here}, there {fatal[0].there}). Install "
-            "the same versions there, and let the workers see the same files."
+            Finding(
+                f"{len({m.worker for m in fatal})} of {counted(len(client.nthreads()), 'worker')} cannot do this "
+                f"run ({what}; see the table, e.g. {fatal[0].what}: here {fatal[0].here}, there {fatal[0].there}). "
+                "Install the same versions there, and let the workers see the same files.",
+                "cluster",
+            )
         )
-    display.say("warning: set OMP_NUM_THREADS=1 and its like for the workers; threads within threads slow them down")
+    advice = "set OMP_NUM_THREADS=1 and its like for the workers; threads within threads slow them down"
+    display.say(Finding.warning(advice))
 
 
 def _describe_cluster(client: Client, workers: Any) -> str:

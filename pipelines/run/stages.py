@@ -11,6 +11,7 @@ from distributed import Client
 
 from engine.cube.build import build_cube
 from engine.ensemble.bootstrap import Ensemble
+from engine.errors import Level
 from engine.execution.ledger import Records, Scratch
 from engine.extras import require
 from engine.formatting import counted
@@ -80,14 +81,14 @@ class Context:
 def _profiles(context: Context) -> dict[str, Any]:
     profiles, labels = context.prepared.profiles, context.config.depth_labels
     for note in profiles.notes:
-        context.display.say(f"profiles: {note}")
+        context.display.say(note.of("profiles"))
     with staged(context.path("profiles.parquet")) as stage:
         named_columns(profiles.table, context.config.target).to_parquet(stage, index=False)
     with staged(context.path("dropped_rows.csv")) as stage:
         left_out_table(profiles.left_out).to_csv(stage, index=False)
     with staged(context.path("depth_regression.csv")) as stage:
         fit_depth_regressions(profiles.wide(), labels).to_csv(stage, index=False)
-    return {"notes": list(profiles.notes)}
+    return {"notes": list(map(str, profiles.notes))}
 
 
 def _cube(context: Context) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def _train(context: Context) -> dict[str, Any]:
     selection = pd.read_csv(io.BytesIO(read_file(context.path("selection.csv"))))
     training = TrainingTable.assemble(context.prepared, tuple(selection.loc[selection["kept"], "covariate"]))
     for note in training.notes:
-        context.display.say(f"train: {note}")
+        context.display.say(note.of("train"))
     training.update_profiles(context.path("profiles.parquet"))
     context.scratch.clear_others()
     modelling = Modelling(
@@ -137,7 +138,7 @@ def _train(context: Context) -> dict[str, Any]:
         context.keys.environment,
     )
     facts = modelling.run()
-    return {**facts, "notes": list(training.notes)}
+    return {**facts, "notes": list(map(str, training.notes))}
 
 
 def _map(context: Context) -> dict[str, Any]:
@@ -172,8 +173,8 @@ def _map(context: Context) -> dict[str, Any]:
         with staged(context.path(name)) as stage:
             table.to_csv(stage, index=False)
     for note in notes:
-        if note.startswith("warning:"):
-            context.display.say(f"map: {note}")
+        if note.level is Level.WARNING:
+            context.display.say(note.of("map"))
     with context.display.stage("cog", "file") as progress:
         records = Records.of(context.path("cog"), context.keys.files)
         write_cogs(context.cluster, config, prepared.directory, records, progress)
@@ -184,7 +185,7 @@ def _map(context: Context) -> dict[str, Any]:
     return {
         "cells": int(everywhere.cells[-1]),
         "cells_applicable": int(applicable.cells[-1]),
-        "notes": list(notes),
+        "notes": list(map(str, notes)),
     }
 
 
@@ -192,9 +193,9 @@ def _report(context: Context) -> dict[str, Any]:
     trained = context.provenance.record["stages"].get("train", {})
     notes = try_independent(context.prepared, trained)
     for note in notes:
-        context.display.say(f"independent: {note}")
+        context.display.say(note.of("independent"))
     redo_report(context.config, context.prepared.directory, context.display)
-    return {"notes": list(notes)}
+    return {"notes": list(map(str, notes))}
 
 
 def redo_report(config: RunFile, directory: OutPath, display: Display) -> None:

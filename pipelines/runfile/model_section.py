@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from engine.ensemble.statistics import CELL_STATISTICS
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.models.families import FAMILIES, Family, Value
 from engine.registry import OWN
 from engine.validation.cross_validation import AVERAGE, STACK
@@ -65,9 +65,9 @@ class FamilySpec(Section):
         except InputError as error:
             problems = error.problems
         if empty := [key for key, values in (self.grid or {}).items() if not values]:
-            problems.append(f"grid: {', '.join(empty)} has no values to try")
+            problems.append(Finding(f"{', '.join(empty)} has no values to try", "grid"))
         if problems:
-            raise ValueError("\n".join(problems))
+            raise ValueError("\n".join(map(str, problems)))
         return self
 
     def family(self) -> Family:
@@ -94,7 +94,7 @@ def _scheme(name: str) -> str:
     try:
         find_splitter(name)
     except InputError as error:
-        raise ValueError("; ".join(error.problems).removeprefix("model.validation.schemes: ")) from None
+        raise ValueError("; ".join(problem.message for problem in error.problems)) from None
     return name
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.sources.spec import SourceSpec, StacSpec
 from engine.storage.paths import OutPath
 from pipelines.runfile.model_section import FamilySpec, Selection, Validation
@@ -54,7 +54,7 @@ class Reading:
 
     run: RunFile | Draft
     base: Path
-    problems: tuple[str, ...] = ()
+    problems: tuple[Finding, ...] = ()
 
 
 def load(path: str | OutPath, overrides: tuple[str, ...] = ()) -> tuple[RunFile, Path]:
@@ -104,7 +104,11 @@ def read(path: str | OutPath, overrides: tuple[str, ...] = ()) -> Reading:
         draft = Draft.of(entries)
         problems = [*_explained(error), *((k, f"`{'.'.join(k)}`: {text}") for k, text in dangling_references(draft))]
         return Reading(draft, base, tuple(
-            f"{_set_by(keys, overrides, original) or f'{path}{_line(document, keys)}'}: {text}"
+            Finding(
+                text,
+                ".".join(map(str, keys)),
+                place=_set_by(keys, overrides, original) or f"{path}{_line(document, keys)}",
+            )
             for keys, text in problems
         ))  # fmt: skip
 

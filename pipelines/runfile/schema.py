@@ -389,9 +389,8 @@ def dangling_terms(covariates: dict[str, SourceSpec], unsound: frozenset[str]) -
             if "units" not in spec.model_fields_set:
                 units_of(spec.expression, {term: entry.units for term, entry in terms.items()})
         except (InputError, ValueError) as error:
-            problems = error.problems if isinstance(error, InputError) else [str(error)]
-            wrong += [(("covariates", name, "expression"), p.removeprefix(f"covariates.{name}.expression: "))
-                      for p in problems]  # fmt: skip
+            found = [p.message for p in error.problems] if isinstance(error, InputError) else [str(error)]
+            wrong += [(("covariates", name, "expression"), message) for message in found]
     return wrong
 
 

@@ -56,7 +56,7 @@ def test_check_of_a_sound_run(fresh: Path):
     found = gelisol.check(fresh)
     assert found.is_sound and found.raise_if_bad() is found
     assert found.table["covariate"].tolist() == ["mat", "ai", "tn", "vegetation"]
-    assert ("profiles", "2 of 40 sites lie outside the domain's bounds.") in found.notes
+    assert "profiles: 2 of 40 sites lie outside the domain's bounds." in map(str, found.notes)
     assert "sound; a run would start" in repr(found) and "Plan" in repr(found)
     assert "<pre" in found._repr_html_()
 
@@ -65,7 +65,7 @@ def test_check_collects_problems_and_does_not_raise(fresh: Path):
     (fresh.parent / "data" / "ai.tif").unlink()
     found = gelisol.check(fresh, model__replicates=0)
     assert len(found.problems) == 2 and not found.is_sound
-    assert any("ai.tif" in problem for problem in found.problems)
+    assert any("ai.tif" in problem.message for problem in found.problems)
     assert found.table["covariate"].tolist() == ["mat", "tn", "vegetation"]
     assert "2 problems" in repr(found)
     with pytest.raises(gelisol.InputError, match=r"ai\.tif"):
@@ -74,8 +74,8 @@ def test_check_collects_problems_and_does_not_raise(fresh: Path):
 
 def test_check_of_what_is_no_run_file(tmp_path: Path):
     (tmp_path / "list.yaml").write_text("- <b>1</b>\n")
-    assert "found a list" in gelisol.check(tmp_path / "list.yaml").problems[0]
-    assert "no such run file" in gelisol.check(tmp_path / "<b>.yaml").problems[0]
+    assert "found a list" in gelisol.check(tmp_path / "list.yaml").problems[0].message
+    assert "no such run file" in gelisol.check(tmp_path / "<b>.yaml").problems[0].message
     assert "<b>" not in gelisol.check(tmp_path / "<b>.yaml")._repr_html_()
 
 

@@ -91,7 +91,7 @@ def test_workers_that_do_not_know_it_are_found_before_the_run(extended: SmallRun
     config, _ = load(extended.path)
     with pytest.raises(InputError) as error:
         require_known(client, config)
-    assert any(p.startswith("model.families: 'lightgbm' is registered in this process, but not in 2 of 2 workers")
+    assert any(str(p).startswith("model.families: 'lightgbm' is registered in this process, but not in 2 of 2 workers")
                for p in error.value.problems)  # fmt: skip
     client.run(register, blocks("python"))
     try:

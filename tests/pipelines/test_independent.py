@@ -94,7 +94,7 @@ def test_none_that_can_is_a_warning_and_no_longer_asked_for_leaves_nothing(prist
     table = training[["site", "lon", "lat"]].assign(**{"socd_0-10": 4.0, "socd_0-30": 9.0})
     prepared = opened(pristine, folder, table)
     notes = try_independent(prepared, {})
-    assert notes[-1].startswith("warning: 0 of ")
+    assert str(notes[-1]).startswith("warning: 0 of ")
     assert pd.read_csv(folder / TABLE)["n"].tolist() == [0, 0]
     assert try_independent(open_run(pristine / "run.yaml", (), folder), {}) == ()
     assert not (folder / TABLE).exists() and not (folder / SITES).exists()

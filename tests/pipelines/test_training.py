@@ -130,5 +130,5 @@ def test_too_few_sites_within_the_domain(run: SmallRun, gelisol, on_scheduler):
 def test_a_class_without_a_site_is_named():
     specs = {"cover": SourceSpec(href="x.tif", classes={"forest": (1,), "bare": (2,), "ice": (3,)})}
     (note,) = unseen_classes(pd.DataFrame({"cover": [1, 1, 3]}), specs)
-    assert note.startswith("warning: cover: no site is in bare;")
+    assert str(note).startswith("warning: cover: no site is in bare;")
     assert unseen_classes(pd.DataFrame({"cover": [1, 2, 3]}), specs) == []

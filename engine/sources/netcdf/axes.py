@@ -7,7 +7,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.netcdf.cells import bounds_of, centres, require_centres, require_no_corners, require_on_earth
 from engine.sources.netcdf.coordinates import (
     AXIS_NAMES,
@@ -52,7 +52,7 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: SourceSpec, where: str, crs_key: str) -> Layout:
+def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: SourceSpec, where: Where, crs_key: str) -> Layout:
     """Grid of a variable, and its axes; `crs_key` names the run file's CRS in messages.
 
     Raises
@@ -81,25 +81,29 @@ def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: SourceSpec, where:
 
 
 def _only(
-    dataset: xr.Dataset, variable: xr.DataArray, along: dict[str, Coordinate | None], role: Role, where: str
+    dataset: xr.Dataset, variable: xr.DataArray, along: dict[str, Coordinate | None], role: Role, where: Where
 ) -> Coordinate:
     """The coordinate of a role: those that say so by attributes go before those that are only called so."""
     found = [c for c in along.values() if c is not None and c.role == role]
     chosen = [c for c in found if c.is_sure] or found
     if len(chosen) > 1:
         raise InputError(
-            f"{where}: {' and '.join(c.name for c in chosen)} of {variable.name!r} are both {AXIS_NAMES[role]} by "
-            f"{'their attributes' if chosen[0].is_sure else 'name'}; correct `axis` or `standard_name` in the file"
+            where.problem(
+                f"{' and '.join(c.name for c in chosen)} of {variable.name!r} are both {AXIS_NAMES[role]} by "
+                f"{'their attributes' if chosen[0].is_sure else 'name'}; correct `axis` or `standard_name` in the file"
+            )
         )
     if chosen:
         return chosen[0]
     if planes := planes_of(dataset, map(str, variable.dims)):
-        raise InputError(f"{where}: {curvilinear(planes)}")
+        raise InputError(where.problem(curvilinear(planes)))
     known = [c.name for c in along.values() if c is not None]
     raise InputError(
-        f"{where}: found no coordinate {AXIS_NAMES[role]} among {tuple(known)} along the dimensions "
-        f"{tuple(map(str, variable.dims))} of {variable.name!r}; expected a 1-D coordinate with `standard_name` or "
-        "`axis`"
+        where.problem(
+            f"found no coordinate {AXIS_NAMES[role]} among {tuple(known)} along the dimensions "
+            f"{tuple(map(str, variable.dims))} of {variable.name!r}; expected a 1-D coordinate with `standard_name` or "
+            "`axis`"
+        )
     )
 
 
@@ -108,7 +112,7 @@ def _others(
     along: dict[str, Coordinate | None],
     plane: tuple[Coordinate, Coordinate],
     spec: SourceSpec,
-    where: str,
+    where: Where,
 ) -> tuple[Coordinate | None, tuple[tuple[str, int], ...], tuple[str, ...]]:
     """The dimension of time, and further ones (depth, height) with the place that `band` names, and notes of these."""
     others = [str(d) for d in variable.dims if d not in (plane[0].dim, plane[1].dim)]
@@ -126,10 +130,12 @@ def _others(
         held = f" ({_listed(along[long[0]])})" if hint and _listed(along[long[0]]) else ""
         expected = ", ".join(("time", plane[1].dim, plane[0].dim))
         raise InputError(
-            f"{where}: variable {variable.name!r} has dimensions {variable.dims}; expected {expected}{hint}{held}"
+            where.problem(f"variable {variable.name!r} has dimensions {variable.dims}; expected {expected}{hint}{held}")
         )
     if long and spec.band > variable.sizes[long[0]]:
-        raise InputError(f"{where}: {long[0]} has {variable.sizes[long[0]]} places, not a place {spec.band} (`band`)")
+        raise InputError(
+            where.problem(f"{long[0]} has {variable.sizes[long[0]]} places, not a place {spec.band} (`band`)")
+        )
     chosen = tuple((d, spec.band - 1 if d in long else 0) for d in levels)
     notes = tuple(text for d, place in chosen if (text := _read_at(along[d], place, variable.sizes[d])))
     return time, chosen, notes

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.grid.grid import crs_of
 from engine.sources.netcdf.coordinates import Coordinate, numbers, text_of
 from engine.sources.spec import SourceSpec
@@ -18,12 +18,12 @@ _CORNER = {"center": (0.0, 0.0), "lower_left": (0.5, 0.5), "upper_left": (0.5, -
 
 
 def centres(
-    dataset: xr.Dataset, axis: Coordinate, spec: SourceSpec, where: str, side: int, *, is_longitude: bool = False
+    dataset: xr.Dataset, axis: Coordinate, spec: SourceSpec, where: Where, side: int, *, is_longitude: bool = False
 ) -> tuple[float, float, int]:
     """First centre, step and number of pixels of an axis: by the run file, by its bounds, else by its coordinates."""
     values = numbers(axis.variable, axis.name)
     if unknown := np.flatnonzero(~np.isfinite(values)).tolist():
-        raise InputError(f"{where}: {axis.name} has no number at place {unknown[0] + 1} of {len(values)}")
+        raise InputError(where.problem(f"{axis.name} has no number at place {unknown[0] + 1} of {len(values)}"))
     full = 360.0 if is_longitude and axis.role == "x" else None
     if full and "rad" not in axis.units.lower():
         values = np.unwrap(values, period=full)
@@ -47,7 +47,7 @@ def bounds_of(dataset: xr.Dataset, axis: Coordinate) -> np.ndarray | None:
 
 
 def _offset(
-    values: np.ndarray, bounds: np.ndarray, step: float, axis: Coordinate, full: float | None, where: str
+    values: np.ndarray, bounds: np.ndarray, step: float, axis: Coordinate, full: float | None, where: Where
 ) -> float:
     """How far the middles of the cells lie from their coordinates."""
     low, high = bounds.min(axis=1), bounds.max(axis=1)
@@ -60,35 +60,39 @@ def _offset(
         return 0.0
     if abs(width / step - 1) > 2 * _OFF or np.abs(off[inner] - typical).max() > 2 * _OFF * step or abs(typical) > step:
         raise InputError(
-            f"{where}: the bounds of {axis.name} (`{axis.variable.attrs['bounds']}`) do not fit its coordinates, e.g. "
-            f"{low[0]:g} to {high[0]:g} around {values[0]:g}; say what the coordinates mark with `coordinates: center` "
-            "(or lower_left, upper_left)"
+            where.problem(
+                f"the bounds of {axis.name} (`{axis.variable.attrs['bounds']}`) do not fit its coordinates, e.g. "
+                f"{low[0]:g} to {high[0]:g} around {values[0]:g}; say what the coordinates mark with "
+                "`coordinates: center` (or lower_left, upper_left)"
+            )
         )
     return typical
 
 
-def _single(value: float, bounds: np.ndarray | None, axis: Coordinate, where: str) -> tuple[float, float, int]:
+def _single(value: float, bounds: np.ndarray | None, axis: Coordinate, where: Where) -> tuple[float, float, int]:
     """The one pixel of an axis, which is as wide as its bounds."""
     if bounds is None or bounds.shape != (1, 2) or not abs(bounds[0, 1] - bounds[0, 0]) > 0:
         raise InputError(
-            f"{where}: {axis.name} has one place ({value:g}) and no bounds, so that the width of its cell is unknown; "
-            "expected two places or more, or `bounds`"
+            where.problem(
+                f"{axis.name} has one place ({value:g}) and no bounds, so that the width of its cell is unknown; "
+                "expected two places or more, or `bounds`"
+            )
         )
     return float(bounds[0].mean()), float(abs(bounds[0, 1] - bounds[0, 0])), 1
 
 
-def _regular(values: np.ndarray, dim: str, where: str) -> tuple[float, float, int]:
+def _regular(values: np.ndarray, dim: str, where: Where) -> tuple[float, float, int]:
     """Start, step and number of evenly spaced coordinates; float32 files store them rounded."""
     steps = np.diff(values)
     mean = (values[-1] - values[0]) / (len(values) - 1)
     if mean == 0 or np.abs(steps / mean - 1).max() > _UNEVEN * max(1, len(values) / 1000):
         raise InputError(
-            f"{where}: {dim} is not evenly spaced (steps {steps.min():g} to {steps.max():g}); warp it first"
+            where.problem(f"{dim} is not evenly spaced (steps {steps.min():g} to {steps.max():g}); warp it first")
         )
     return float(values[0]), float(mean), len(values)
 
 
-def require_on_earth(geobox: GeoBox, x: Coordinate, y: Coordinate, where: str) -> None:
+def require_on_earth(geobox: GeoBox, x: Coordinate, y: Coordinate, where: Where) -> None:
     """Refuse longitudes and latitudes that are not in degrees."""
     box = geobox.boundingbox
     if not crs_of(geobox).geographic:
@@ -97,30 +101,36 @@ def require_on_earth(geobox: GeoBox, x: Coordinate, y: Coordinate, where: str) -
     tolerance = 1.01 * abs(geobox.resolution.y) * degree
     if max(-box.bottom, box.top) * degree > 90 + tolerance or max(-box.left, box.right) * degree > 720:
         raise InputError(
-            f"{where}: {x.name} from {box.left:g} to {box.right:g} and {y.name} from {box.bottom:g} to {box.top:g} "
-            "cannot be longitudes and latitudes in degrees; if they are of a projection, give its `crs`"
+            where.problem(
+                f"{x.name} from {box.left:g} to {box.right:g} and {y.name} from {box.bottom:g} to {box.top:g} "
+                "cannot be longitudes and latitudes in degrees; if they are of a projection, give its `crs`"
+            )
         )
 
 
-def require_no_corners(gdal: list[float], west: tuple[float, float], first: tuple[float, float], where: str) -> None:
+def require_no_corners(gdal: list[float], west: tuple[float, float], first: tuple[float, float], where: Where) -> None:
     """Coordinates on the edges of GDAL's pixels mark corners; those of a part of a file are whole pixels off."""
     if not gdal or not np.allclose(np.abs((gdal[1], gdal[5])), np.abs((west[1], first[1])), rtol=1e-3):
         return
     off = np.array([(west[0] - gdal[0]) / gdal[1], (first[0] - gdal[3]) / gdal[5]])
     if np.abs(off - np.round(off)).max() < 2 * _OFF:
         raise InputError(
-            f"{where}: its coordinates lie on the edges of the pixels that `GeoTransform` declares: they look like "
-            "corners, add `coordinates: upper_left` (or `lower_left`, or `center` if they are not)"
+            where.problem(
+                "its coordinates lie on the edges of the pixels that `GeoTransform` declares: they look like "
+                "corners, add `coordinates: upper_left` (or `lower_left`, or `center` if they are not)"
+            )
         )
 
 
-def require_centres(south: float, north: float, step: float, where: str) -> None:
+def require_centres(south: float, north: float, step: float, where: Where) -> None:
     """Latitudes of cell centres do not reach past one pole and stop short of the other by half a cell: corners do."""
     past = (np.array([-south, north]) + step / 2 - 90) / step
     for beyond, short, corner in ((0, 1, "lower_left"), (1, 0, "upper_left")):
         if np.allclose(past[[beyond, short]], (0.5, -0.5), atol=0.05):
             raise InputError(
-                f"{where}: latitudes from {south:g} to {north:g} in steps of {step:g} cannot be centres of cells, "
-                f"which would reach past the pole; they look like corners: add `coordinates: {corner}` "
-                "(or `coordinates: center` if they are not)"
+                where.problem(
+                    f"latitudes from {south:g} to {north:g} in steps of {step:g} cannot be centres of cells, "
+                    f"which would reach past the pole; they look like corners: add `coordinates: {corner}` "
+                    "(or `coordinates: center` if they are not)"
+                )
             )

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 from zarr.errors import ContainsArrayError
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.late_arrays import look_late
 from engine.remote.auth import BY_HOST, Access
 from engine.remote.files import Place, Remote, fsspec_options, holds_store, open_remote
@@ -36,7 +36,7 @@ look_late()
 
 
 @contextmanager
-def opened(path: Place, access: Access, spec: SourceSpec, where: str) -> Iterator[xr.Dataset]:
+def opened(path: Place, access: Access, spec: SourceSpec, where: Where) -> Iterator[xr.Dataset]:
     """Open lazily, the group that `variable` names. NetCDF 4 by h5netcdf, classic files by SciPy, stores by Zarr."""
     is_store = holds_store(path, access)
     what = "Zarr store" if is_store else "NetCDF file"
@@ -44,15 +44,15 @@ def opened(path: Place, access: Access, spec: SourceSpec, where: str) -> Iterato
         dataset, closing = _dataset(path, access, _group(spec), is_store)
     except FileNotFoundError as error:
         problem = _no_group(path, access, spec, is_store) or f"is no store or file that can be opened ({reason(error)})"
-        raise InputError(f"{where}: {problem}") from error
+        raise InputError(where.problem(problem)) from error
     except RemoteError as error:
-        raise InputError(f"{where}: cannot be reached: {reason(error)}") from error
+        raise InputError(where.problem(f"cannot be reached: {reason(error)}")) from error
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         problem = _no_group(path, access, spec, is_store)
         if isinstance(error, ContainsArrayError):
             problem = f"holds no group of arrays with coordinates, but a single array ({error}); write it with its axes"
         problem = problem or f"not a {what} that can be opened ({_objection(path, error)}). Is the file whole?"
-        raise InputError(f"{where}: {problem}") from error
+        raise InputError(where.problem(problem)) from error
     try:
         yield dataset
     finally:
@@ -182,7 +182,7 @@ def _few(names: list[str]) -> str:
 
 
 def variable_of(
-    dataset: xr.Dataset, spec: SourceSpec, where: str, path: Place | None = None, access: Access = BY_HOST
+    dataset: xr.Dataset, spec: SourceSpec, where: Where, path: Place | None = None, access: Access = BY_HOST
 ) -> xr.DataArray:
     """The variable that an entry names, or the only one on a plane.
 
@@ -205,9 +205,11 @@ def variable_of(
         groups = ", ".join(dict.fromkeys(held.rpartition("/")[0] for held in inner))
         fitting = [held for held in inner if held.rpartition("/")[2] == bare] or inner
         held = f" (it holds {_few([*gridded, *inner])})" if len(inner) + len(gridded) > 1 else ""
-        raise InputError(f"{where}: holds groups ({groups}); write `variable: {fitting[0]}`{held}")
+        raise InputError(where.problem(f"holds groups ({groups}); write `variable: {fitting[0]}`{held}"))
     if not dataset.variables:
-        raise InputError(f"{where}: no array is found in it. {_CONSOLIDATE}")
+        raise InputError(where.problem(f"no array is found in it. {_CONSOLIDATE}"))
     if name is None:
-        raise InputError(f"{where}: holds {', '.join(gridded)}; say which with `variable`")
-    raise InputError(f"{where}: has no variable {spec.variable!r}; it holds {_few(list(map(str, dataset.data_vars)))}")
+        raise InputError(where.problem(f"holds {', '.join(gridded)}; say which with `variable`"))
+    raise InputError(
+        where.problem(f"has no variable {spec.variable!r}; it holds {_few(list(map(str, dataset.data_vars)))}")
+    )

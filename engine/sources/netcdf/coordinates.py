@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from cf_xarray.criteria import coordinate_criteria
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.declared import numbers as plain_numbers
 
 Role = Literal["x", "y", "time", "level"]
@@ -65,7 +65,7 @@ class Coordinate:
         return text_of(self.variable.attrs.get("units"))
 
 
-def coordinate_of(name: str, dim: str, variable: xr.Variable, where: str) -> Coordinate:
+def coordinate_of(name: str, dim: str, variable: xr.Variable, where: Where) -> Coordinate:
     """What a variable along one dimension is.
 
     Raises
@@ -77,7 +77,7 @@ def coordinate_of(name: str, dim: str, variable: xr.Variable, where: str) -> Coo
     roles = {role: key for key, (role, _) in told.items() if key != "long_name" and role in ("x", "y", "time")}
     if len(roles) > 1:
         said = " and ".join(f"{role} by `{key}` ({variable.attrs[key]})" for role, key in roles.items())
-        raise InputError(f"{where}: coordinate {name} is {said}; correct these attributes of the file")
+        raise InputError(where.problem(f"coordinate {name} is {said}; correct these attributes of the file"))
     by_name = _by_name(name)
     if not told:
         role, kind = by_name or (None, None)
@@ -109,7 +109,7 @@ def _by_name(name: str) -> tuple[Role, Kind | None] | None:
     return next(((role, kind) for names, role, kind in _NAMES if re.fullmatch(names, name, re.IGNORECASE)), None)
 
 
-def coordinates_along(dataset: xr.Dataset, variable: xr.DataArray, dim: str, where: str) -> Coordinate | None:
+def coordinates_along(dataset: xr.Dataset, variable: xr.DataArray, dim: str, where: Where) -> Coordinate | None:
     """The coordinate that tells most of a dimension: its own, or one of another name along it."""
     named = text_of(variable.attrs.get("coordinates")).split()
     names = [dim, *(name for name in (*named, *map(str, dataset.variables)) if name != dim)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from engine.errors import Finding
 from engine.remote.files import Place
 from engine.sources.files import Step
 from engine.sources.netcdf.times import Times
@@ -18,7 +19,7 @@ Wanted = tuple[Place, Times, tuple[int, ...]]
 """A file, its time steps and the places of those that count."""
 
 
-def repeated(name: str, files: Sequence[Wanted]) -> list[str]:
+def repeated(name: str, files: Sequence[Wanted]) -> list[Finding]:
     """What is wrong where two files, or one file twice, hold the same year, month, day or moment.
 
     A step of one file is the same as one of another if their dates are, as far as the coarser of both tells: a month in
@@ -37,8 +38,11 @@ def repeated(name: str, files: Sequence[Wanted]) -> list[str]:
                 continue
             if key in twice:
                 problems.append(
-                    f"covariates.{name}: {shown(place)}: places {twice[key] + 1} and {at + 1} on its time axis are "
-                    f"both of {times.moments[at] or _date(times.steps[at])}; expected each date once"
+                    Finding(
+                        f"{shown(place)}: places {twice[key] + 1} and {at + 1} on its time axis are "
+                        f"both of {times.moments[at] or _date(times.steps[at])}; expected each date once",
+                        f"covariates.{name}",
+                    )
                 )
             twice.setdefault(key, at)
             before = next((owner[key[:cut]] for cut in range(1, len(key) + 1) if key[:cut] in owner), inner.get(key))
@@ -49,8 +53,11 @@ def repeated(name: str, files: Sequence[Wanted]) -> list[str]:
             for cut in range(1, len(key)):
                 inner.setdefault(key[:cut], place)
     return problems[:_SHOWN] + [
-        f"covariates.{name}: {shown(a)} and {shown(b)} both hold {_dates(steps)}; expected each date in one file. "
-        "Narrow `period` or `href`, or leave one of them out"
+        Finding(
+            f"{shown(a)} and {shown(b)} both hold {_dates(steps)}; expected each date in one file. "
+            "Narrow `period` or `href`, or leave one of them out",
+            f"covariates.{name}",
+        )
         for (a, b), steps in list(shared.items())[:_SHOWN]
     ]
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.remote.auth import BY_HOST
 from engine.remote.files import ZARR_SUFFIX, Place, holds_store, open_remote
 
@@ -25,7 +25,7 @@ def holds_arrays(place: Place, variable: str | None) -> bool:
     return begin.startswith(CLASSIC) or (begin == HDF5 and _has_axes(place, variable))
 
 
-def refuse_references(where: str, place: Place) -> None:
+def refuse_references(where: Where, place: Place) -> None:
     """Refuse what only points to the chunks of other files, as kerchunk and VirtualiZarr write it."""
     if isinstance(place, Path) and place.is_dir():
         metadata = place / ".zmetadata"
@@ -34,8 +34,10 @@ def refuse_references(where: str, place: Place) -> None:
         found = place.suffix.lower() == ".json" and bool(_REFERENCES.match(begin_of(place, 512)))
     if found:
         raise InputError(
-            f"{where}: {place} holds references to chunks of other files (kerchunk), which are not followed; name "
-            "those files with `href`, or write them to a Zarr store (xarray opens them with engine='kerchunk')"
+            where.problem(
+                f"{place} holds references to chunks of other files (kerchunk), which are not followed; name "
+                "those files with `href`, or write them to a Zarr store (xarray opens them with engine='kerchunk')"
+            )
         )
 
 

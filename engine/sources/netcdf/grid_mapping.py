@@ -9,7 +9,7 @@ import pyproj
 import xarray as xr
 from odc.geo import CRS
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.grid.grid import parse_crs, require_place
 from engine.sources.netcdf.coordinates import Coordinate, numbers, planes_of, text_of
 from engine.sources.spec import SourceSpec
@@ -25,7 +25,7 @@ _PARAMETERS = ("standard_parallel", "longitude_of_central_meridian", "latitude_o
 
 
 def crs_of_axes(
-    dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate, spec: SourceSpec, where: str, key: str
+    dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate, spec: SourceSpec, where: Where, key: str
 ) -> CRS:
     """The CRS in which the coordinates count.
 
@@ -35,20 +35,24 @@ def crs_of_axes(
         If nothing declares one, what does cannot be read, or it does not go with the coordinates.
     """
     if spec.crs:
-        return require_place(parse_crs(spec.crs, key), f"{key}: {spec.crs!r}")
+        return require_place(parse_crs(spec.crs, key), Where(key, repr(spec.crs)))
     declared = _declared(dataset, variable, x, y, where)
     if declared is None:
         if x.kind == y.kind == "degrees":
             return DEGREES
-        raise InputError(f"{where}: {_undeclared(dataset, variable, x)}")
+        raise InputError(where.problem(_undeclared(dataset, variable, x)))
     own = declared.to_2d() if len(declared.axis_info) > 2 or declared.is_compound else declared
     if not (own.is_geographic or own.is_projected):
         raise InputError(
-            f"{where}: its CRS ({own.name}) is {own.type_name.lower()}, which has no known place on the Earth; give "
-            "the CRS of its coordinates, e.g. `crs: EPSG:3413`"
+            where.problem(
+                f"its CRS ({own.name}) is {own.type_name.lower()}, which has no known place on the Earth; give "
+                "the CRS of its coordinates, e.g. `crs: EPSG:3413`"
+            )
         )
     if "rotated" in (x.kind, y.kind) and not _is_rotated(own) and own.is_geographic:
-        raise InputError(f"{where}: {x.name} is a longitude of a rotated pole, but its CRS ({own.name}) is not rotated")
+        raise InputError(
+            where.problem(f"{x.name} is a longitude of a rotated pole, but its CRS ({own.name}) is not rotated")
+        )
     if x.kind == y.kind == "degrees" and (own.is_projected or _is_rotated(own)) and _in_degrees(x, y):
         # Longitudes and latitudes beside a projection are those of the datum on which it stands.
         own = own.geodetic_crs or own
@@ -91,7 +95,7 @@ def curvilinear(planes: list[str]) -> str:
 
 
 def _declared(
-    dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate, where: str
+    dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate, where: Where
 ) -> pyproj.CRS | None:
     name, others = _named_mapping(dataset, variable, x, y), _unnamed_mappings(dataset)
     if name is not None:
@@ -104,8 +108,10 @@ def _declared(
             return crs
         if problem and (name is not None or not others):
             raise InputError(
-                f"{where}: the CRS that {what} declares cannot be read ({problem}); if you know it, add e.g. "
-                "`crs: EPSG:3413` to the entry"
+                where.problem(
+                    f"the CRS that {what} declares cannot be read ({problem}); if you know it, add e.g. "
+                    "`crs: EPSG:3413` to the entry"
+                )
             )
     return None
 

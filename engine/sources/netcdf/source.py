@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import xarray as xr
 
-from engine.errors import InputError, RunError
+from engine.errors import Finding, InputError, RunError, Where
 from engine.remote.auth import BY_HOST, Access
 from engine.remote.files import Place
 from engine.remote.retry import RemoteError, persistently, reason
@@ -98,7 +98,7 @@ class NetcdfSource(GriddedSource):
             If a file is missing or damaged, lacks the variable, its axes are not regular, or no step is in the period.
         """
         opened_files: list[_Opened] = []
-        problems: list[str] = []
+        problems: list[Finding] = []
         for path, (dated, told) in found.items():
             try:
                 file = _look_at(name, spec, path, dated, access, dated_by)
@@ -108,7 +108,7 @@ class NetcdfSource(GriddedSource):
             opened_files.append(replace(file, declared=told.over(file.declared)))
             if file.layout.geobox != opened_files[0].layout.geobox:
                 other = opened_files[0].path.name
-                problems.append(f"covariates.{name}: {shown(path)}: is on another grid than {other}")
+                problems.append(Finding(f"{shown(path)}: is on another grid than {other}", f"covariates.{name}"))
         if problems:
             raise InputError(problems)
         kept = sorted((f for f in opened_files if f.wanted), key=lambda f: min(f.times.steps[i] for i in f.wanted))
@@ -159,7 +159,7 @@ class NetcdfSource(GriddedSource):
         self, file: NetcdfFile, entries: list[tuple[Step, int]], window: Window
     ) -> Iterator[tuple[Step, np.ndarray]]:
         """Stored values of some time steps of one file."""
-        where = f"covariates.{self.name}: {shown(file.path)}"
+        where = Where(f"covariates.{self.name}", shown(file.path))
         with opened(file.path, self.access, self.spec, where) as dataset:
             variable = variable_of(dataset, self.spec, where)
             for step, index in entries:
@@ -169,7 +169,7 @@ class NetcdfSource(GriddedSource):
                 try:
                     stored = persistently(lambda i=index: self._read_step(variable, file.axes, i, window), "")  # type: ignore[misc]
                 except (RemoteError, FileNotFoundError) as error:
-                    raise RunError(f"{where}: cannot be read: {reason(error)}") from error
+                    raise RunError(where.problem(f"cannot be read: {reason(error)}")) from error
                 yield step, stored
 
     def _read_step(self, variable: xr.DataArray, axes: Axes, index: int, window: Window) -> np.ndarray:
@@ -210,7 +210,7 @@ def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Acce
     InputError
         If it cannot be read as the spec asks, or its dates and `dated` contradict each other.
     """
-    where = f"covariates.{name}: {shown(path)}"
+    where = Where(f"covariates.{name}", shown(path))
     with opened(path, access, spec, where) as dataset:
         variable = variable_of(dataset, spec, where, path, access)
         try:
@@ -218,7 +218,7 @@ def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Acce
             n = variable.sizes[found.time.dim] if found.time else 1
             times = times_of(dataset, found.time, n, spec, dated, where)
         except ValueError as error:  # of coordinates that are not numbers
-            raise InputError(f"{where}: {error}") from error
+            raise InputError(where.problem(str(error))) from error
         fills = ZARR_FORMAT not in variable.encoding
         declared = of_attributes(variable.attrs, variable.dtype, spec, where, fills=fills)
     wanted = tuple(i for i, step in enumerate(times.steps) if step.wanted(spec))
@@ -227,8 +227,10 @@ def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Acce
     odd, none_fits = contradiction(dated if by_name else Step(dated.year), times.steps, dated_by)
     if none_fits and by_name and (spec.period or spec.months or spec.reduce in ("annual_sum", "anomaly")):
         raise InputError(
-            f"{where}: {odd}; correct one of them, or write `*` in `href` for the date in the name: then the time axis "
-            "counts"
+            where.problem(
+                f"{odd}; correct one of them, or write `*` in `href` for the date in the name: then the time axis "
+                "counts"
+            )
         )
     if odd and (by_name or none_fits):
         notes += (f"{path.name}: {odd}",)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.files import Step
 from engine.sources.netcdf.coordinates import Coordinate, numbers, text_of
 from engine.sources.netcdf.time_decoding import CALENDARS, Decode, Moment, decoder, from_text
@@ -54,7 +54,9 @@ def key_of(step: Step) -> tuple[float, ...]:
     return tuple(part for part in (step.year, step.month, step.day)[: 3 if step.day else 2]) if step.month else ()
 
 
-def times_of(dataset: xr.Dataset, time: Coordinate | None, n: int, spec: SourceSpec, dated: Step, where: str) -> Times:
+def times_of(
+    dataset: xr.Dataset, time: Coordinate | None, n: int, spec: SourceSpec, dated: Step, where: Where
+) -> Times:
     """Place and date of every time step; `dated` is what the file's name says.
 
     Parameters
@@ -78,7 +80,7 @@ def times_of(dataset: xr.Dataset, time: Coordinate | None, n: int, spec: SourceS
         raise
 
 
-def _own_times(dataset: xr.Dataset, time: Coordinate, n: int, dated: Step, where: str) -> Times:
+def _own_times(dataset: xr.Dataset, time: Coordinate, n: int, dated: Step, where: Where) -> Times:
     if time.name not in dataset.variables:
         return _without_moments(undated(time, None, n, dated, where), dated)
     stored = time.variable.dtype
@@ -89,7 +91,9 @@ def _own_times(dataset: xr.Dataset, time: Coordinate, n: int, dated: Step, where
         return _of_texts(time, [text_of(value) for value in np.asarray(time.variable.values).ravel()], dated, where)
     values = numbers(time.variable, time.name)
     if unknown := np.flatnonzero(~np.isfinite(values)).tolist():
-        raise InputError(f"{where}: {time.name} has no date at place {unknown[0] + 1} of {n}; expected one per step")
+        raise InputError(
+            where.problem(f"{time.name} has no date at place {unknown[0] + 1} of {n}; expected one per step")
+        )
     calendar = text_of(time.variable.attrs.get("calendar")).lower()
     decode = decoder(time.units, calendar)
     if decode is None:
@@ -104,7 +108,7 @@ def _own_times(dataset: xr.Dataset, time: Coordinate, n: int, dated: Step, where
     return _of_moments(moments, _spacing(moments), notes if missing and missing not in dataset.variables else ())
 
 
-def _decoded(decode: Decode, values: np.ndarray, time: Coordinate, where: str) -> list[Moment]:
+def _decoded(decode: Decode, values: np.ndarray, time: Coordinate, where: Where) -> list[Moment]:
     try:
         return decode(values)
     except (ValueError, OverflowError) as error:
@@ -113,7 +117,7 @@ def _decoded(decode: Decode, values: np.ndarray, time: Coordinate, where: str) -
             calendar and calendar.lower() not in CALENDARS
         ) else ""  # fmt: skip
         raise InputError(
-            f"{where}: the dates of {time.name} (units {time.units!r}) cannot be read ({error}){hint}"
+            where.problem(f"the dates of {time.name} (units {time.units!r}) cannot be read ({error}){hint}")
         ) from error
 
 
@@ -123,14 +127,14 @@ def _of_bounds(
     time: Coordinate,
     decode: Decode,
     dated: Step,
-    where: str,
+    where: Where,
     *,
     is_climatology: bool,
 ) -> Times:
     """Steps dated by the middle of their intervals, whatever their stamps mark."""
     edges = numbers(bounds.variable, str(bounds.name), time.variable)
     if unknown := np.flatnonzero(~np.isfinite(edges).all(axis=1)).tolist():
-        raise InputError(f"{where}: {bounds.name} has no date at place {unknown[0] + 1} of {len(edges)}")
+        raise InputError(where.problem(f"{bounds.name} has no date at place {unknown[0] + 1} of {len(edges)}"))
     units = text_of(bounds.attrs.get("units"))
     if units and units != time.units:
         calendar = text_of(bounds.attrs.get("calendar")) or text_of(time.variable.attrs.get("calendar"))
@@ -154,7 +158,9 @@ def _of_bounds(
     return _of_moments(moments, length)
 
 
-def _require_around(edges: np.ndarray, stamps: np.ndarray, bounds: xr.DataArray, time: Coordinate, where: str) -> None:
+def _require_around(
+    edges: np.ndarray, stamps: np.ndarray, bounds: xr.DataArray, time: Coordinate, where: Where
+) -> None:
     """That a step is in, or next to, the interval that its bounds say."""
     low, high = edges.min(axis=1), edges.max(axis=1)
     width = high - low
@@ -164,8 +170,10 @@ def _require_around(edges: np.ndarray, stamps: np.ndarray, bounds: xr.DataArray,
     if outside:
         at = outside[0]
         raise InputError(
-            f"{where}: the bounds of {time.name} (`{bounds.name}`) do not fit it: {low[at]:g} to {high[at]:g} at place "
-            f"{at + 1}, whose stamp is {stamps[at]:g} ({time.units}); correct one of them in the file"
+            where.problem(
+                f"the bounds of {time.name} (`{bounds.name}`) do not fit it: {low[at]:g} to {high[at]:g} at place "
+                f"{at + 1}, whose stamp is {stamps[at]:g} ({time.units}); correct one of them in the file"
+            )
         )
 
 
@@ -175,7 +183,7 @@ def _between(a: Moment, b: Moment) -> Moment:
     return Moment(int(months) // 12, int(months) % 12 + 1, min(28, 1 + int(days)))
 
 
-def _of_texts(time: Coordinate, texts: list[str], dated: Step, where: str) -> Times:
+def _of_texts(time: Coordinate, texts: list[str], dated: Step, where: Where) -> Times:
     moments = [from_text(text) for text in texts]
     known = [moment for moment in moments if moment is not None]
     if len(known) == len(texts):
@@ -185,8 +193,10 @@ def _of_texts(time: Coordinate, texts: list[str], dated: Step, where: str) -> Ti
         return _without_moments([Step(dated.year, month) for month in months if month], dated)
     at = next(i for i, (moment, month) in enumerate(zip(moments, months, strict=True)) if not (moment or month))
     raise InputError(
-        f"{where}: {time.name} has {texts[at]!r} at place {at + 1} of {len(texts)}; expected a date such as "
-        "2000-01-15, or the names of months"
+        where.problem(
+            f"{time.name} has {texts[at]!r} at place {at + 1} of {len(texts)}; expected a date such as "
+            "2000-01-15, or the names of months"
+        )
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.files import Step
 from engine.sources.netcdf.coordinates import Coordinate, text_of
 from engine.sources.netcdf.time_decoding import Moment, as_written
@@ -15,7 +15,7 @@ _WHOLE_YEAR = 10.0
 """Months in an interval from which it stands for no single month."""
 
 
-def undated(time: Coordinate, values: np.ndarray | None, n: int, dated: Step, where: str) -> list[Step]:
+def undated(time: Coordinate, values: np.ndarray | None, n: int, dated: Step, where: Where) -> list[Step]:
     """Steps of an axis whose units are not of dates; `dated` is what the file's name says.
 
     Parameters
@@ -46,7 +46,9 @@ def undated(time: Coordinate, values: np.ndarray | None, n: int, dated: Step, wh
     if values is not None:
         found = f" ({', '.join(f'{v:g}' for v in values[:4])}, …; units {time.units or 'missing'})"
     raise InputError(
-        f"{where}: {time.name} has {n} steps without dates{found}; expected dates, or the 12 months of a climatology"
+        where.problem(
+            f"{time.name} has {n} steps without dates{found}; expected dates, or the 12 months of a climatology"
+        )
     )
 
 

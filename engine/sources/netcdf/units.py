@@ -5,7 +5,7 @@ import re
 
 from odc.geo import CRS
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.netcdf.coordinates import Coordinate
 
 _US_FOOT = 1200 / 3937
@@ -30,7 +30,7 @@ _NONE = ("", "1", "-", "none", "unitless", "pixel", "pixels")
 _NUMBER = re.compile(r"([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*\*?\s*(.*)", re.IGNORECASE)
 
 
-def factor(coordinate: Coordinate, crs: CRS, where: str) -> float:
+def factor(coordinate: Coordinate, crs: CRS, where: Where) -> float:
     """What turns the numbers of a coordinate into those of the CRS; 1 where it has no units.
 
     Raises
@@ -51,12 +51,14 @@ def factor(coordinate: Coordinate, crs: CRS, where: str) -> float:
         return size * height / own
     here, there = ("an angle", "a length") if is_angle else ("a length", "an angle")
     raise InputError(
-        f"{where}: {coordinate.name} has units {text!r}, {here}, while the unit of its CRS ({_name(crs)}) is {there}; "
-        "correct the units or the grid mapping of the file, or give the `crs` of its coordinates"
+        where.problem(
+            f"{coordinate.name} has units {text!r}, {here}, while the unit of its CRS ({_name(crs)}) is {there}; "
+            "correct the units or the grid mapping of the file, or give the `crs` of its coordinates"
+        )
     )
 
 
-def _size_of(text: str, coordinate: Coordinate, where: str) -> tuple[float, bool]:
+def _size_of(text: str, coordinate: Coordinate, where: Where) -> tuple[float, bool]:
     """Metres or radians in a unit, and whether it is an angle."""
     match = _NUMBER.fullmatch(text)
     times, unit = (float(match[1]), match[2]) if match else (1.0, text)
@@ -68,8 +70,10 @@ def _size_of(text: str, coordinate: Coordinate, where: str) -> tuple[float, bool
             if name in table and times > 0:
                 return times * table[name], is_angle
     raise InputError(
-        f"{where}: {coordinate.name} has units {text!r}; expected m, km, feet, degrees or radians (or none, for those "
-        "of the CRS). Correct the units of the file, e.g. with ncatted"
+        where.problem(
+            f"{coordinate.name} has units {text!r}; expected m, km, feet, degrees or radians (or none, for those "
+            "of the CRS). Correct the units of the file, e.g. with ncatted"
+        )
     )
 
 

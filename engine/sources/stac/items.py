@@ -10,7 +10,7 @@ from odc.geo import CRS
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError, Where
 from engine.grid.grid import require_place
 from engine.remote.files import Place, place_of
 from engine.remote.retry import unsigned
@@ -73,13 +73,19 @@ def choose_asset(name: str, spec: SourceSpec, items: list[Item]) -> str:
         data = data_assets(keys)
         if len(data) != 1:
             raise InputError(
-                f"covariates.{name}.stac.asset: the items have {', '.join(keys) or 'no assets'}; say which one to read"
+                Finding(
+                    f"the items have {', '.join(keys) or 'no assets'}; say which one to read",
+                    f"covariates.{name}.stac.asset",
+                )
             )
         return data[0]
     if without := [item["id"] for item in items if wanted not in item.get("assets", {})]:
         raise InputError(
-            f"covariates.{name}.stac.asset: {len(without)} of {len(items)} items, e.g. {without[0]}, have no asset "
-            f"{wanted!r}; they have {', '.join(keys) or 'none'}"
+            Finding(
+                f"{len(without)} of {len(items)} items, e.g. {without[0]}, have no asset "
+                f"{wanted!r}; they have {', '.join(keys) or 'none'}",
+                f"covariates.{name}.stac.asset",
+            )
         )
     return wanted
 
@@ -152,7 +158,7 @@ def _geobox(asset: dict[str, Any], properties: dict[str, Any]) -> GeoBox | None:
         north_up = affine.b == 0 and affine.d == 0 and affine.a > 0 and affine.e < 0
         if not north_up or len(shape) != 2 or min(shape) < 1:
             return None
-        return GeoBox(tuple(shape), affine, require_place(CRS(text), ""))
+        return GeoBox(tuple(shape), affine, require_place(CRS(text), Where("")))
     except (CRSError, InputError, TypeError, ValueError):
         # What an item says of its grid is a short cut: the file's own header serves as well.
         return None

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError, Where
 from engine.extras import load
 from engine.remote.auth import Access, rule_for
 from engine.remote.files import is_file_url, is_remote
@@ -53,24 +53,24 @@ def _items(name: str, spec: SourceSpec, base: Path, context: Context) -> tuple[I
     # A catalog on this machine's disks may have been edited; it is read anew, which takes no network.
     if earlier and (is_remote(spec.stac.api) or not (base / spec.stac.api).exists()):
         return earlier
-    where = f"covariates.{name}.stac"
+    key = f"covariates.{name}.stac"
     years = [year for period in (spec.period, spec.baseline) if period for year in period]
-    search = load("engine.sources.stac.search", "stac", f"{where}: STAC catalogs")
+    search = load("engine.sources.stac.search", "stac", f"{key}: STAC catalogs")
     try:
         collection, items = search.find_items(
             spec.stac, base, context.bbox, (min(years), max(years)) if years else None
         )
     except LookupError as error:
-        raise InputError(f"{where}.collection: {spec.stac.api} {error.args[0]}") from None
+        raise InputError(Finding(f"{spec.stac.api} {error.args[0]}", f"{key}.collection")) from None
     except RemoteError as error:
         if earlier:  # its items lie behind addresses
             return earlier
-        raise InputError(f"{where}.api: cannot be reached: {error}") from error
+        raise InputError(Finding(f"cannot be reached: {error}", f"{key}.api")) from error
     if not items:
         asked = [f"bbox {[round(v, 3) for v in context.bbox]}"] if context.bbox else []
         asked += [f"period {min(years)}–{max(years)}"] if years else []
         asked += [f"query {spec.stac.query}"] if spec.stac.query else []
-        raise InputError(f"{where}: {spec.stac.collection} of {spec.stac.api} has no item in {', '.join(asked)}")
+        raise InputError(Finding(f"{spec.stac.collection} of {spec.stac.api} has no item in {', '.join(asked)}", key))
     if path:
         kept.save(path, query, collection, items, choose_asset(name, spec, items))
     return collection, items
@@ -88,9 +88,11 @@ def _open_arrays(name: str, spec: SourceSpec, assets: list[Asset], access: Acces
     """NetCDF files or Zarr stores: one series on one grid, dated by themselves, else by their items."""
     problems = []
     for asset in assets:
-        where = f"covariates.{name}: item {asset.item}: {shown(asset.place)}"
+        where = Where(f"covariates.{name}", f"item {asset.item}: {shown(asset.place)}")
         if not asset.holds_arrays:
-            problems.append(f"{where}: is {asset.media or 'a raster'}, while others are NetCDF or Zarr; use a `query`")
+            problems.append(
+                where.problem(f"is {asset.media or 'a raster'}, while others are NetCDF or Zarr; use a `query`")
+            )
     if problems:
         raise InputError(problems)
     return NetcdfSource.of_files(name, spec, {a.place: (a.step, a.declared) for a in assets}, listed, access)
@@ -100,8 +102,11 @@ def _require_reachable(name: str, items: list[Item], key: str) -> None:
     """Assets lie on this machine's disks, on web servers or in S3-compatible stores."""
     hrefs = {item["id"]: item["assets"][key]["href"] for item in items if key in item["assets"]}
     if problems := [
-        f"covariates.{name}: item {identity}: {unsigned(href)}: only http(s)://, s3:// and file:// can be read. Choose "
-        "another asset (`stac.asset`), or fetch the files and name them with `href`"
+        Finding(
+            f"item {identity}: {unsigned(href)}: only http(s)://, s3:// and file:// can be read. Choose "
+            "another asset (`stac.asset`), or fetch the files and name them with `href`",
+            f"covariates.{name}",
+        )
         for identity, href in hrefs.items()
         if "://" in href and not (is_remote(href) or is_file_url(href))
     ]:

@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import fcluster, ward
 from scipy.cluster.vq import kmeans2
 from scipy.stats import ks_2samp, wasserstein_distance
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.grid.sphere import nearest, nearest_other, nearest_outside, to_sphere
 from engine.validation.folds.schemes import random_folds, require_places
 
@@ -106,7 +106,7 @@ def knndm_folds(
     _require_room(len(sites), k, maxp)
     domain = to_sphere(domain_lon, domain_lat)
     if len(domain) == 0:
-        raise InputError("domain: there are no points of the prediction area to match the folds to.")
+        raise InputError(Finding("there are no points of the prediction area to match the folds to.", "domain"))
     if len(domain) > domain_sample:
         domain = domain[rng.choice(len(domain), domain_sample, replace=False)]
     gij, gj = nearest(domain, sites), nearest_other(sites)

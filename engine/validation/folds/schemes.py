@@ -5,7 +5,7 @@ import math
 import numpy as np
 from pyproj import Proj
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.grid.sphere import EARTH_RADIUS_KM, places, to_sphere
 
 BLOCKS_PER_FOLD = 10
@@ -62,7 +62,7 @@ def block_folds(lon: np.ndarray, lat: np.ndarray, k: int, rng: np.random.Generat
         If there are fewer places than folds, or fewer blocks that hold sites in each of 20 placements of the grid.
     """
     if not (size_km > 0 and math.isfinite(size_km)):
-        raise InputError(f"model.validation.block_km: expected a length in km above 0; found {size_km:g}.")
+        raise InputError(Finding(f"expected a length in km above 0; found {size_km:g}.", "model.validation.block_km"))
     xyz = to_sphere(lon, lat)
     require_places(xyz, k)
     plane = _local_plane(xyz, lon, lat)
@@ -75,8 +75,11 @@ def block_folds(lon: np.ndarray, lat: np.ndarray, k: int, rng: np.random.Generat
     fitting = _fitting_size(plane, size_km, k, rng)
     fewer = f", or at most {most} folds (model.validation.folds)" if most > 1 else ""
     raise InputError(
-        f"model.validation.block_km: {size_km:g} km is too large: {k} folds need at least {k} blocks that hold "
-        f"sites, but the {len(xyz)} sites lie in {most}. Use blocks of {fitting:.3g} km or smaller{fewer}."
+        Finding(
+            f"{size_km:g} km is too large: {k} folds need at least {k} blocks that hold "
+            f"sites, but the {len(xyz)} sites lie in {most}. Use blocks of {fitting:.3g} km or smaller{fewer}.",
+            "model.validation.block_km",
+        )
     )
 
 
@@ -111,18 +114,23 @@ def default_block_size_km(area_km2: float, k: int) -> float:
         km, √(area / 10 k).
     """
     if not (area_km2 > 0 and math.isfinite(area_km2)):
-        raise InputError(f"domain: expected an area above 0 km² to derive a block size from; found {area_km2:g}.")
+        raise InputError(
+            Finding(f"expected an area above 0 km² to derive a block size from; found {area_km2:g}.", "domain")
+        )
     return math.sqrt(area_km2 / (BLOCKS_PER_FOLD * k))
 
 
 def require_sites(n: int, k: int) -> None:
     """Refuse fewer than two folds, and fewer sites than folds."""
     if k < 2:
-        raise InputError(f"model.validation.folds: expected 2 or more; found {k}.")
+        raise InputError(Finding(f"expected 2 or more; found {k}.", "model.validation.folds"))
     if n < k:
         raise InputError(
-            f"model.validation.folds: {k} folds need at least {k} sites; {n} can be used. "
-            "Use fewer folds, or see profiles.parquet for why sites were excluded."
+            Finding(
+                f"{k} folds need at least {k} sites; {n} can be used. "
+                "Use fewer folds, or see profiles.parquet for why sites were excluded.",
+                "model.validation.folds",
+            )
         )
 
 
@@ -132,14 +140,20 @@ def require_places(xyz: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     distinct, place = places(xyz)
     if len(distinct) == 1:
         raise InputError(
-            f"observations: all {len(xyz)} sites share one place, so spatial cross-validation cannot hold any of them "
-            "apart. Check the longitude and latitude columns, or use the scheme `random`."
+            Finding(
+                f"all {len(xyz)} sites share one place, so spatial cross-validation cannot hold any of them "
+                "apart. Check the longitude and latitude columns, or use the scheme `random`.",
+                "observations",
+            )
         )
     if len(distinct) < k:
         raise InputError(
-            f"model.validation.folds: the {len(xyz)} sites lie at only {len(distinct)} distinct places, and spatial "
-            f"folds keep sites of one place together: {k} folds need at least {k} places. "
-            f"Use at most {len(distinct)} folds, or the scheme `random`."
+            Finding(
+                f"the {len(xyz)} sites lie at only {len(distinct)} distinct places, and spatial "
+                f"folds keep sites of one place together: {k} folds need at least {k} places. "
+                f"Use at most {len(distinct)} folds, or the scheme `random`.",
+                "model.validation.folds",
+            )
         )
     return distinct, place
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.registry import OWN, Registry
 from engine.validation.folds.knndm import knndm_folds
 from engine.validation.folds.schemes import block_folds, random_folds, squares
@@ -76,14 +76,17 @@ class ScikitLearn:
                 warnings.filterwarnings("ignore", "The groups parameter is ignored")
                 parts = [held_out for _, held_out in splitter.split(x, places.observed, groups)]
         except (TypeError, ValueError) as error:
-            raise InputError(f"{KEY}: {name} cannot split the {len(x)} sites: {error}") from None
+            raise InputError(Finding(f"{name} cannot split the {len(x)} sites: {error}", KEY)) from None
         for number, held_out in enumerate(parts):
             times[held_out] += 1
             folds[held_out] = number
         if (times != 1).any():
             raise InputError(
-                f"{KEY}: {name} holds out {(times == 0).sum()} of {len(x)} sites never and {(times > 1).sum()} more "
-                "than once; expected each site once, as KFold does"
+                Finding(
+                    f"{name} holds out {(times == 0).sum()} of {len(x)} sites never and {(times > 1).sum()} more than "
+                    "once; expected each site once, as KFold does",
+                    KEY,
+                )
             )
         return folds
 
@@ -129,7 +132,7 @@ def find_splitter(name: str) -> Splitter:
     if inspect.isclass(found) and hasattr(found, "split"):
         return ScikitLearn(found)
     raise InputError(
-        f"{KEY}: {name!r} is no splitter of scikit-learn; expected e.g. sklearn.model_selection.GroupKFold"
+        Finding(f"{name!r} is no splitter of scikit-learn; expected e.g. sklearn.model_selection.GroupKFold", KEY)
     )
 
 
@@ -149,9 +152,12 @@ def split(name: str, places: Places, k: int, rng: np.random.Generator) -> np.nda
     folds = np.asarray(find_splitter(name)(places, k, rng))
     if folds.shape != places.lon.shape or folds.dtype.kind not in "iu":
         raise InputError(
-            f"{KEY}: {name!r} gives {folds.dtype} of shape {folds.shape}; expected whole numbers, one for each of the "
-            f"{len(places.lon)} sites"
+            Finding(
+                f"{name!r} gives {folds.dtype} of shape {folds.shape}; expected whole numbers, one for each of the "
+                f"{len(places.lon)} sites",
+                KEY,
+            )
         )
     if len(np.unique(folds)) < 2:
-        raise InputError(f"{KEY}: {name!r} puts all sites into one fold; expected two folds or more")
+        raise InputError(Finding(f"{name!r} puts all sites into one fold; expected two folds or more", KEY))
     return folds

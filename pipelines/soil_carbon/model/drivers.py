@@ -19,6 +19,7 @@ from engine.ensemble.importance import (
     partial_dependence,
     permutation_increase,
 )
+from engine.errors import Finding
 from engine.execution.tasks import Progress, run_each, silent
 from engine.seeds import Use, streams
 from engine.storage.paths import OutPath
@@ -68,13 +69,13 @@ class Drivers:
     partial_dependence : DataFrame
         `covariate, value, class, mean, lower, upper` (kg C/m²): mean and 95 % range over the replicates; `value` is
         empty for a class and `class` for a number.
-    notes : tuple of str
+    notes : tuple of Finding
         What could not be measured.
     """
 
     importance: pd.DataFrame
     partial_dependence: pd.DataFrame
-    notes: tuple[str, ...]
+    notes: tuple[Finding, ...]
 
 
 def find_drivers(
@@ -213,13 +214,13 @@ def _dependence_table(at: Sequence[Curve], found: Sequence[Effects]) -> pd.DataF
     return pd.concat(tables, ignore_index=True)
 
 
-def _notes(gains: np.ndarray, increases: np.ndarray) -> tuple[str, ...]:
+def _notes(gains: np.ndarray, increases: np.ndarray) -> tuple[Finding, ...]:
     replicates = len(gains)
     notes = []
     if without := int(np.isnan(gains).any(axis=1).sum()):
         why = "the model family has no gain" if without == replicates else "their models have no gain or no split"
-        notes.append(f"Gain importance leaves out {without} of {replicates} replicates: {why}.")
+        notes.append(Finding.note(f"Gain importance leaves out {without} of {replicates} replicates: {why}."))
     if without := int(np.isnan(increases).any(axis=1).sum()):
         why = "with fewer than two sites out of bag"
-        notes.append(f"Permutation importance leaves out {without} of {replicates} replicates {why}.")
+        notes.append(Finding.note(f"Permutation importance leaves out {without} of {replicates} replicates {why}."))
     return tuple(notes)

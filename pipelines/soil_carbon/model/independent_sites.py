@@ -10,6 +10,7 @@ import pandas as pd
 from engine.cube.build import DOMAIN, is_known
 from engine.cube.sampling import cell_of, sample
 from engine.ensemble.bootstrap import Ensemble
+from engine.errors import Finding
 from engine.formatting import counted
 from engine.storage.atomic import remove, staged
 from engine.storage.paths import OutPath
@@ -55,7 +56,7 @@ class AtSites:
         return cls(mean, lower, upper)
 
 
-def try_independent(prepared: Prepared, facts: Mapping[str, Any]) -> tuple[str, ...]:
+def try_independent(prepared: Prepared, facts: Mapping[str, Any]) -> tuple[Finding, ...]:
     """Hold the map against the run's independent sites, if it has any; returns notes for the user.
 
     Parameters
@@ -76,7 +77,7 @@ def try_independent(prepared: Prepared, facts: Mapping[str, Any]) -> tuple[str, 
     reasons = _reasons(sites, values, names, directory)
     used = sites[reasons == ""].reset_index(drop=True)
     left_out = "".join(f"; {n} {reason}" for reason, n in reasons[reasons != ""].value_counts().items())
-    note = f"{len(used)} of {counted(len(sites), 'independent site')} try the map{left_out}."
+    text = f"{len(used)} of {counted(len(sites), 'independent site')} try the map{left_out}."
     levels = tuple(sorted({*LEVELS, prepared.config.model.interval}))
     at = None
     if len(used):
@@ -97,7 +98,7 @@ def try_independent(prepared: Prepared, facts: Mapping[str, Any]) -> tuple[str, 
         _by_site(sites, reasons, labels, at, levels.index(prepared.config.model.interval)).to_parquet(
             stage, index=False
         )
-    return (*prepared.independent.notes, note if len(used) else f"warning: {note}")
+    return (*prepared.independent.notes, Finding.note(text) if len(used) else Finding.warning(text))
 
 
 def _reasons(sites: pd.DataFrame, values: pd.DataFrame, names: list[str], directory: OutPath) -> "pd.Series[str]":

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.stats import kruskal, spearmanr
 
 from engine.cube.build import is_known
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.sources.spec import SourceSpec
 from pipelines.runfile.model_section import Selection
 from pipelines.runfile.nearest import nearest
@@ -113,8 +113,11 @@ def screen(
         )
     if not kept:
         raise InputError(
-            f"selection: none of {len(rows)} covariates is left. Force some in by selection.keep, or add others."
-            + "".join(f"\n  {row['covariate']}: {row['reason']}" for row in rows)
+            Finding(
+                f"none of {len(rows)} covariates is left. Force some in by selection.keep, or add others."
+                + "".join(f"\n  {row['covariate']}: {row['reason']}" for row in rows),
+                "selection",
+            )
         )
     return pd.DataFrame(rows)
 
@@ -131,13 +134,15 @@ def _check(
         raise ValueError(f"{len(covariates)} sites, but densities of shape {np.shape(y)}")
     if without := [name for name in names if name not in specs]:
         raise ValueError(f"covariates without a source: {without}")
-    problems = [
-        f"selection.{key}: {name!r} is no covariate{nearest(name, names)}"
+    problems: list[str | Finding] = [
+        Finding(f"{name!r} is no covariate{nearest(name, names)}", f"selection.{key}")
         for key, listed in (("keep", keep), ("drop", drop))
         for name in listed
         if name not in names
     ]
-    problems += [f"selection: {name!r} is in both `keep` and `drop`; leave it in one" for name in keep if name in drop]
+    problems += [
+        Finding(f"{name!r} is in both `keep` and `drop`; leave it in one", "selection") for name in keep if name in drop
+    ]
     for name in names:
         if missing := int((~is_known(covariates[name].to_numpy())).sum()):
             problems.append(f"{name}: missing at {missing} of {len(y)} sites; the screening needs every value")

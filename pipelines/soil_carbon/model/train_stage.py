@@ -13,7 +13,7 @@ from engine.cube.build import DOMAIN
 from engine.cube.sampling import random_cells
 from engine.ensemble.bootstrap import Ensemble, bootstrap_indices, train_ensemble
 from engine.ensemble.packed import PackedEnsemble, train_packed
-from engine.errors import FitError
+from engine.errors import Finding, FitError
 from engine.execution.ledger import Scratch
 from engine.execution.tasks import Progress
 from engine.models.families import Family
@@ -208,7 +208,7 @@ class Modelling:
         if self.model.mapped in (family.name, AVERAGE, STACK) or len(families) == len(self.failed) + 1:
             raise error
         self.failed[family.name] = str(error)
-        self.display.say(f"warning: {error}; it is left out.")
+        self.display.say(Finding.warning(f"{error}; it is left out."))
 
     def validate(self, candidates: list[Candidate], folds: dict[str, np.ndarray]) -> HeldOut:
         """Held-out predictions of the families that can be fitted."""
@@ -320,7 +320,7 @@ class Modelling:
         with self.display.stage("drivers", "replicate") as progress:
             drivers = find_drivers(self.client, ensemble, self.training.table, progress)
         for note in drivers.notes:
-            self.display.say(f"drivers: {note}")
+            self.display.say(note.of("drivers"))
         for name, table in (("importance", drivers.importance), ("partial_dependence", drivers.partial_dependence)):
             with staged(self.path(f"{name}.csv")) as stage:
                 table.to_csv(stage, index=False)

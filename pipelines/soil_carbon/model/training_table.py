@@ -10,7 +10,7 @@ import pandas as pd
 from engine.cube.build import DOMAIN, is_known
 from engine.cube.features import Features
 from engine.cube.sampling import sample
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.sources.spec import SourceSpec
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
@@ -37,8 +37,10 @@ class TrainingTable:
         Densities, kg C/m², the first depth first; NaN where a profile is too shallow for another.
     reasons : Series
         Every site of the profiles → why it is left out, or empty.
-    notes : tuple of str
-        Counts for people.
+    count : Finding
+        How many sites train the model, and why the others do not.
+    notes : tuple of Finding
+        All of them, `count` among them.
     """
 
     table: pd.DataFrame
@@ -46,7 +48,8 @@ class TrainingTable:
     x: np.ndarray
     observed: np.ndarray
     reasons: pd.Series
-    notes: tuple[str, ...]
+    count: Finding
+    notes: tuple[Finding, ...]
 
     @classmethod
     def assemble(cls, prepared: Prepared, covariates: tuple[str, ...]) -> "TrainingTable":
@@ -118,21 +121,25 @@ class TrainingTable:
                 own = class_codes(sites[column], spec) if spec.is_categorical else sites[column].astype("float32")
                 values.loc[measured, covariate] = own[measured].to_numpy()
                 how, source = ("recorded", "map") if spec.is_categorical else ("measured", "raster")
-                notes.append(f"{covariate}: {how} at {measured.sum()} of {len(sites)} sites, else from the {source}.")
+                notes.append(
+                    Finding.note(
+                        f"{covariate}: {how} at {measured.sum()} of {len(sites)} sites, else from the {source}."
+                    )
+                )
         reasons = _reasons(sites[labels[0]], values, names)
         used = (reasons == "").to_numpy()
         left_out = "".join(f"; {n} {reason}" for reason, n in reasons[~used].value_counts().items())
-        notes.append(f"{used.sum()} of {len(sites)} sites train the model{left_out}.")
+        count = Finding.note(f"{used.sum()} of {len(sites)} sites train the model{left_out}.")
         if used.sum() < folds:
-            raise InputError(f"model.validation.folds: {folds} folds need at least {folds} sites. {notes[-1]}")
+            raise InputError(Finding(f"{folds} folds need at least {folds} sites. {count}", "model.validation.folds"))
         kept = values.loc[used, names].reset_index(drop=True)
-        notes += unseen_classes(kept, specs)
+        notes += [count, *unseen_classes(kept, specs)]
         observed = sites.loc[used, labels].to_numpy("float64")
         place = sites.loc[used, ["site", "lon", "lat"]].reset_index(drop=True)
         table = pd.concat([place, pd.DataFrame({"zone": zone[used], "y": observed[:, 0]}), kept], axis=1)
         features = Features.of(specs)
         x = features.matrix({name: kept[name].to_numpy() for name in names})
-        return cls(table, features, x, observed, reasons.set_axis(sites["site"]), tuple(notes))
+        return cls(table, features, x, observed, reasons.set_axis(sites["site"]), count, tuple(notes))
 
     @property
     def y(self) -> np.ndarray:
@@ -158,7 +165,7 @@ class TrainingTable:
             profiles.to_parquet(stage, index=False)
 
 
-def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, SourceSpec]) -> list[str]:
+def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, SourceSpec]) -> list[Finding]:
     """Classes that no site is in: the model cannot know them."""
     notes = []
     for name in kept:
@@ -166,7 +173,9 @@ def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, SourceSpec]) -> list[
         seen = set(kept[name])
         if unseen := [label for code, label in enumerate(classes, 1) if code not in seen]:
             names = ", ".join(unseen)
-            notes.append(f"warning: {name}: no site is in {names}; cells there are predicted by the other covariates.")
+            notes.append(
+                Finding.warning(f"{name}: no site is in {names}; cells there are predicted by the other covariates.")
+            )
     return notes
 
 

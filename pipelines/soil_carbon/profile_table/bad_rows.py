@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from engine.errors import Finding
 from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.checks import Problems
 from pipelines.soil_carbon.profile_table.table import LeftOut
@@ -15,7 +16,7 @@ TOO_MANY = 0.5
 """Share of the rows with one fault from which the column is at fault, not the rows."""
 
 
-def count_left_out(problems: Problems) -> list[str]:
+def count_left_out(problems: Problems) -> list[Finding]:
     """Say how many rows are left out, and why.
 
     Where more than half of the rows have one and the same fault, that is a problem: the whole column is in another unit
@@ -30,17 +31,17 @@ def count_left_out(problems: Problems) -> list[str]:
     for reason, count in reasons.items():
         if count > TOO_MANY * total:
             first = next(left for left in problems.left_out if left.reason == reason)
-            problems.found.append(
+            problems.report(
                 f"{problems.table.where(first.row)}: `on_bad_row: drop` would leave out {count:,} of {total:,} rows "
                 "for one "
                 f"reason ({reason}; here {first.value!r}): the column as a whole is at fault; give its `units`, or "
                 "correct it"
             )
     if len(rows) >= total and not problems.found:
-        problems.found.append(f"{problems.table.path}: `on_bad_row: drop` leaves no row at all.")
+        problems.report(f"{problems.table.path}: `on_bad_row: drop` leaves no row at all.")
     listed = "; ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-    note = f"{len(rows):,} of {counted(total, 'row')} left out: {listed} (dropped_rows.csv lists them)."
-    return [f"{'warning: ' if len(rows) > MANY * total else ''}{note}"]
+    text = f"{len(rows):,} of {counted(total, 'row')} left out: {listed} (dropped_rows.csv lists them)."
+    return [Finding.warning(text) if len(rows) > MANY * total else Finding.note(text)]
 
 
 def left_out_table(left_out: Sequence[LeftOut], counted_as: str = "row") -> pd.DataFrame:

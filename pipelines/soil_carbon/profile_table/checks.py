@@ -6,7 +6,7 @@ from typing import cast
 
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted, doing
 from pipelines.soil_carbon.profile_table.names import did_you_mean
 from pipelines.soil_carbon.profile_table.table import LeftOut, ObservationTable, Row
@@ -31,7 +31,7 @@ class Problems:
     ----------
     table : ObservationTable
         Says where a row stands and how its columns are called.
-    found : list of str
+    found : list of Finding
         Problems.
     drop : bool
         Rows at fault are left out rather than reported.
@@ -42,7 +42,7 @@ class Problems:
     """
 
     table: ObservationTable
-    found: list[str] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=list)
     drop: bool = False
     left_out: list[LeftOut] = field(default_factory=list)
     fields: dict[str, set[Row]] = field(default_factory=dict)
@@ -53,12 +53,16 @@ class Problems:
         fields = {column: set(rows) for column, rows in table.faulty.items()}
         return cls(table, list(table.problems), drop, list(table.left_out), fields)
 
+    def report(self, *problems: str | Finding) -> None:
+        """Add problems; a text concerns no key of the run file."""
+        self.found += [Finding(each) if isinstance(each, str) else each for each in problems]
+
     def add(self, kind: str, messages: Iterable[str]) -> None:
         """Add the problems of one kind; `kind` names what the rest, beyond the first ten, are."""
         messages = list(messages)
-        self.found += messages[:SHOWN]
+        self.report(*messages[:SHOWN])
         if len(messages) > SHOWN:
-            self.found.append(f"{self.table.path}: {len(messages) - SHOWN} more records like these: {kind}")
+            self.report(f"{self.table.path}: {len(messages) - SHOWN} more records like these: {kind}")
 
     def add_rows(
         self,
@@ -181,7 +185,7 @@ DENSITY = Quantity(
 def require_columns(table: ObservationTable, columns: Iterable[str], at_site: dict[str, str], hint: str = "") -> None:
     """Raise an InputError that names every column the table lacks, and then gives the hint."""
     have = [str(c) for c in table.frame]
-    missing = [
+    missing: list[str | Finding] = [
         f"{table.path}: the column `{c}` is missing{did_you_mean(c, table.own)} "
         f"(another name is declared by observations.columns: {{{c}: NAME}})"
         for c in columns
@@ -189,8 +193,10 @@ def require_columns(table: ObservationTable, columns: Iterable[str], at_site: di
     ]
     missing += [hint] if missing and hint else []
     missing += [
-        f"observations.at_site: {covariate}: {column!r} is not a column of "
-        f"{table.path}{did_you_mean(column, table.own)}"
+        Finding(
+            f"{covariate}: {column!r} is not a column of {table.path}{did_you_mean(column, table.own)}",
+            "observations.at_site",
+        )
         for covariate, column in at_site.items()
         if column not in have
     ]
@@ -255,27 +261,33 @@ def check_carbon(layers: pd.DataFrame, problems: Problems) -> None:
     )
 
 
-def suspicions(layers: pd.DataFrame) -> list[str]:
+def suspicions(layers: pd.DataFrame) -> list[Finding]:
     """Notes on values that are possible but odd."""
     notes = []
     dense = layers["soc"] * layers["bulk_density"] > DENSEST
     if dense.any():
         sites = ", ".join(layers["site"][dense].drop_duplicates().head(SHOWN))
         notes.append(
-            f"warning: {doing(dense.sum(), 'layer', 'holds')} more than {DENSEST} kg C/m³ (SOC · bulk density), "
-            "denser than peat "
-            f"gets; check them at {sites}."
+            Finding.warning(
+                f"{doing(dense.sum(), 'layer', 'holds')} more than {DENSEST} kg C/m³ (SOC · bulk density), "
+                "denser than peat "
+                f"gets; check them at {sites}."
+            )
         )
     purest = layers["soc"] > PURE_MATTER
     if purest.any():
         sites = ", ".join(layers["site"][purest].drop_duplicates().head(SHOWN))
         notes.append(
-            f"warning: {counted(int(purest.sum()), 'layer')} of more than {PURE_MATTER} g/kg SOC, what pure organic "
-            f"matter holds: organic matter goes into `som`; check them at {sites}."
+            Finding.warning(
+                f"{counted(int(purest.sum()), 'layer')} of more than {PURE_MATTER} g/kg SOC, what pure organic "
+                f"matter holds: organic matter goes into `som`; check them at {sites}."
+            )
         )
     ratio = (layers["soc"] / layers["som"]).dropna()
     if odd := int(((ratio < 0.4) | (ratio > 0.7)).sum()):
         notes.append(
-            f"warning: {doing(odd, 'layer', 'gives')} SOC and SOM with SOC/SOM outside 0.4 to 0.7; their SOC is used."
+            Finding.warning(
+                f"{doing(odd, 'layer', 'gives')} SOC and SOM with SOC/SOM outside 0.4 to 0.7; their SOC is used."
+            )
         )
     return notes

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted
 from engine.sources.spec import SourceSpec
 from pipelines.runfile.column_units import Conversion, conversion, has_units, ratio
@@ -36,9 +36,12 @@ def conversions(
             found[column] = conversion(column, unit)
         elif target is not None:
             problems.append(
-                f"observations.units.{column}: {unit!r} cannot be turned into the covariate's units, {target!r}; "
-                "convert the "
-                "column, or give the covariate's units"
+                Finding(
+                    f"{unit!r} cannot be turned into the covariate's units, {target!r}; "
+                    "convert the "
+                    "column, or give the covariate's units",
+                    f"observations.units.{column}",
+                )
             )
     if problems:
         raise InputError(problems)
@@ -47,7 +50,7 @@ def conversions(
 
 def convert(
     frame: pd.DataFrame, units: Mapping[str, str], by: Mapping[str, Conversion], problems: Problems
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Finding]]:
     """Convert columns.
 
     Carbon per volume or area is that of the whole layer, stones included: Eq. 1 is solved for the content of the fine
@@ -67,11 +70,13 @@ def convert(
     Returns
     -------
     frame : DataFrame
-    notes : list of str
+    notes : list of Finding
     """
     absent = [column for column in units if column not in frame and column != "depth"]
     problems.found += [
-        f"observations.units.{column}: the table has no such column{did_you_mean(column, problems.table.own)}"
+        Finding(
+            f"the table has no such column{did_you_mean(column, problems.table.own)}", f"observations.units.{column}"
+        )
         for column in absent
     ]
     changed = {
@@ -85,7 +90,7 @@ def convert(
     return _content(frame, by["soc"].per, problems)
 
 
-def _content(frame: pd.DataFrame, per: str, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+def _content(frame: pd.DataFrame, per: str, problems: Problems) -> tuple[pd.DataFrame, list[Finding]]:
     """Grams per kg of fine earth from kg per m³ or m² of the whole layer."""
     empty = pd.Series(np.nan, frame.index)
     bulk_density, fragments = frame.get("bulk_density", empty), frame.get("coarse_fragments", empty)
@@ -106,7 +111,7 @@ def _content(frame: pd.DataFrame, per: str, problems: Problems) -> tuple[pd.Data
     frame = frame.assign(soc=content.where(sound), coarse_fragments=fragments.mask(bare, 0.0))
     note = f"SOC per {per} divided by bulk density and the share of fine earth in {counted(int(sound.sum()), 'layer')}"
     note += f"; coarse fragments are taken as 0 in {bare.sum()} of them, where none are given." if bare.any() else "."
-    return frame, [note]
+    return frame, [Finding.note(note)]
 
 
 def _scaled(values: "pd.Series[float]", factor: float) -> "pd.Series[float]":

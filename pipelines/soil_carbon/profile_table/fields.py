@@ -1,8 +1,8 @@
 """Fields of numbers as people write them: decimal commas, thousands, markers of missing values, detection limits."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
 
@@ -113,12 +113,15 @@ class Fields:
         Row → `comma`, `thousands`, `limit`, `marker`, `date` or `other`, of the wrong ones.
     limits : int
         Fields below a detection limit that were given a value.
+    why : dict
+        Row → what speaks against reading it as an angle; of some of kind `other`.
     """
 
     values: "pd.Series[float]"
     wrong: dict[Row, Any]
     kinds: dict[Row, str]
     limits: int = 0
+    why: Mapping[Row, str] = field(default_factory=dict)
 
 
 def read_numbers(column: pd.Series, notation: Notation) -> Fields:

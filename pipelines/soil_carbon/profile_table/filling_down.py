@@ -2,13 +2,14 @@
 
 import pandas as pd
 
+from engine.errors import Finding
 from engine.formatting import counted
 
 PLACE = ("lon", "lat")
 ALSO = ("vegetation", "soil_type", "source")
 
 
-def fill_down(frame: pd.DataFrame, attributes: bool = True) -> tuple[pd.DataFrame, list[str]]:
+def fill_down(frame: pd.DataFrame, attributes: bool = True) -> tuple[pd.DataFrame, list[Finding]]:
     """Fill empty coordinates, and empty attributes of which a site has a single one, from the site's other rows.
 
     Parameters
@@ -21,12 +22,12 @@ def fill_down(frame: pd.DataFrame, attributes: bool = True) -> tuple[pd.DataFram
     Returns
     -------
     frame : DataFrame
-    notes : list of str
+    notes : list of Finding
         What was filled in how many rows.
     """
     if "site" not in frame:
         return frame, []
-    notes: list[str] = []
+    done: list[str] = []
     filled: dict[str, pd.Series] = {}
     by_site = frame.groupby("site", sort=False)
     if set(PLACE) <= set(frame):
@@ -36,7 +37,7 @@ def fill_down(frame: pd.DataFrame, attributes: bool = True) -> tuple[pd.DataFram
         known = empty & lon.notna()
         if known.any():
             filled |= {"lon": frame["lon"].where(~known, lon), "lat": frame["lat"].where(~known, lat)}
-            notes.append(f"coordinates in {counted(int(known.sum()), 'row')}")
+            done.append(f"coordinates in {counted(int(known.sum()), 'row')}")
     for column in ALSO if attributes else ():
         if column not in frame or not frame[column].isna().any():
             continue
@@ -45,5 +46,6 @@ def fill_down(frame: pd.DataFrame, attributes: bool = True) -> tuple[pd.DataFram
         known = frame[column].isna() & single & value.notna()
         if known.any():
             filled[column] = frame[column].where(~known, value)
-            notes.append(f"{column} in {counted(int(known.sum()), 'row')}")
-    return frame.assign(**filled), [f"Filled from other rows of the same site: {', '.join(notes)}."] if notes else []
+            done.append(f"{column} in {counted(int(known.sum()), 'row')}")
+    notes = [Finding.note(f"Filled from other rows of the same site: {', '.join(done)}.")] if done else []
+    return frame.assign(**filled), notes

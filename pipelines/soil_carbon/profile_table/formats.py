@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from pipelines.runfile.observations_section import TableKeys
 from pipelines.soil_carbon.profile_table.names import RawTable, tidy
 from pipelines.soil_carbon.profile_table.spreadsheet import read_sheet
@@ -83,7 +83,7 @@ def _check_keys(keys: TableKeys, key: str, path: Path) -> None:
     if suffix in (*TEXT, *PARQUET) and keys.sheet is not None:
         wrong.append("sheet")
     if wrong:
-        raise InputError(f"{key}.{k}: has no meaning for {path.name}; leave it out." for k in wrong)
+        raise InputError(Finding(f"has no meaning for {path.name}; leave it out.", f"{key}.{k}") for k in wrong)
 
 
 def _content(path: Path, suffix: str) -> tuple[str, bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.checks import SHOWN, Problems
 from pipelines.soil_carbon.profile_table.fields import Notation, clean_text
@@ -29,7 +29,8 @@ def key_of(
     """
     if missing := [name for name in key if name not in frame]:
         raise InputError(
-            f"{where}: {name!r} is not a column of {table.path}{did_you_mean(name, table.own)}" for name in missing
+            Finding(f"{name!r} is not a column of {table.path}{did_you_mean(name, table.own)}", where)
+            for name in missing
         )
     # A table written from numbers with gaps has 1.0 where the other has 1.
     parts = [clean_text(frame[name], notation).str.replace(r"^(-?\d+)\.0+$", r"\1", regex=True) for name in key]
@@ -49,7 +50,7 @@ def composite(keys: pd.Series) -> pd.Series:
 def join_sites(
     layers: pd.DataFrame, keys: pd.Series, sites: ObservationTable, site_keys: pd.Series, read: Collection[str],
     problems: Problems,
-) -> tuple[pd.DataFrame, list[str]]:  # fmt: skip
+) -> tuple[pd.DataFrame, list[Finding]]:  # fmt: skip
     """Give every layer what the table of sites says of its site.
 
     Parameters
@@ -68,7 +69,7 @@ def join_sites(
     Returns
     -------
     frame : DataFrame
-    notes : list of str
+    notes : list of Finding
         Sites without layers, and columns in which the tables disagree.
     """
     listed = site_keys.dropna()
@@ -85,9 +86,12 @@ def join_sites(
     unmatched = rows.isna()
     if unmatched.all():
         there, here = next(iter(first), None), keys.dropna()
-        problems.found.append(
-            f"observations.sites.key: no row of {problems.table.path} has its site in {sites.path}: there e.g. "
-            f"{_shown(there)}, here {_shown(here.iloc[0] if len(here) else None)}"
+        problems.report(
+            Finding(
+                f"no row of {problems.table.path} has its site in {sites.path}: there e.g. "
+                f"{_shown(there)}, here {_shown(here.iloc[0] if len(here) else None)}",
+                "observations.sites.key",
+            )
         )
         return layers, []
     notes = []
@@ -103,9 +107,11 @@ def join_sites(
             differ = own.notna() & other.notna() & (own.astype(str) != other.astype(str))
             if differ.any() and not _as_numbers(own[differ], other[differ]):
                 notes.append(
-                    f"warning: {counted(int(differ.sum()), 'row')} with another `{column}` than in the table of "
-                    "sites; their own "
-                    "counts."
+                    Finding.warning(
+                        f"{counted(int(differ.sum()), 'row')} with another `{column}` than in the table of "
+                        "sites; their own "
+                        "counts."
+                    )
                 )
             frame[column] = own.where(own.notna(), other)
     lost = unmatched & ~_placed(layers)
@@ -123,15 +129,18 @@ def join_sites(
         problems.faulty(axis, frame.index[lost])
     if beside := int((unmatched & ~lost).sum()):
         notes.append(
-            f"warning: {counted(beside, 'row')} without one in the table of sites; what stands beside the layers "
-            "counts."
+            Finding.warning(
+                f"{counted(beside, 'row')} without one in the table of sites; what stands beside the layers counts."
+            )
         )
     without = [key for key in first if key not in set(keys.dropna())]
     if without:
         names = ", ".join(BETWEEN.join(key) for key in without[:SHOWN])
         notes.append(
-            f"{len(without)} of {len(first)} sites of {sites.path.name} have no layers: "
-            f"{names}{', …' * (len(without) > SHOWN)}."
+            Finding.note(
+                f"{len(without)} of {len(first)} sites of {sites.path.name} have no layers: "
+                f"{names}{', …' * (len(without) > SHOWN)}."
+            )
         )
     return frame, notes
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted
 from pipelines.runfile.depth_intervals import in_unit, interval_of
 from pipelines.soil_carbon.profile_table.checks import Problems
@@ -41,7 +41,9 @@ def lengthen(raw: RawTable, frame: pd.DataFrame, wide: Mapping[str, Mapping[str,
         If the table lacks one of the columns.
     """
     missing = [
-        f"observations.wide: {interval}: {column!r} is not a column of {raw.path}{did_you_mean(column, raw.own)}"
+        Finding(
+            f"{interval}: {column!r} is not a column of {raw.path}{did_you_mean(column, raw.own)}", "observations.wide"
+        )
         for interval, columns in wide.items()
         for column in columns.values()
         if tidy(column) not in frame
@@ -67,7 +69,7 @@ def lengthen(raw: RawTable, frame: pd.DataFrame, wide: Mapping[str, Mapping[str,
 
 def split_intervals(
     frame: pd.DataFrame, unit: str | None, notation: Notation, problems: Problems
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Finding]]:
     """Make `top` and `bottom` (cm) of a column `depth` that holds intervals.
 
     Rows that are open below, such as `100+`, have no thickness: they are left out with a note.
@@ -128,9 +130,11 @@ def split_intervals(
             for row in opened
         ]
         notes.append(
-            f"warning: {counted(len(opened), 'layer')} open below, such as {frame.at[opened[0], 'depth']!r}: where "
-            "they "
-            "end is not known, so that they are left out."
+            Finding.warning(
+                f"{counted(len(opened), 'layer')} open below, such as {frame.at[opened[0], 'depth']!r}: where "
+                "they "
+                "end is not known, so that they are left out."
+            )
         )
     depths = {c: pd.Series(v, dtype=np.float64).reindex(frame.index) for c, v in (("top", tops), ("bottom", bottoms))}
     return frame.assign(**{c: v.round(9) for c, v in depths.items()}), notes
@@ -160,7 +164,7 @@ def _forget_depths(rows: pd.DataFrame, problems: Problems) -> None:
         problems.faulty(column, rows.index)
 
 
-def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd.DataFrame, list[Finding]]:
     """Count depths downward from the surface of the profile, whatever the table's zero.
 
     A layer whose `top` is the larger number is written in heights: it becomes a depth by its sign. With
@@ -178,14 +182,14 @@ def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd
     Returns
     -------
     frame : DataFrame
-    notes : list of str
+    notes : list of Finding
     """
     top, bottom = frame["top"], frame["bottom"]
     heights = (top > bottom) & ((top <= 0) if zero == "surface" else True)
     frame = frame.assign(top=top.mask(heights, -top) + 0.0, bottom=bottom.mask(heights, -bottom) + 0.0)
     if zero == "surface":
         note = f"depth_zero: surface: {counted(int(heights.sum()), 'layer')} in heights read as depths."
-        return frame, [note] if heights.any() else []
+        return frame, [Finding.note(note)] if heights.any() else []
     placed = frame.dropna(subset=["site", "top", "bottom"])
     above = placed[placed["top"] < -TOLERANCE]
     if above.empty:
@@ -216,4 +220,4 @@ def from_surface(frame: pd.DataFrame, zero: str, problems: Problems) -> tuple[pd
         "average; depths count from the top of these layers."
     )
     moved = frame.assign(top=(frame["top"] + shift).round(9), bottom=(frame["bottom"] + shift).round(9))
-    return moved, [note] if len(thick) else []
+    return moved, [Finding.note(note)] if len(thick) else []

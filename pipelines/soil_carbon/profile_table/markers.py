@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from engine.errors import Finding
 from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.fields import (
     ALWAYS_MISSING,
@@ -15,7 +16,7 @@ from pipelines.soil_carbon.profile_table.fields import (
 from pipelines.soil_carbon.profile_table.table import ObservationTable
 
 
-def read_as_empty(frame: pd.DataFrame, columns: Collection[str]) -> list[str]:
+def read_as_empty(frame: pd.DataFrame, columns: Collection[str]) -> list[Finding]:
     """Say which words such as NA were read as empty fields, and how often by column.
 
     Parameters
@@ -34,10 +35,12 @@ def read_as_empty(frame: pd.DataFrame, columns: Collection[str]) -> list[str]:
         if len(found):
             words |= set(found)
             counts.append(f"{column} {len(found):,}")
-    return [f"{', '.join(sorted(words))} read as empty: {', '.join(counts)}."] if counts else []
+    if not counts:
+        return []
+    return [Finding.note(f"{', '.join(sorted(words))} read as empty: {', '.join(counts)}.")]
 
 
-def names_that_look_missing(frame: pd.DataFrame, columns: Collection[str], table: ObservationTable) -> list[str]:
+def names_that_look_missing(frame: pd.DataFrame, columns: Collection[str], table: ObservationTable) -> list[Finding]:
     """Warn of names, such as a soil type `n.d.`, that look like markers of missing values.
 
     Parameters
@@ -57,7 +60,9 @@ def names_that_look_missing(frame: pd.DataFrame, columns: Collection[str], table
             if str(value).lower() in LIKELY_MISSING or (number is not None and number in NEGATIVE_CODES):
                 shown = f'"{value}"' if number is None else f"{value}"
                 notes.append(
-                    f"warning: {table.column(column)} is {value!r} in {counted(int(count), 'record')}, which counts as "
-                    f"a name; if it marks missing values, set `missing: [{shown}]` under `observations`."
+                    Finding.warning(
+                        f"{table.column(column)} is {value!r} in {counted(int(count), 'record')}, which counts as "
+                        f"a name; if it marks missing values, set `missing: [{shown}]` under `observations`."
+                    )
                 )
     return notes

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 
 _UNNAMED = re.compile(r"(Unnamed: \d+(_level_\d+)?|__index_level_\d+__|)", re.IGNORECASE)
 """What spreadsheets and pandas call a column without a name, such as a saved index."""
@@ -28,7 +28,7 @@ class RawTable:
         Fields by position (columns 0, 1, …), empty ones None or NaN; the index is the line or row of the file.
     counted : str
         What the index counts: `line` or `row`.
-    notes : tuple of str
+    notes : tuple of Finding
         What was done on reading.
     crs : str, optional
         Of the points in the column `geometry`, as WKT; None where the file declares none.
@@ -38,7 +38,7 @@ class RawTable:
     header: tuple[str, ...]
     frame: pd.DataFrame
     counted: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
     crs: str | None = None
 
     @property
@@ -65,7 +65,9 @@ def did_you_mean(name: str, have: Iterable[object]) -> str:
     return f"; did you mean `{folded[close[0]]}`?" if close else f"; it has: {', '.join(options)}"
 
 
-def named(raw: RawTable, columns: dict[str, str], used: Collection[str], key: str) -> tuple[pd.DataFrame, list[str]]:
+def named(
+    raw: RawTable, columns: dict[str, str], used: Collection[str], key: str
+) -> tuple[pd.DataFrame, list[Finding]]:
     """Give the columns their names, and those that the run file maps the default ones.
 
     Parameters
@@ -83,7 +85,7 @@ def named(raw: RawTable, columns: dict[str, str], used: Collection[str], key: st
     -------
     frame : DataFrame
         Without columns that have no name; of two with one name that nothing reads, the first.
-    notes : list of str
+    notes : list of Finding
 
     Raises
     ------
@@ -94,13 +96,17 @@ def named(raw: RawTable, columns: dict[str, str], used: Collection[str], key: st
     if missing := [(default, name) for default, name in wanted.items() if name not in raw.own]:
         raise InputError(
             [
-                f"{key}.{default}: {columns[default]!r} is not a column of {raw.path}{did_you_mean(name, raw.own)}"
+                Finding(
+                    f"{columns[default]!r} is not a column of {raw.path}{did_you_mean(name, raw.own)}",
+                    f"{key}.{default}",
+                )
                 for default, name in missing
             ]
             + header_hint(raw, used)
         )
     where = {name: [i for i, other in enumerate(raw.header) if other == name] for name in raw.own}
-    notes, twice = [], []
+    notes: list[Finding] = []
+    twice = []
     read = {tidy(name) for name in used} | set(wanted.values())
     for name, places in where.items():
         if len(places) == 1:
@@ -110,7 +116,7 @@ def named(raw: RawTable, columns: dict[str, str], used: Collection[str], key: st
             twice.append(name)
         else:
             why = "with the same content" if same else "and nothing reads it"
-            notes.append(f"the column `{name}` of {raw.path.name} is there {len(places)} times, {why}.")
+            notes.append(Finding.note(f"the column `{name}` of {raw.path.name} is there {len(places)} times, {why}."))
     if twice:
         at = ", line 1" if raw.counted == "line" else ""
         raise InputError(
@@ -122,13 +128,14 @@ def named(raw: RawTable, columns: dict[str, str], used: Collection[str], key: st
     return kept.assign(**{default: frame[name] for default, name in wanted.items()}), notes
 
 
-def header_hint(raw: RawTable, wanted: Collection[str]) -> list[str]:
+def header_hint(raw: RawTable, wanted: Collection[str]) -> list[Finding]:
     """Say where the columns' names seem to stand, if further down than they were looked for."""
     wanted = {_folded(tidy(name)) for name in wanted}
     here = sum(_folded(name) in wanted for name in raw.own)
     for row, fields in raw.frame.head(20).iterrows():
         if sum(isinstance(v, str) and _folded(tidy(v)) in wanted for v in fields) > max(2, here):
-            return [f"{raw.path}, {raw.counted} {row}: looks like the columns' names; if it is, set `header: {row}`"]
+            text = f"{raw.path}, {raw.counted} {row}: looks like the columns' names; if it is, set `header: {row}`"
+            return [Finding(text)]
     return []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from engine.errors import Finding
 from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.angles import LIMITS, angle
 from pipelines.soil_carbon.profile_table.checks import QUANTITIES, Problems
@@ -31,7 +32,7 @@ _ADVICE = {
 
 def to_numbers(
     frame: pd.DataFrame, columns: Collection[str], notation: Notation, problems: Problems, *, projected: bool = False
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Finding]]:
     """Turn columns into float64; fields that are neither a number nor empty are problems.
 
     Parameters
@@ -48,7 +49,7 @@ def to_numbers(
     Returns
     -------
     frame : DataFrame
-    notes : list of str
+    notes : list of Finding
         Values below a detection limit, by column.
     """
     found, notes = {}, []
@@ -60,8 +61,10 @@ def to_numbers(
         _report(frame, column, fields, notation, problems)
         if fields.limits:
             notes.append(
-                f"{problems.table.column(column)}: {counted(fields.limits, 'value')} below the detection limit became "
-                f"{_LIMITS[notation.below_detection]}."
+                Finding.note(
+                    f"{problems.table.column(column)}: {counted(fields.limits, 'value')} below the detection limit "
+                    f"became {_LIMITS[notation.below_detection]}."
+                )
             )
         found[column] = values
     return frame.assign(**found), notes
@@ -71,17 +74,18 @@ def _angles(fields: Fields, axis: str) -> Fields:
     """Read what is not a plain number as degrees, minutes and seconds."""
     kinds, wrong = dict(fields.kinds), dict(fields.wrong)
     found: dict[Row, float] = {}
+    why: dict[Row, str] = {}
     for row, kind in fields.kinds.items():
         if kind != "other" or not isinstance(wrong[row], str):
             continue
         try:
             found[row] = angle(wrong[row], axis)
         except ValueError as error:
-            kinds[row] = f"other: {error}"
+            why[row] = str(error)
             continue
         del kinds[row], wrong[row]
     values = fields.values.fillna(pd.Series(found, dtype=np.float64).reindex(fields.values.index))
-    return Fields(values, wrong, kinds, fields.limits)
+    return Fields(values, wrong, kinds, fields.limits, why)
 
 
 def _without_codes(
@@ -93,7 +97,7 @@ def _without_codes(
     low, high = bounds or (-np.inf, np.inf)
     for code, rows in unlisted_codes(values, low, high, is_open=bounds is None).items():
         first = frame.loc[[rows[0]]].iloc[0]
-        problems.found.append(
+        problems.report(
             f"{problems.at(first)}: {problems.table.column(column)} is {code:g} ({counted(len(rows), 'record')}), "
             "which looks "
             f"like a marker of missing values; if it is one, set `missing: [{code:.12g}]` under `observations`, else "
@@ -120,21 +124,21 @@ def _report(frame: pd.DataFrame, column: str, fields: Fields, notation: Notation
     name = problems.table.column(column)
     by_kind: dict[str, list[Row]] = {}
     for row, kind in fields.kinds.items():
-        by_kind.setdefault(kind.partition(":")[0], []).append(row)
+        by_kind.setdefault(kind, []).append(row)
     problems.faulty(column, fields.kinds)
     for kind in ("comma", "thousands", "limit"):
         if rows := by_kind.get(kind):
-            problems.found.append(_common(frame, name, fields.wrong, rows, _ADVICE[kind], problems))
+            problems.report(_common(frame, name, fields.wrong, rows, _ADVICE[kind], problems))
     markers: dict[str, list[Row]] = {}
     for row in by_kind.get("marker", ()):
         markers.setdefault(str(fields.wrong[row]), []).append(row)
     for word, rows in markers.items():
         advice = f"expected a number; if it marks missing values, set `missing: [{_yaml(word)}]` under `observations`"
-        problems.found.append(_common(frame, name, fields.wrong, rows, advice, problems))
+        problems.report(_common(frame, name, fields.wrong, rows, advice, problems))
 
     def describe(row: "pd.Series") -> str:
         label: Any = row.name
-        value, why = fields.wrong[label], fields.kinds[label].partition(": ")[2]
+        value, why = fields.wrong[label], fields.why.get(label)
         if fields.kinds[label] == "date":
             return (
                 f"{name} is a date ({value:%Y-%m-%d}); expected a number (spreadsheets turn values such as 10-12 "

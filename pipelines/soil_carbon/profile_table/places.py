@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from pyproj import CRS, Transformer
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted, verb
 from pipelines.soil_carbon.profile_table.checks import Problems
 from pipelines.soil_carbon.profile_table.names import RawTable
@@ -17,7 +17,7 @@ _WGS84 = CRS.from_epsg(4326)
 
 def points_of(
     raw: RawTable, frame: pd.DataFrame, crs: str | None, key: str
-) -> tuple[pd.DataFrame, str | None, list[str]]:
+) -> tuple[pd.DataFrame, str | None, list[Finding]]:
     """Take `lon` and `lat` from a vector file's points where the table has no such columns.
 
     Parameters
@@ -36,7 +36,7 @@ def points_of(
         Without geometry.
     crs : str or None
         Of its `lon` and `lat`.
-    notes : list of str
+    notes : list of Finding
 
     Raises
     ------
@@ -58,13 +58,15 @@ def points_of(
         )
     if raw.crs and crs and not CRS.from_user_input(crs).equals(CRS.from_wkt(raw.crs), ignore_axis_order=True):
         raise InputError(
-            f"{key}.crs: {crs}, but {raw.path} declares {CRS.from_wkt(raw.crs).name}; leave the key out, or correct "
-            "the file."
+            Finding(
+                f"{crs}, but {raw.path} declares {CRS.from_wkt(raw.crs).name}; leave the key out, or correct the file.",
+                f"{key}.crs",
+            )
         )
     return frame.assign(lon=x, lat=y), raw.crs or crs, []
 
 
-def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tuple[pd.DataFrame, list[Finding]]:
     """Transform `lon` and `lat` from a CRS to degrees of WGS 84.
 
     Parameters
@@ -79,7 +81,7 @@ def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tupl
     Returns
     -------
     frame : DataFrame
-    notes : list of str
+    notes : list of Finding
     """
     if crs is None or not {"lon", "lat"} <= set(frame):
         return frame, []
@@ -91,7 +93,7 @@ def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tupl
     if not known.any():
         return frame, []
     if source.is_projected and (np.abs(x[known]) <= 180).all() and (np.abs(y[known]) <= 90).all():
-        problems.found.append(
+        problems.report(
             f"{problems.table.path}: lon and lat look like degrees (x {x[known].min():g} to {x[known].max():g}, y "
             f"{y[known].min():g} to {y[known].max():g}), but `crs` says {source.name}; leave out `crs`."
         )
@@ -106,7 +108,7 @@ def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tupl
         inside = known & np.isfinite(swapped[0]) & ~_outside(source, *swapped)
         hint = "x and y are swapped" if inside.sum() * 2 > known.sum() else "another zone or another unit of length"
         first = frame[lost | outside].iloc[0]
-        problems.found.append(
+        problems.report(
             f"{problems.at(first)}: x {first['lon']:g}, y {first['lat']:g}: {(lost | outside).sum()} of "
             f"{known.sum()} places "
             f"lie outside the area of {source.name}: {hint}?"
@@ -115,7 +117,7 @@ def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tupl
             problems.faulty(axis, frame.index)
         return frame.assign(lon=np.nan, lat=np.nan), []
     elif outside.any():
-        notes.append(f"warning: {outside.sum()} of {known.sum()} places lie outside the area of {source.name}.")
+        notes.append(Finding.warning(f"{outside.sum()} of {known.sum()} places lie outside the area of {source.name}."))
     problems.add_rows(
         f"outside {source.name}",
         frame[lost],
@@ -138,7 +140,7 @@ def _outside(crs: CRS, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
     return beside | beyond
 
 
-def _compare(raw: RawTable, frame: pd.DataFrame, x: pd.Series, y: pd.Series, crs: str | None) -> list[str]:
+def _compare(raw: RawTable, frame: pd.DataFrame, x: pd.Series, y: pd.Series, crs: str | None) -> list[Finding]:
     """A word where a file's points and its columns are not at one place."""
     lon, lat = (pd.to_numeric(frame[c], errors="coerce") for c in ("lon", "lat"))
     both = x.notna() & lon.notna() & lat.notna()
@@ -150,8 +152,10 @@ def _compare(raw: RawTable, frame: pd.DataFrame, x: pd.Series, y: pd.Series, crs
     if not apart:
         return []
     return [
-        f"warning: {raw.path.name}: {counted(apart, 'point')} elsewhere than {verb(apart, 'its', 'their')} columns "
-        "`lon` and `lat` say; the columns count."
+        Finding.warning(
+            f"{raw.path.name}: {counted(apart, 'point')} elsewhere than {verb(apart, 'its', 'their')} columns "
+            "`lon` and `lat` say; the columns count."
+        )
     ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from pyproj import CRS
 
+from engine.errors import Finding
 from engine.sources.spec import SourceSpec
 from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import PROFILE_COLUMNS, Observations, SiteTable, TableKeys
@@ -176,7 +177,7 @@ def _numbers(frame: pd.DataFrame, measured: set[str], classes: set[str], depths:
 
 def _measured(
     frame: pd.DataFrame, columns: list[str], notation: Notation, crs: str | None, problems: Problems
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Finding]]:
     """Numbers read, places in degrees."""
     projected = crs is not None and CRS.from_user_input(crs).is_projected
     frame, notes = to_numbers(frame, columns, notation, problems, projected=projected)
@@ -200,7 +201,7 @@ def _with_sites(
     classes: set[str],
     units: Mapping[str, str],
     problems: Problems,
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Finding]]:
     """The layers with what the table of sites says of them."""
     assert observations.sites is not None and keys is not None
     section = _inheriting(observations.sites, observations)

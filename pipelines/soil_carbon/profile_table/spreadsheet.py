@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.names import RawTable, tidy
 
@@ -71,7 +71,7 @@ def read_sheet(path: Path, content: bytes, sheet: str | None, header: int | None
     frame = pd.DataFrame(rows[at:], index=range(at + 1, len(rows) + 1), columns=range(cells.max_column), dtype=object)
     frame = frame.dropna(how="all")
     notes = (
-        (f"{path.name}: {percent} cells formatted as percentages are read as shown, e.g. 4.5 of 4.5 %.",)
+        (Finding.note(f"{path.name}: {percent} cells formatted as percentages are read as shown, e.g. 4.5 of 4.5 %."),)
         if percent
         else ()
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from engine.errors import Finding
 from pipelines.runfile.observations_section import PROFILE_COLUMNS
 
 TEXT_COLUMNS = ("site", "vegetation", "soil_type", "source")
@@ -60,7 +61,7 @@ class ObservationTable:
         Column names that the file has.
     units : mapping
         Default column name → unit in the file, of those that were converted.
-    notes, problems : tuple of str
+    notes, problems : tuple of Finding
         What was done on reading, and what is wrong so far.
     left_out : tuple of LeftOut
         Rows that are no longer in `frame`.
@@ -76,8 +77,8 @@ class ObservationTable:
     counted: str
     own: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    problems: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
+    problems: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     faulty: Mapping[str, frozenset[Row]] = field(default_factory=dict)
     as_written: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -99,13 +100,15 @@ class ObservationTable:
         return self.as_written.at[row, column] if known else otherwise
 
 
-def misspelt(table: ObservationTable) -> list[str]:
+def misspelt(table: ObservationTable) -> list[Finding]:
     """Warn of columns that nobody reads but whose names resemble a default column that is absent."""
     absent = [c for c in PROFILE_COLUMNS if c not in table.frame]
     used = {*PROFILE_COLUMNS, *table.names.values()}
     return [
-        f"warning: column `{column}` is not read; if it holds {close[0]}, say so in the run file: "
-        f"observations.columns: {{{close[0]}: {column}}}"
+        Finding.warning(
+            f"column `{column}` is not read; if it holds {close[0]}, say so in the run file: "
+            f"observations.columns: {{{close[0]}: {column}}}"
+        )
         for column in (str(c) for c in table.frame if c not in used)
         if (close := difflib.get_close_matches(column.casefold(), absent, n=1, cutoff=0.75))
     ]

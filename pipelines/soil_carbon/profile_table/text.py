@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from pipelines.soil_carbon.profile_table.names import RawTable, tidy
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -94,7 +94,9 @@ def decode(path: Path, raw: bytes, encoding: str | None) -> str:
         raise InputError(f"{path}: the content is not text but looks like {what}; give the file that ending.")
     marked = next((name for bom, name in _BOMS if raw.startswith(bom)), None)
     if marked and encoding and codecs.lookup(encoding).name.partition("-")[0] != "utf":
-        raise InputError(f"observations.encoding: {path} begins with the mark of {marked}; expected {encoding}.")
+        raise InputError(
+            Finding(f"{path} begins with the mark of {marked}; expected {encoding}.", "observations.encoding")
+        )
     name = marked or encoding or "utf-8"
     try:
         text = raw.decode(name).removeprefix("\ufeff")

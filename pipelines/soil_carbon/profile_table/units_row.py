@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from engine.errors import Finding
 from pipelines.runfile.column_units import STANDARD, conversion, has_units
 from pipelines.soil_carbon.profile_table.checks import Problems
 
 
 def without_units_row(
     frame: pd.DataFrame, units: Mapping[str, str], problems: Problems
-) -> tuple[pd.DataFrame, list[str]]:
+) -> tuple[pd.DataFrame, list[Finding]]:
     """Take a first row that holds units out of the records, and compare it with the run file.
 
     Parameters
@@ -25,7 +26,7 @@ def without_units_row(
     Returns
     -------
     frame : DataFrame
-    notes : list of str
+    notes : list of Finding
     """
     if frame.empty:
         return frame, []
@@ -43,7 +44,8 @@ def without_units_row(
     }
     at = problems.table.where(row)
     if not differ:
-        return frame.iloc[1:], [f"{at}: holds the columns' units ({shown}), as the run file takes them; not a record."]
+        text = f"{at}: holds the columns' units ({shown}), as the run file takes them; not a record."
+        return frame.iloc[1:], [Finding.note(text)]
     known = {column: unit for column, unit in differ.items() if factors[column] is not None}
     advice = []
     if known:
@@ -51,7 +53,7 @@ def without_units_row(
         advice.append(f"write `observations.units: {{{listed}}}`, or correct what stands there")
     if unknown := [f"{unit!r} of {column}" for column, unit in differ.items() if column not in known]:
         advice.append(f"{', '.join(unknown)} is not known: say under `observations.units` what it is")
-    problems.found.append(
+    problems.report(
         f"{at}: holds the columns' units ({shown}), which are not those of the run file: {'; '.join(advice)}."
     )
     return frame.iloc[1:], []

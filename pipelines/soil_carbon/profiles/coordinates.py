@@ -4,9 +4,10 @@ from collections.abc import Collection
 
 import pandas as pd
 
+from engine.errors import Finding
 from engine.formatting import counted
 from pipelines.soil_carbon.profile_table.checks import SHOWN, Problems
-from pipelines.soil_carbon.profiles.misplaced import Bounds, describe, find_slip, inside, minutes_as_decimals
+from pipelines.soil_carbon.profiles.misplaced import SWAPPED, Bounds, describe, find_slip, inside, minutes_as_decimals
 
 SAME_PLACE = 1e-4
 """Degrees, some 10 m: records of one site may differ by as much."""
@@ -16,7 +17,7 @@ WORLD: Bounds = (-180.0, -90.0, 180.0, 90.0)
 
 def check_places(
     frame: pd.DataFrame, problems: Problems, bounds: Bounds | None, sure_of: Collection[str] = ()
-) -> list[str]:
+) -> list[Finding]:
     """Check the places of the sites.
 
     Parameters
@@ -32,7 +33,7 @@ def check_places(
 
     Returns
     -------
-    list of str
+    list of Finding
         Notes on sites outside the domain.
     """
     placed = frame["lon"].notna() & frame["lat"].notna()
@@ -44,7 +45,7 @@ def check_places(
     if 2 * swapped.sum() > len(sites):
         first = sites[swapped].iloc[0]
         area = "the domain" if bounds else "the range of degrees"
-        problems.found.append(
+        problems.report(
             f"{problems.table.path}: lon and lat look swapped: {swapped.sum()} of {len(sites)} sites lie outside "
             f"{area} but inside it the other way round, e.g. site {first['site']} at lon {first['lon']:g}, lat "
             f"{first['lat']:g}. Swap the two columns."
@@ -60,7 +61,7 @@ def check_places(
         return []
     hint = describe(slip, sites, lambda row: f"{problems.table.counted} {row}") if slip else ""
     if not within.any():
-        problems.found.append(
+        problems.report(
             f"{problems.table.path}: none of the {len(sites)} sites lies in the domain, lon {bounds[0]:g} to "
             f"{bounds[2]:g}, lat {bounds[1]:g} to {bounds[3]:g}; they span lon {sites['lon'].min():g} to "
             f"{sites['lon'].max():g}, lat {sites['lat'].min():g} to {sites['lat'].max():g}."
@@ -71,27 +72,32 @@ def check_places(
     if not within.all():
         lost = f"{(~within).sum()} of {len(sites)} sites lie outside the domain's bounds"
         if slip and slip.sure:
-            problems.found.append(f"{problems.table.path}: {lost}; {hint}.")
+            problems.report(f"{problems.table.path}: {lost}; {hint}.")
             return []
-        notes.append(f"{lost}.")
-    if slip and slip.change != "lon and lat swapped":
-        notes.append(f"warning: {hint}.")
+        notes.append(Finding.note(f"{lost}."))
+    if slip and slip.change != SWAPPED:
+        notes.append(Finding.warning(f"{hint}."))
     elif swapped.any():
         notes.append(
-            f"warning: {counted(swapped.sum(), 'site')} outside the domain would lie inside with lon and lat swapped: "
-            f"{', '.join(sites['site'][swapped].head(SHOWN))}"
+            Finding.warning(
+                f"{counted(swapped.sum(), 'site')} outside the domain would lie inside with lon and lat swapped: "
+                f"{', '.join(sites['site'][swapped].head(SHOWN))}"
+            )
         )
     return notes
 
 
-def _minutes_note(sites: pd.DataFrame) -> list[str]:
+def _minutes_note(sites: pd.DataFrame) -> list[Finding]:
     if not minutes_as_decimals(sites):
         return []
     first = sites.iloc[0]
     return [
-        "warning: `lon` and `lat` may be degrees, minutes and seconds behind one point (121.3015 for 121°30'15\"): no "
-        f"two decimals of any of {len(sites)} sites reach 60, e.g. site {first['site']} at lon {first['lon']:g}, lat "
-        f"{first['lat']:g}. If so, write 121°30'15\" or decimal degrees; if not, `observations.sure_of: [lon, lat]`."
+        Finding.warning(
+            "`lon` and `lat` may be degrees, minutes and seconds behind one point (121.3015 for 121°30'15\"): no "
+            f"two decimals of any of {len(sites)} sites reach 60, e.g. site {first['site']} at lon {first['lon']:g}, "
+            f"lat {first['lat']:g}. If so, write 121°30'15\" or decimal degrees; if not, `observations.sure_of: [lon, "
+            "lat]`."
+        )
     ]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import curve_fit
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted, doing
 from pipelines.soil_carbon.profiles.pedotransfer import FUNCTIONS, Pedotransfer
 
@@ -68,14 +68,21 @@ class Filled:
         What the missing bulk densities came from; none if none was missing or none could be fitted.
     unfilled : str
         Why bulk densities are still missing where SOC is there; empty if none is.
-    notes : tuple of str
+    left : Finding or None
+        In how many layers they are, and what to do.
+    notes : tuple of Finding
         Every kind of fill, counted.
     """
 
     layers: pd.DataFrame
     function: BulkDensityFunction | Pedotransfer | None
     unfilled: str
-    notes: tuple[str, ...]
+    notes: tuple[Finding, ...]
+    left: Finding | None = None
+
+
+_FilledDensity = tuple["pd.Series[float]", BulkDensityFunction | Pedotransfer | None, str, Finding | None]
+"""Bulk density, what filled it, and `unfilled` and `left` of `Filled`."""
 
 
 def fit_bulk_density(soc: "pd.Series[float]", bulk_density: "pd.Series[float]") -> BulkDensityFunction:
@@ -136,15 +143,16 @@ def fill_layers(layers: pd.DataFrame, som_to_soc: float = SOC_PER_SOM, published
     -------
     Filled
     """
-    notes: list[str] = []
+    notes: list[Finding] = []
     from_som = layers["soc"].isna() & layers["som"].notna()
     soc = layers["soc"].fillna(layers["som"] * som_to_soc)
     if from_som.any():
-        notes.append(f"SOC = {som_to_soc:g} · SOM in {counted(from_som.sum(), 'layer')}.")
+        notes.append(Finding.note(f"SOC = {som_to_soc:g} · SOM in {counted(from_som.sum(), 'layer')}."))
     if published:
-        bulk_density, function, unfilled = _fill_as_published(soc, layers["bulk_density"], FUNCTIONS[published], notes)
+        found = _fill_as_published(soc, layers["bulk_density"], FUNCTIONS[published], notes)
     else:
-        bulk_density, function, unfilled = _fill_bulk_density(soc, layers["bulk_density"], notes)
+        found = _fill_bulk_density(soc, layers["bulk_density"], notes)
+    bulk_density, function, unfilled, left = found
     fragments = _fill_coarse_fragments(layers["coarse_fragments"], layers["soil_type"], notes)
     filled = layers.assign(
         soc=soc,
@@ -154,7 +162,7 @@ def fill_layers(layers: pd.DataFrame, som_to_soc: float = SOC_PER_SOM, published
         bulk_density_filled=layers["bulk_density"].isna() & bulk_density.notna(),
         coarse_fragments_filled=layers["coarse_fragments"].isna(),
     )
-    return Filled(filled, function, unfilled, tuple(notes))
+    return Filled(filled, function, unfilled, tuple(notes), left)
 
 
 def _exponential(soc: Values, a: float, b: float) -> Values:
@@ -162,46 +170,51 @@ def _exponential(soc: Values, a: float, b: float) -> Values:
 
 
 def _fill_bulk_density(
-    soc: "pd.Series[float]", bulk_density: "pd.Series[float]", notes: list[str]
-) -> tuple["pd.Series[float]", BulkDensityFunction | Pedotransfer | None, str]:
+    soc: "pd.Series[float]", bulk_density: "pd.Series[float]", notes: list[Finding]
+) -> _FilledDensity:
     fillable = bulk_density.isna() & soc.notna()
     if not fillable.any():
-        return bulk_density, None, ""
+        return bulk_density, None, "", None
     try:
         function = fit_bulk_density(soc, bulk_density)
     except InputError as error:
-        notes.append(
-            f"warning: bulk density is missing in {counted(fillable.sum(), 'layer')} and stays so: {error}. "
-            f"{_way_out()}"
+        left = Finding.warning(
+            f"bulk density is missing in {counted(fillable.sum(), 'layer')} and stays so: {error}. {_way_out()}"
         )
-        return bulk_density, None, str(error)
-    notes.append(f"Bulk density filled in {counted(fillable.sum(), 'layer')}: {function}.")
+        notes.append(left)
+        return bulk_density, None, str(error), left
+    notes.append(Finding.note(f"Bulk density filled in {counted(fillable.sum(), 'layer')}: {function}."))
     if function.b >= 0:
-        notes.append("warning: the fitted bulk density rises with SOC; it falls in every soil: check both columns.")
-    return bulk_density.fillna(function(soc)), function, ""
+        notes.append(
+            Finding.warning("the fitted bulk density rises with SOC; it falls in every soil: check both columns.")
+        )
+    return bulk_density.fillna(function(soc)), function, "", None
 
 
 def _fill_as_published(
-    soc: "pd.Series[float]", bulk_density: "pd.Series[float]", function: Pedotransfer, notes: list[str]
-) -> tuple["pd.Series[float]", BulkDensityFunction | Pedotransfer | None, str]:
+    soc: "pd.Series[float]", bulk_density: "pd.Series[float]", function: Pedotransfer, notes: list[Finding]
+) -> _FilledDensity:
     fillable = bulk_density.isna() & soc.notna()
     if not fillable.any():
-        return bulk_density, None, ""
+        return bulk_density, None, "", None
     filled = bulk_density.fillna(pd.Series(function(soc.to_numpy()), soc.index))
     n = int((fillable & filled.notna()).sum())
-    notes.append(f"Bulk density filled in {counted(n, 'layer')}: {function}.")
-    unfilled = ""
-    if left := int((fillable & filled.isna()).sum()):
+    notes.append(Finding.note(f"Bulk density filled in {counted(n, 'layer')}: {function}."))
+    unfilled, left = "", None
+    if beyond := int((fillable & filled.isna()).sum()):
         unfilled = f"{function.name} is for soils of up to {function.highest:g} g/kg SOC"
-        notes.append(f"warning: bulk density stays missing in {counted(left, 'layer')}: {unfilled}.")
+        left = Finding.warning(f"bulk density stays missing in {counted(beyond, 'layer')}: {unfilled}.")
+        notes.append(left)
     if measured := int((bulk_density.notna() & soc.notna()).sum()):
         off = (pd.Series(function(soc.to_numpy()), soc.index) - bulk_density).dropna()
         if len(off):
             notes.append(
-                f"Where bulk density is measured ({counted(measured, 'layer')}), {function.name} differs from it by "
-                f"{off.mean():+.2f} g/cm³ in the mean, RMSE {np.sqrt(np.square(off).mean()):.2f} g/cm³."
+                Finding.note(
+                    f"Where bulk density is measured ({counted(measured, 'layer')}), {function.name} differs from it "
+                    f"by {off.mean():+.2f} g/cm³ in the mean, RMSE {np.sqrt(np.square(off).mean()):.2f} g/cm³."
+                )
             )
-    return filled, function, unfilled
+    return filled, function, unfilled, left
 
 
 def _way_out() -> str:
@@ -213,23 +226,31 @@ def _way_out() -> str:
 
 
 def _fill_coarse_fragments(
-    fragments: "pd.Series[float]", soil_type: "pd.Series[str]", notes: list[str]
+    fragments: "pd.Series[float]", soil_type: "pd.Series[str]", notes: list[Finding]
 ) -> "pd.Series[float]":
     missing = fragments.isna()
     if not missing.any():
         return fragments
     if missing.all():
-        notes.append(f"Coarse fragments are nowhere given: taken as 0 in all {counted(missing.sum(), 'layer')}.")
+        notes.append(
+            Finding.note(f"Coarse fragments are nowhere given: taken as 0 in all {counted(missing.sum(), 'layer')}.")
+        )
         return fragments.fillna(0.0)
     of_type = fragments.groupby(soil_type.str.casefold()).transform("mean")
     by_type = missing & of_type.notna()
     by_all = missing & of_type.isna()
     if by_type.any():
-        notes.append(f"Coarse fragments filled in {counted(by_type.sum(), 'layer')} with the mean of their soil type.")
+        notes.append(
+            Finding.note(
+                f"Coarse fragments filled in {counted(by_type.sum(), 'layer')} with the mean of their soil type."
+            )
+        )
     if by_all.any():
         notes.append(
-            f"Coarse fragments filled in {counted(by_all.sum(), 'layer')} with the mean of all layers, "
-            f"{fragments.mean():.3g} %: "
-            "their soil type is not given or has none."
+            Finding.note(
+                f"Coarse fragments filled in {counted(by_all.sum(), 'layer')} with the mean of all layers, "
+                f"{fragments.mean():.3g} %: "
+                "their soil type is not given or has none."
+            )
         )
     return fragments.fillna(of_type).fillna(fragments.mean())

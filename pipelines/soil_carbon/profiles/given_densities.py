@@ -5,6 +5,7 @@ from itertools import permutations
 
 import pandas as pd
 
+from engine.errors import Finding
 from engine.formatting import doing
 from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.soil_carbon.profile_table.checks import DENSEST, SHOWN, Problems, check_ranges
@@ -41,7 +42,7 @@ def check_densities(frame: pd.DataFrame, depths: Depths, problems: Problems, exp
             _check_nested(frame, depth_label(part), depth_label(whole), problems)
 
 
-def dense(frame: pd.DataFrame, depths: Depths) -> list[str]:
+def dense(frame: pd.DataFrame, depths: Depths) -> list[Finding]:
     """Warn of densities above what compact peat holds in so thick a layer: they look like another unit."""
     notes = []
     for depth in depths:
@@ -50,9 +51,11 @@ def dense(frame: pd.DataFrame, depths: Depths) -> list[str]:
         if len(high):
             sites = ", ".join(high["site"].astype(str).head(SHOWN))
             notes.append(
-                f"warning: {doing(len(high), 'site', 'holds')} more than {most:g} kg C/m² in {label} cm, more "
-                "than compact peat "
-                f"does; if the table is in t/ha, divide by 10: {sites}."
+                Finding.warning(
+                    f"{doing(len(high), 'site', 'holds')} more than {most:g} kg C/m² in {label} cm, more "
+                    "than compact peat "
+                    f"does; if the table is in t/ha, divide by 10: {sites}."
+                )
             )
     return notes
 

@@ -14,11 +14,12 @@ Coordinates = tuple["pd.Series[float]", "pd.Series[float]"]
 FEWEST_FOR_MINUTES = 12
 """Sites whose decimals are all below 60 by chance once in many millions, if they are degrees."""
 
+SWAPPED = "lon and lat swapped"
 SLIPS: tuple[tuple[str, str, Callable[["pd.Series[float]", "pd.Series[float]"], Coordinates]], ...] = (
     ("the sign of lon changed", "lon", lambda lon, lat: (-lon, lat)),
     ("the sign of lat changed", "lat", lambda lon, lat: (lon, -lat)),
     ("the signs of lon and lat changed", "lon, lat", lambda lon, lat: (-lon, -lat)),
-    ("lon and lat swapped", "lon, lat", lambda lon, lat: (lat, lon)),
+    (SWAPPED, "lon, lat", lambda lon, lat: (lat, lon)),
     ("lon and lat swapped and the sign of lon changed", "lon, lat", lambda lon, lat: (-lat, lon)),
     ("360 subtracted from lon", "lon", lambda lon, lat: (lon - 360, lat)),
     ("360 added to lon", "lon", lambda lon, lat: (lon + 360, lat)),

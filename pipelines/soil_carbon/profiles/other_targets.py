@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.sources.spec import SourceSpec
 from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import Observations
@@ -74,7 +74,9 @@ def target_profiles(
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable").assign(bulk_density_from="")
     count = f"{len(sites)} sites, " + (f"{len(records)} layers." if in_layers else "values given.")
     return Profiles(
-        long[[*sites.columns, *RESULTS]].reset_index(drop=True), (count, *notes, *summaries), tuple(problems.left_out)
+        long[[*sites.columns, *RESULTS]].reset_index(drop=True),
+        (Finding.note(count), *notes, *map(Finding.note, summaries)),
+        tuple(problems.left_out),
     )
 
 
@@ -86,7 +88,7 @@ def _checked(
     bounds: Bounds | None,
     categories: Mapping[str, SourceSpec],
     in_layers: bool,
-) -> tuple[pd.DataFrame, list[str], Problems]:
+) -> tuple[pd.DataFrame, list[Finding], Problems]:
     at_site, own = observations.at_site, target.own
     per_depth = [f"{own}_{depth_label(depth)}" for depth in depths]
     needed = ["top", "bottom", own] if in_layers else per_depth
@@ -95,7 +97,9 @@ def _checked(
     )
     require_columns(table, ["site", "lon", "lat", *needed], at_site, hint)
     if taken := sorted(({*RESULTS, target.name} - {CARBON}) & set(at_site.values())):
-        raise InputError(f"observations.at_site: the column {', '.join(taken)} has the name of a result; rename it.")
+        raise InputError(
+            Finding(f"the column {', '.join(taken)} has the name of a result; rename it.", "observations.at_site")
+        )
     records = table.frame.assign(**{c: np.nan for c in TEXT_COLUMNS if c not in table.frame})
     for column in TEXT_COLUMNS:
         records[column] = records[column].map(as_text, na_action="ignore").astype(TEXT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from engine.errors import InputError
+from engine.errors import Finding, InputError
 from engine.formatting import counted
 from engine.sources.spec import SourceSpec
 from pipelines.runfile.depth_intervals import Depths, depth_label
@@ -61,14 +61,14 @@ class Profiles:
         the name of a published function; empty where none is filled), the `rule` that gave the density (`exact, spline,
         split`, or `given` by the table; empty if excluded), the thickness of gaps that the spline
         bridged (`gap_bridged`, cm), and `excluded`: why, or empty.
-    notes : tuple of str
-        What was filled, left out or looks odd, in sentences; those that ask for a look start with `warning:`.
+    notes : tuple of Finding
+        What was filled, left out or looks odd, in sentences; those that ask for a look are warnings.
     left_out : tuple of LeftOut
         Rows of the file that are not used.
     """
 
     table: pd.DataFrame
-    notes: tuple[str, ...] = ()
+    notes: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
     def wide(self) -> pd.DataFrame:
@@ -168,7 +168,7 @@ def profiles_of(
     if in_layers:
         filled = fill_layers(records, observations.som_to_soc, published)
         notes += [*suspicions(records), *filled.notes]
-        unfilled = [f"{table.path}: {_plain(note)}" for note in filled.notes if filled.unfilled and "stay" in note]
+        unfilled = [f"{table.path}: {filled.left.message}"] if filled.left else []
         densities = [profile_densities(filled.layers, *depth, filled.unfilled, harmonise) for depth in depths]
     else:
         densities = [_given(records, depth) for depth in depths]
@@ -184,11 +184,7 @@ def profiles_of(
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable")
     long["bulk_density_from"] = np.where(long["bulk_density_filled"] > 0, published or FITTED, "")
     table_of_all = long[[*sites.columns, *RESULTS]].reset_index(drop=True)
-    return Profiles(table_of_all, (count, *notes, *summaries), tuple(left_out))
-
-
-def _plain(warning: str) -> str:
-    return warning.removeprefix("warning: ")
+    return Profiles(table_of_all, (Finding.note(count), *notes, *map(Finding.note, summaries)), tuple(left_out))
 
 
 def _checked(
@@ -198,7 +194,7 @@ def _checked(
     bounds: Bounds | None,
     in_layers: bool,
     categories: Mapping[str, SourceSpec],
-) -> tuple[pd.DataFrame, list[str], list[LeftOut]]:
+) -> tuple[pd.DataFrame, list[Finding], list[LeftOut]]:
     """Sound records, notes on what looks odd, and rows that are left out; raises with everything that is wrong."""
     at_site = observations.at_site
     records = _records(table, depths, at_site, in_layers)
@@ -215,7 +211,7 @@ def _checked(
     signs = judge(records)
     signs += mixed_signs(table, records, signs, judge, observations.som_to_soc)
     signs = heeded(signs, observations.sure_of, observations.units)
-    problems.found += [sign.problem(table) for sign in signs if sign.sure]
+    problems.report(*(sign.problem(table) for sign in signs if sign.sure))
     explained = {column for sign in signs if sign.sure for column in sign.columns}
     check_ranges(records, quantities, problems, explained)
     check_classes(records, at_site, categories, problems)
@@ -228,7 +224,9 @@ def _checked(
             check_carbon(records, problems)
         check_layers(problems.sound(records), problems)
         if given := [str(c) for c in table.frame if str(c).startswith("socd_")]:
-            notes.append(f"warning: {', '.join(given)} not read: densities are computed from the table's layers.")
+            notes.append(
+                Finding.warning(f"{', '.join(given)} not read: densities are computed from the table's layers.")
+            )
     else:
         check_densities(records, depths, problems, explained)
         notes += dense(problems.sound(records), depths)
@@ -240,7 +238,9 @@ def _checked(
 def _records(table: ObservationTable, depths: Depths, at_site: dict[str, str], in_layers: bool) -> pd.DataFrame:
     """The records with every column the pipeline reads; optional ones that the table lacks are empty."""
     if taken := sorted(set(RESULTS) & set(at_site.values())):
-        raise InputError(f"observations.at_site: the column {', '.join(taken)} has the name of a result; rename it.")
+        raise InputError(
+            Finding(f"the column {', '.join(taken)} has the name of a result; rename it.", "observations.at_site")
+        )
     labels = [f"socd_{depth_label(depth)}" for depth in depths]
     if in_layers:
         content = ["top", "bottom", *([] if "som" in table.frame else ["soc"])]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 import pandas as pd
 
+from engine.errors import Finding
 from engine.formatting import doing
 from pipelines.soil_carbon.profiles.layers import thickness_within
 
@@ -44,7 +45,7 @@ def site_attributes(
     return sites.reset_index()[["site", "lon", "lat", "vegetation", "soil_type", *extra, "source"]]
 
 
-def disagreements(records: pd.DataFrame) -> list[str]:
+def disagreements(records: pd.DataFrame) -> list[Finding]:
     """Warn of sites whose records name more than one vegetation or soil type."""
     notes = []
     for column in ("vegetation", "soil_type"):
@@ -52,8 +53,9 @@ def disagreements(records: pd.DataFrame) -> list[str]:
         if several.any():
             shown = ", ".join(several.index[several][:10])
             notes.append(
-                f"warning: {doing(several.sum(), 'site', 'names')} more than one {column}; the shallowest "
-                f"counts: {shown}"
+                Finding.warning(
+                    f"{doing(several.sum(), 'site', 'names')} more than one {column}; the shallowest counts: {shown}"
+                )
             )
     return notes
 

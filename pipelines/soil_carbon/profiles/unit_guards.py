@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from engine.errors import Finding
 from pipelines.runfile.column_units import Conversion, conversion, has_units
 from pipelines.runfile.depth_intervals import Depths
 from pipelines.soil_carbon.profile_table.table import ObservationTable
@@ -45,9 +46,9 @@ class Sign:
         )
 
     @property
-    def warning(self) -> str:
+    def warning(self) -> Finding:
         """What a doubtful sign says."""
-        return f"warning: {self.text}"
+        return Finding.warning(self.text)
 
 
 def layer_signs(table: ObservationTable, layers: pd.DataFrame, som_to_soc: float = SOC_PER_SOM) -> list[Sign]:

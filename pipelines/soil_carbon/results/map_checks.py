@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 
+from engine.errors import Finding
 from engine.mapping.map_sample import CellSample
 from pipelines.runfile.target import CARBON_DENSITY, Target
 
-CAUSE = (
-    "warning: such cells come of a depth regression with an intercept below zero, or of a family that goes on in "
+CAUSE = Finding.warning(
+    "such cells come of a depth regression with an intercept below zero, or of a family that goes on in "
     "straight lines beyond its sites; do not use the maps there, or choose other families or depths."
 )
 
 
 def impossible_densities(
     cells: CellSample, depths: Sequence[tuple[float, float]], labels: Sequence[str], target: Target = CARBON_DENSITY
-) -> list[str]:
+) -> list[Finding]:
     """Count such cells depth by depth.
 
     Parameters
@@ -29,13 +30,13 @@ def impossible_densities(
 
     Returns
     -------
-    list of str
+    list of Finding
         A warning for each depth, and each pair of a depth and a part of it, that has such cells, and what they come
         of; empty if there are none.
     """
     total = f"{len(cells.lon):,} {'mapped cells' if cells.is_whole else 'cells drawn at random'}"
     notes = [
-        f"warning: {label} cm: the mean {target.noun} is below zero in {below:,} of {total}."
+        Finding.warning(f"{label} cm: the mean {target.noun} is below zero in {below:,} of {total}.")
         for label, density in zip(labels, cells.values, strict=True)
         if (below := int((density < 0).sum()))
     ]
@@ -45,6 +46,8 @@ def impossible_densities(
                 continue
             if less := int((cells.values[whole] < cells.values[part]).sum()):
                 notes.append(
-                    f"warning: {labels[whole]} cm holds less than its part {labels[part]} cm in {less:,} of {total}."
+                    Finding.warning(
+                        f"{labels[whole]} cm holds less than its part {labels[part]} cm in {less:,} of {total}."
+                    )
                 )
     return [*notes, CAUSE] if notes else []

@@ -7,6 +7,7 @@ import pandas as pd
 
 from engine.cube.sampling import sample
 from engine.ensemble.bootstrap import Ensemble
+from engine.errors import Finding
 from engine.mapping.blockwise import APPLICABLE, MapTotals
 from engine.mapping.map_sample import CellSample, draw_cells
 from engine.seeds import Use, streams
@@ -39,7 +40,7 @@ class ResidualError:
 
 def write_zone_tables(
     prepared: Prepared, ensemble: Ensemble, totals: MapTotals, applicable: MapTotals
-) -> tuple[tuple[str, ...], ResidualError | None, pd.DataFrame]:
+) -> tuple[tuple[Finding, ...], ResidualError | None, pd.DataFrame]:
     """Write `zone_differences.csv`; return notes, the residual error, and the SD of the totals by source."""
     config, directory = prepared.config, prepared.directory
     labels = config.depth_labels
@@ -59,7 +60,8 @@ def write_zone_tables(
         whole = residual_stock_sd(variograms, cells, totals.area, totals.cells, rng)
         here = _within(cells, sample(directory / "maps.zarr", cells.lon, cells.lat, [APPLICABLE])[APPLICABLE] == 1)
         residual = ResidualError(whole, residual_stock_sd(variograms, here, applicable.area, applicable.cells, rng))
-        notes += [f"{label} cm, residuals out of bag: {v}." for label, v in zip(labels, variograms, strict=True)]
+        found = zip(labels, variograms, strict=True)
+        notes += [Finding.note(f"{label} cm, residuals out of bag: {variogram}.") for label, variogram in found]
     uncertainty = stock_uncertainty(
         totals.area, totals.predicted, ensemble.coefficients, zones, labels, residual.everywhere if residual else None
     )

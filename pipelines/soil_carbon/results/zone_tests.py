@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, kruskal
 
+from engine.errors import Finding
 from engine.mapping.map_sample import CellSample, thin
 from engine.statistics.rank_tests import Dunn, compact_letters, dunn, holm, two_sided
 from engine.statistics.variogram import fit_variogram
@@ -38,12 +39,12 @@ class ZoneTests:
         n_b zones, H as `statistic` and its p; then Dunn's test of each pair: `zone_a, zone_b, n_a, n_b, z, p,
         p_adjusted` (Holm) and the compact letters of both zones (5 %; the zone with the highest mean rank has `a`).
         `apart_km`: distance that the cells are at least apart; 0 for all.
-    notes : tuple of str
+    notes : tuple of Finding
         What the tests were made on, and zones that were left out.
     """
 
     table: pd.DataFrame
-    notes: tuple[str, ...]
+    notes: tuple[Finding, ...]
 
 
 def zone_differences(
@@ -65,26 +66,29 @@ def zone_differences(
         Names of the zone codes 1, 2, …
     """
     if len(zones) < 2:
-        return ZoneTests(pd.DataFrame(columns=_COLUMNS), ("Fewer than two zones: there is nothing to test.",))
+        return ZoneTests(
+            pd.DataFrame(columns=_COLUMNS), (Finding.note("Fewer than two zones: there is nothing to test."),)
+        )
     inside = cells.zone > 0
     zone = cells.zone[inside].astype(int) - 1
     lon, lat, values = cells.lon[inside], cells.lat[inside], cells.values[:, inside].astype("float64")
     apart_km, notes = _range_within_zones(lon, lat, values, zone, depths, rng)
     if not cells.is_whole:
-        notes.insert(
-            0, f"Tests between zones: {len(cells.lon):,} cells were drawn at random from {cells.mapped:,} mapped ones."
-        )
+        drawn = f"{len(cells.lon):,} cells were drawn at random from {cells.mapped:,} mapped ones"
+        notes.insert(0, Finding.note(f"Tests between zones: {drawn}."))
     everything = [np.arange(zone.size)]
     thinned = everything
     if apart_km > 0:
         among = [rng.permutation(zone.size)[:CANDIDATES] for _ in range(THINNINGS)]
         thinned = [rows[thin(lon[rows], lat[rows], apart_km, rng)] for rows in among]
         size = np.median([len(rows) for rows in thinned])
-        notes.append(f"Thinned to cells at least {apart_km:.0f} km apart: {size:,.0f} cells, {THINNINGS} times.")
+        notes.append(
+            Finding.note(f"Thinned to cells at least {apart_km:.0f} km apart: {size:,.0f} cells, {THINNINGS} times.")
+        )
     tables = []
     for kind, samples, apart in ((ALL, everything, 0.0), (THINNED, thinned, apart_km)):
         tested, usable, problems = _testable([zone[rows] for rows in samples], zones)
-        notes += [f"Tests between zones, {kind} cells: {problem}" for problem in problems]
+        notes += [Finding.note(f"Tests between zones, {kind} cells: {problem}") for problem in problems]
         if len(tested) < 2 or not usable.any():
             continue
         taken = [rows[np.isin(zone[rows], tested)] for rows, use in zip(samples, usable, strict=True) if use]
@@ -92,7 +96,9 @@ def zone_differences(
         for depth, density in zip(depths, values, strict=True):
             groups = [(density[rows], np.searchsorted(tested, zone[rows])) for rows in taken]
             if any(np.ptp(of_group) == 0 for of_group, _ in groups):
-                notes.append(f"{depth} cm, {kind} cells: the same density in every cell; there is nothing to test.")
+                notes.append(
+                    Finding.note(f"{depth} cm, {kind} cells: the same density in every cell; there is nothing to test.")
+                )
                 continue
             tables.append(pd.DataFrame(_rows(groups, names)).assign(depth=depth, cells=kind, apart_km=apart))
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
@@ -114,11 +120,11 @@ def _range_within_zones(
     zone: np.ndarray,
     depths: Sequence[str],
     rng: np.random.Generator,
-) -> tuple[float, list[str]]:
+) -> tuple[float, list[Finding]]:
     """The longest range among the depths, km, and how each was come by."""
     sizes = np.maximum(np.bincount(zone), 1)
     variograms = [fit_variogram(lon, lat, v - (np.bincount(zone, v) / sizes)[zone], rng) for v in values]
-    notes = [f"{depth} cm within zones: {variogram}" for depth, variogram in zip(depths, variograms, strict=True)]
+    notes = [Finding.note(f"{d} cm within zones: {variogram}") for d, variogram in zip(depths, variograms, strict=True)]
     return max(variogram.range_km for variogram in variograms), notes
 
 

@@ -186,7 +186,7 @@ def test_a_covariate_that_covers_nothing_is_named(client, raw, tmp_path):
     }
     with pytest.raises(InputError) as error:
         build(client, a_plan(raw, 64, specs=specs), tmp_path / "cube.zarr")
-    problems = error.value.problems
+    problems = list(map(str, error.value.problems))
     assert [p.split(":")[0] for p in problems] == ["covariates.far", "covariates.ai"]
     assert all("covers none of the domain's" in p for p in problems)
     assert not (tmp_path / "cube.zarr").exists()

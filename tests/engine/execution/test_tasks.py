@@ -84,7 +84,7 @@ def test_progress_counts_up(client):
 def test_an_error_arrives_as_it_was_raised(client):
     with pytest.raises(InputError) as error:
         list(run_each(client, fail_at_three, range(100), total=100))
-    assert error.value.problems == ["block 3: bad", "block 3: worse"]
+    assert list(map(str, error.value.problems)) == ["block 3: bad", "block 3: worse"]
     assert dict(run_each(client, square, range(3), total=3)) == {0: 0, 1: 1, 2: 4}
 
 

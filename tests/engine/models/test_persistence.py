@@ -100,5 +100,5 @@ def test_only_regressors_of_scikit_learn(name):
 
 def test_misspelt_hyperparameter_is_named():
     (problem,) = FAMILIES["brt"].check({"max_dept": 3})
-    assert "max_dept" in problem and "max_depth" in problem
+    assert "max_dept" in problem.message and "max_depth" in problem.message
     assert FAMILIES["rf"].check({"n_jobs": 4})  # threads are the engine's

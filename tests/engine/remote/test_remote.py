@@ -57,7 +57,7 @@ def opened(href, **entries):
 def problems(href, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(href, **entries)
-    return error.value.problems
+    return list(map(str, error.value.problems))
 
 
 # Parts of files

@@ -63,7 +63,7 @@ def opened(path: Path, **entries) -> NetcdfSource:
 def problem(path: Path, **entries) -> str:
     with pytest.raises(InputError) as error:
         opened(path, **entries)
-    (text,) = error.value.problems
+    (text,) = map(str, error.value.problems)
     assert text.startswith(f"covariates.v: {path}: ")
     return text
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 from rasters import north_up, write_tif
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.files import Step
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.netcdf.coordinates import coordinate_of
@@ -28,7 +28,7 @@ def times(values, attrs: dict, **others) -> Times:
     dataset = xr.Dataset({name: (("time", "nv"), np.asarray(v), {}) for name, v in others.items()})
     dataset["time"] = ("time", values, attrs)
     time = coordinate_of("time", "time", dataset["time"].variable, "f")
-    return times_of(dataset, time, values.size, SourceSpec(href="x"), Step(), "f")
+    return times_of(dataset, time, values.size, SourceSpec(href="x"), Step(), Where("f"))
 
 
 def series(path: Path, values, attrs: dict, data=None, dim: str = "time", **others) -> Path:
@@ -56,7 +56,7 @@ def value(folder: Path, href, **entries) -> float:
 def problems(folder: Path, href, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(folder, href, **entries)
-    return error.value.problems
+    return list(map(str, error.value.problems))
 
 
 def edges(frequency: str, calendar: str, year: int) -> list:
@@ -152,7 +152,7 @@ def test_other_ways_to_write_dates(values, attrs, steps):
 def test_dates_that_are_refused(values, attrs, message):
     with pytest.raises(InputError) as error:
         times(np.asarray(values), attrs)
-    assert message in error.value.problems[0] and "decode_times" not in error.value.problems[0]
+    assert message in str(error.value.problems[0]) and "decode_times" not in str(error.value.problems[0])
 
 
 def test_bounds_that_do_not_fit_and_bounds_that_are_gone():
@@ -288,7 +288,7 @@ def test_rasters_of_one_date_on_the_same_pixels(tmp_path):
         write_tif(tmp_path / f"{name}.tif", np.full(NATIVE.shape, int(name[-1]), "int16"), NATIVE)
     with pytest.raises(InputError) as error:
         open_source("v", SourceSpec(href="r_{year}_*.tif"), tmp_path)
-    (problem,) = error.value.problems
+    (problem,) = map(str, error.value.problems)
     assert "r_2000_01.tif and r_2000_02.tif lie on the same pixels and are both dated 2000; one would hide" in problem
     with pytest.raises(InputError, match="both without a date"):
         open_source("v", SourceSpec(href="r_*.tif"), tmp_path)

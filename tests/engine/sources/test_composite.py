@@ -55,7 +55,7 @@ def test_formulas_that_cannot_be(folder):
     }
     with pytest.raises(InputError) as error:
         open_source("v", SourceSpec(expression="forest + loop + none + v"), folder, Context(others=others))
-    assert error.value.problems == [
+    assert list(map(str, error.value.problems)) == [
         "covariates.v.expression: 'forest' is a category, not a number",
         "covariates.v.expression: 'loop' leads back to 'v' itself",
         "covariates.v.expression: 'none' is neither in `of` nor among the covariates",
@@ -118,7 +118,7 @@ def test_every_missing_layer_is_named(folder):
     with pytest.raises(InputError) as error:
         open_source("tn", SourceSpec(layers={"0-5": "x.tif", "5-15": "y.tif"}), folder)
     assert len(error.value.problems) == 2
-    assert error.value.problems[0].startswith("covariates.tn.0-5.href: no such file")
+    assert str(error.value.problems[0]).startswith("covariates.tn.0-5.href: no such file")
 
 
 def test_time_series_in_a_formula(folder):

@@ -24,7 +24,7 @@ PLAIN = xr.Dataset({"v": (("lat", "lon"), VALUES)}, {"lon": LON, "lat": LAT})
 def problem(folder: Path, **entries) -> str:
     with pytest.raises(InputError) as error:
         open_source("c", SourceSpec(**entries), folder)
-    (text,) = error.value.problems
+    (text,) = map(str, error.value.problems)
     assert text.startswith("covariates.c")
     return text
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from rasterio.vrt import WarpedVRT
 from rasters import north_up, write_nc, write_tif
 
-from engine.errors import InputError
+from engine.errors import InputError, Where
 from engine.sources.declared import DEFAULT_FILLS, Declared, of_attributes, turned
 from engine.sources.decode import LIMIT, decode
 from engine.sources.opening import open_source
@@ -45,7 +45,7 @@ def read(folder: Path, href: str, **entries) -> np.ndarray:
 def problem_of(folder: Path, href: str, **entries) -> str:
     with pytest.raises(InputError) as error:
         read(folder, href, **entries)
-    (problem,) = error.value.problems
+    (problem,) = map(str, error.value.problems)
     assert problem.startswith(f"covariates.v: {folder / href}: ")
     return problem
 
@@ -506,9 +506,9 @@ def test_turning_keeps_the_bits(data, bits):
 )  # fmt: skip
 def test_whatever_attributes_hold_they_are_read_or_refused(attributes, kind):
     try:
-        said = of_attributes(attributes, np.dtype(kind), spec(), "a.nc", fills=True)
+        said = of_attributes(attributes, np.dtype(kind), spec(), Where("a.nc"), fills=True)
     except InputError as error:
-        assert all(re.match(r"a\.nc: .*; add `(nodata|valid_range|scale|offset): ", text) for text in error.problems)
+        assert all(re.match(r"a\.nc: .*; add `(nodata|valid_range|scale|offset): ", text) for text in map(str, error.problems))
         return
     with np.errstate(all="ignore"):
         decode(np.zeros(3, kind), spec(), said)

@@ -22,7 +22,7 @@ def test_hdf4_says_how_to_convert(tmp_path):
     path.write_bytes(b"\x0e\x03\x13\x01" + bytes(2000))
     with pytest.raises(InputError) as error:
         open_source("ndvi", SourceSpec(href=path.name), tmp_path)
-    (problem,) = error.value.problems
+    (problem,) = map(str, error.value.problems)
     assert problem.startswith(f"covariates.ndvi: {path}: is HDF4, which the installed GDAL cannot read.")
     assert "gdal_translate" in problem and "AppEEARS" in problem
 

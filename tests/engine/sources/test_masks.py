@@ -206,7 +206,7 @@ def test_a_crs_that_leads_nowhere_is_refused_with_file_and_key(tmp_path, crs):
     path = write_tif(tmp_path / "a.tif", VALUES, NATIVE, crs=crs)
     with pytest.raises(InputError) as error:
         opened(tmp_path)
-    (problem,) = error.value.problems
+    (problem,) = map(str, error.value.problems)
     assert problem.startswith(f"covariates.v: {path}: its CRS, ")
     assert problem.endswith(
         "are not places on Earth; if you know the right one, add e.g. `crs: EPSG:4326` to the entry"
@@ -307,7 +307,7 @@ def test_a_packing_that_leaves_nothing_is_refused_unless_the_entry_gives_another
     with pytest.raises(InputError) as error:
         opened(tmp_path)
     assert (
-        error.value.problems[0].startswith(f"covariates.v: {path}: ") and f"add `{short}: " in error.value.problems[0]
+        str(error.value.problems[0]).startswith(f"covariates.v: {path}: ") and f"add `{short}: " in str(error.value.problems[0])
     )
     assert np.array_equal(opened(tmp_path, **{short: 2}).read(WHOLE), VALUES * 2 if short == "scale" else VALUES + 2)
 

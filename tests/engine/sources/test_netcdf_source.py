@@ -34,7 +34,7 @@ def opened(path: Path, **entries) -> NetcdfSource:
 def problems(path: Path, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(path, **entries)
-    return error.value.problems
+    return list(map(str, error.value.problems))
 
 
 def months_since(year: int, n: int) -> tuple[np.ndarray, dict]:

@@ -41,7 +41,7 @@ def read(path, **options):
 def refusal(path, **options) -> str:
     with pytest.raises(InputError) as error:
         read(path, **options)
-    (problem,) = error.value.problems
+    (problem,) = map(str, error.value.problems)
     assert problem.startswith("key") and path.name in problem
     return problem
 

@@ -30,7 +30,7 @@ def opened(path: Path, **entries) -> RasterSource:
 def problems(path: Path, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(path, **entries)
-    return error.value.problems
+    return list(map(str, error.value.problems))
 
 
 def test_integers_with_scale_fill_codes_and_valid_range(tmp_path, stored):

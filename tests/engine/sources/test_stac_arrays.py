@@ -168,7 +168,7 @@ def test_a_zarr_store_without_an_ending(web, folder, tmp_path, name):
 def problems(*arguments, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(*arguments, **entries)
-    return error.value.problems
+    return list(map(str, error.value.problems))
 
 
 def test_what_cannot_be_read_says_what_can(web, folder, tmp_path):

@@ -66,7 +66,7 @@ def opened(catalog: Catalog, context: Context | None = None, **entries):
 def problems(catalog: Catalog, context: Context | None = None, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(catalog, context, **entries)
-    return error.value.problems
+    return list(map(str, error.value.problems))
 
 
 def test_hundreds_of_items_over_several_pages_in_two_zones(catalog):

@@ -34,7 +34,7 @@ def opened(path: Path, **entries) -> VectorSource:
 def problems(path: Path, **entries) -> list[str]:
     with pytest.raises(InputError) as error:
         opened(path, **entries)
-    return error.value.problems
+    return list(map(str, error.value.problems))
 
 
 @pytest.fixture(scope="module")

@@ -96,8 +96,8 @@ def test_impossible_coordinates_are_all_named():
     with pytest.raises(InputError) as error:
         to_sphere([0, 400, np.nan], [91, 0, 0])
     assert len(error.value.problems) == 2
-    assert "400 in row 1, nan in row 2" in error.value.problems[0]
-    assert "91 in row 0" in error.value.problems[1]
+    assert "400 in row 1, nan in row 2" in str(error.value.problems[0])
+    assert "91 in row 0" in str(error.value.problems[1])
 
 
 @given(st.integers(2, 12), st.integers(0, 200), st.integers(0, 99))

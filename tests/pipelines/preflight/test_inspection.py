@@ -12,6 +12,7 @@ from pyproj import Transformer
 from small_run import SmallRun
 from web import serving
 
+from engine.errors import Level
 from engine.sources.spec import SourceSpec
 from pipelines.preflight.inspection import Inspection
 from pipelines.preflight.prepare import open_run
@@ -43,9 +44,9 @@ def spec(units: str = "degC", **entries) -> SourceSpec:
 )
 def test_values_in_another_unit(name, units, values, words):
     found = doubt(name, spec(units), values)
-    assert found is not None and words in found.text
-    assert found.text.startswith(f"covariates.{name}: values from ")
-    assert not (found.sure and units == "1")  # no units, no certainty
+    assert found is not None and words in found.message
+    assert str(found).startswith(f"covariates.{name}: values from ")
+    assert found.level is Level.NOTE or units != "1"  # no units, no certainty
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ def test_a_few_odd_cells_are_no_matter_and_expected_overrules_the_name():
     assert doubt("mat", spec(), values) is None
     assert doubt("mat", spec(expected=(200, 320)), COLD + 273.15) is None
     own = doubt("odd", spec("1", expected=(0, 1)), COLD)
-    assert own and own.sure and "expected of `expected`: 0 to 1" in own.text
+    assert own and own.level is Level.PROBLEM and "expected of `expected`: 0 to 1" in own.message
     assert expectation("mat", spec(classes={"a": (1,)})) is None
 
 
@@ -100,18 +101,18 @@ def test_a_name_that_means_something_else_is_no_matter(name, units, values):
 )
 def test_only_the_impossible_is_a_problem(name, entries, values, sure):
     found = doubt(name, spec(**entries), values)
-    assert (found and found.sure) is sure
+    assert (found and found.level is Level.PROBLEM) is sure
 
 
 def test_hints_count_on_top_of_what_is_there():
     def hint(values, **entries):
-        return doubt("mat", spec(**entries), values).text.partition("They look like ")[2].partition(".  If")[0]
+        return doubt("mat", spec(**entries), values).message.partition("They look like ")[2].partition(".  If")[0]
 
     assert hint(COLD * 10, scale=0.1).startswith("tenths: `scale: 0.01` instead of what is there")
     assert hint(COLD + 273.15, scale=0.1).startswith("kelvin: `offset: -273.15` instead of what is there")
     assert hint(COLD + 273.15, offset=-3.15).startswith("kelvin: `offset: -276.3` instead of what is there")
     formula = SourceSpec(expression="a + b", units="degC")
-    assert "change the expression to (a + b) - 273.15" in doubt("mat", formula, COLD + 273.15).text
+    assert "change the expression to (a + b) - 273.15" in doubt("mat", formula, COLD + 273.15).message
 
 
 def test_hints_give_what_is_possible():
@@ -122,9 +123,9 @@ def test_hints_give_what_is_possible():
         for size in 10.0 ** np.arange(-3, 6):
             values = rng.normal(0.3, 1, 200) * size
             found = doubt(name, spec(units), values)
-            if found and "They look like" in found.text:
-                scale = re.search(r"`scale: ([^`]+)`", found.text)
-                offset = re.search(r"`offset: ([^`]+)`", found.text)
+            if found and "They look like" in found.message:
+                scale = re.search(r"`scale: ([^`]+)`", found.message)
+                offset = re.search(r"`offset: ([^`]+)`", found.message)
                 changed = values * float(scale[1] if scale else 1) + float(offset[1] if offset else 0)
                 assert np.mean((changed < expected.low) | (changed > expected.high)) <= 0.01
 

@@ -34,7 +34,7 @@ def test_what_cannot_fit_is_refused_with_numbers_and_advice(pristine: Path):
     run = prepared(pristine, "domain.resolution=25", "domain.chunk=4096", "cluster.threads=4", "cluster.workers=2")
     with pytest.raises(InputError) as error:
         require_memory(run, 2e9, 4)
-    (text,) = error.value.problems
+    (text,) = map(str, error.value.problems)
     assert "a worker needs about" in text and "but has 2.0 GB" in text
     assert "each of 4 threads to do a block of 16,777,216 cells in the stage `" in text
     assert "`cluster.memory`" in text and "`cluster.workers`" in text

@@ -10,7 +10,9 @@ from rich.console import Console
 from small_run import SmallRun
 from web import serving
 
+from engine.errors import Finding
 from engine.remote import reachable as reach
+from engine.sources.files import MissingFile
 from engine.sources.spec import SourceSpec
 from pipelines.preflight import waiting
 from pipelines.preflight.grouped_problems import grouped
@@ -120,18 +122,22 @@ def test_a_search_that_is_kept_needs_no_server(tmp_path):
 
 def test_problems_that_many_share_are_one():
     how = "Get it from A (open download): https://a.org. Fetch all."
+
+    def missing(key: str, file: str, what: str = "no such file:") -> MissingFile:
+        return MissingFile(f"{what} {file}", f"{key}.href", file=file)
+
     problems = [
-        f"covariates.a.href: no such file: /data/a.tif. {how}",
-        "domain.mask: no cell",
-        f"covariates.b.clay.0-5.href: no such file: /data/b.tif. {how}",
-        f"covariates.b.clay.5-15.href: no file matches /data/c_*.tif. {how}",
-        f"covariates.c.href: no such file: /data/d.tif. {how}",
-        "covariates.d: declares no CRS",
-        "covariates.e: declares no CRS",
-        "covariates.f.href: no such file: /data/f.tif",
-        "zones.href: no such file: /data/f.tif",
+        missing("covariates.a", "/data/a.tif").with_source(how),
+        Finding("no cell", "domain.mask"),
+        missing("covariates.b.clay.0-5", "/data/b.tif").with_source(how),
+        missing("covariates.b.clay.5-15", "/data/c_*.tif", "no file matches").with_source(how),
+        missing("covariates.c", "/data/d.tif").with_source(how),
+        Finding("declares no CRS", "covariates.d"),
+        Finding("declares no CRS", "covariates.e"),
+        missing("covariates.f", "/data/f.tif"),
+        missing("zones", "/data/f.tif"),
     ]
-    assert grouped(problems) == [
+    assert list(map(str, grouped(problems))) == [
         f"covariates.a, b, c: no such file: /data/a.tif, /data/b.tif, /data/c_*.tif and 1 more. {how}",
         "domain.mask: no cell",
         "covariates.d, e: declares no CRS",

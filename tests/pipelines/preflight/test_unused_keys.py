@@ -8,7 +8,7 @@ from pipelines.preflight.prepare import survey
 
 def found(run: SmallRun) -> tuple[list[str], list[tuple[str, str]]]:
     seen = survey(run.path)
-    return seen.problems.found, list(seen.notes)
+    return list(map(str, seen.problems.found)), [(note.key, note.message) for note in seen.notes]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def inspected(run: SmallRun) -> Inspection:
 
 
 def problems(run: SmallRun) -> list[str]:
-    return survey(run.path, inspect=Inspection()).problems.found
+    return list(map(str, survey(run.path, inspect=Inspection()).problems.found))
 
 
 @pytest.fixture(params=["cells", "points", "patches"])

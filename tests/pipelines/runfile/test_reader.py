@@ -100,7 +100,7 @@ def test_a_setting_that_is_wrong_is_named_instead_of_a_line(run: SmallRun, setti
     """What the run file holds at that key is not at fault."""
     with pytest.raises(InputError) as caught:
         load(run.path, ("model.seed=1", setting))
-    (problem,) = caught.value.problems
+    (problem,) = map(str, caught.value.problems)
     assert problem.startswith(f"--set {setting.partition('=')[0]}: {says}")
 
 
@@ -108,7 +108,7 @@ def test_the_setting_that_counts_is_named_and_the_file_keeps_its_lines(run: Smal
     line = run.edit_text("seed: 7", "seed: seven")
     with pytest.raises(InputError) as caught:
         load(run.path, ("model.replicates=1", "model.replicates=many"))
-    by_set, by_file = sorted(caught.value.problems)
+    by_set, by_file = sorted(map(str, caught.value.problems))
     assert by_set.startswith("--set model.replicates: ") and "'many'" in by_set
     assert by_file.startswith(f"{run.path}, line {line}: `model.seed`")
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from engine.errors import Finding
 from pipelines.progress import Display
 from pipelines.runfile.redact import HIDDEN, redacted, redacted_text
 
@@ -40,7 +41,7 @@ def test_secrets_in_urls(text: str, hidden: str):
 def test_log_and_events_are_free_of_them(tmp_path):
     display = Display(style="json")
     with display.recorded(tmp_path):
-        display.say("warning: s3://me:hunter2@bucket/a.tif: no answer")
+        display.say(Finding.warning("s3://me:hunter2@bucket/a.tif: no answer"))
     assert "hunter2" not in (tmp_path / "gelisol.log").read_text() + (tmp_path / "events.jsonl").read_text()
     assert "WARNING s3://(hidden)@bucket" in (tmp_path / "gelisol.log").read_text().replace(" warning: ", " ")
     (event,) = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())

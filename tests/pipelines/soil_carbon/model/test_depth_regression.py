@@ -34,7 +34,7 @@ def test_every_depth_with_too_few_profiles_is_named():
     wide = pd.DataFrame({"socd_0-10": [1, 2, nan], "socd_0-30": [3, 4, 5.0], "socd_0-50": [nan, 4, 5.0]})
     with pytest.raises(InputError) as caught:
         fit_depth_regressions(wide, LABELS)
-    first, second = caught.value.problems
+    first, second = map(str, caught.value.problems)
     assert "depth 0-30 cannot be regressed on depth 0-10: 2 profiles have both" in first
     assert "depth 0-50 cannot be regressed on depth 0-10: 1 profile has both" in second
     with pytest.raises(InputError, match=r"3 profiles all have 2 kg C/m²"):

@@ -230,7 +230,7 @@ def test_all_problems_at_once() -> None:
     y[5] = np.nan
     with pytest.raises(InputError) as error:
         screened(covariates, y, "vegetation", keep=["moistur", "rain"], drop=["rain", "slope"])
-    assert error.value.problems == [
+    assert list(map(str, error.value.problems)) == [
         "selection.keep: 'moistur' is no covariate; did you mean `moisture`?",
         "selection.drop: 'slope' is no covariate; valid here: moisture, nitrogen, rain, noise, vegetation",
         "selection: 'rain' is in both `keep` and `drop`; leave it in one",

@@ -37,7 +37,7 @@ def problems(tmp_path):
         table.to_csv(path, index=False)
         with pytest.raises(InputError) as caught:
             read_profiles(path, depths, columns or {}, at_site or {}, bounds)
-        return [problem.replace(str(path), "p.csv") for problem in caught.value.problems]
+        return [problem.replace(str(path), "p.csv") for problem in map(str, caught.value.problems)]
 
     return check
 
@@ -47,7 +47,7 @@ def notes(tmp_path):
     def read(table, bounds=DOMAIN):
         path = tmp_path / "p.csv"
         table.to_csv(path, index=False)
-        return read_profiles(path, DEPTHS, {}, {}, bounds).notes
+        return list(map(str, read_profiles(path, DEPTHS, {}, {}, bounds).notes))
 
     return read
 

@@ -47,7 +47,7 @@ def problems(read, tmp_path):
     def found(*args, **keys):
         with pytest.raises(InputError) as caught:
             read(*args, **keys)
-        return [problem.replace(f"{tmp_path}/", "") for problem in caught.value.problems]
+        return [problem.replace(f"{tmp_path}/", "") for problem in map(str, caught.value.problems)]
 
     return found
 
@@ -153,8 +153,8 @@ def test_rows_without_a_partner_are_counted_on_both_sides(read, problems):
     (problem,) = problems(LAYERS, sites=SITES)
     assert problem.startswith("p.csv, line 5: site 3: its site, 3, is not in s.csv (1 such row)")
     found = read(LAYERS, sites=SITES, on_bad_row="drop")
-    assert "1 of 3 sites of s.csv have no layers: 9." in found.notes
-    assert any("1 of 4 rows left out: 1 without a row in the table of sites" in note for note in found.notes)
+    assert "1 of 3 sites of s.csv have no layers: 9." in map(str, found.notes)
+    assert any("1 of 4 rows left out: 1 without a row in the table of sites" in note for note in map(str, found.notes))
     assert found.table["site"].unique().tolist() == ["1", "2"]
 
 
@@ -176,7 +176,7 @@ def test_bad_rows_are_left_out_counted_and_listed(read):
     assert table["site"].tolist() == ["B", "B", "B", "B", "A", "C", "C"]
     assert table["column"].tolist() == ["top", "bulk_density", "bulk_density", "soc", "", "top", "top"]
     assert table["value"].tolist() == ["30", "5.03", "0", "mud", "", "0", "5"]
-    assert any("7 of 13 rows left out: 2 `bulk_density` outside" in note for note in found.notes)
+    assert any("7 of 13 rows left out: 2 `bulk_density` outside" in note for note in map(str, found.notes))
     order = read(text(*reversed(rows)), on_bad_row="drop")
     pd.testing.assert_frame_equal(order.table, found.table)
     assert not read(text()).left_out
@@ -186,7 +186,7 @@ def test_layers_that_are_open_below_are_left_out_with_a_word(read):
     rows = ("A,120,50,0-10,40,1.0", "A,120,50,10-30,20,1.2", "A,120,50,30+,20,1.2", "A,120,50,>60 cm,20,1.2")
     found = read(text(*rows, header="site,lon,lat,depth,soc,bulk_density"))
     assert [(left.row, left.value) for left in found.left_out] == [(4, "30+"), (5, ">60 cm")]
-    assert any("2 layers open below, such as '30+'" in note for note in found.notes)
+    assert any("2 layers open below, such as '30+'" in note for note in map(str, found.notes))
     assert found.table["socd"].notna().all()
 
 
@@ -207,7 +207,8 @@ def test_detection_limits(read):
               for how in ("half", "zero", "limit")}  # fmt: skip
     assert carbon == pytest.approx({"half": 4 + 0.8, "zero": 4, "limit": 4 + 1.6})
     assert any(
-        "1 value below the detection limit became half" in n for n in read(text(*rows), below_detection="half").notes
+        "1 value below the detection limit became half" in n
+        for n in map(str, read(text(*rows), below_detection="half").notes)
     )
 
 
@@ -219,8 +220,8 @@ def test_what_stands_on_the_first_row_only_counts_for_the_site(read):
 
 def test_duplicate_columns_that_nothing_reads_or_that_agree_are_noted(read):
     found = read(text(*(f"{r},a,b,{r[0]}" for r in ROWS), header=HEADER + ",zz,zz,site"))
-    assert "the column `zz` of p.csv is there 2 times, and nothing reads it." in found.notes
-    assert "the column `site` of p.csv is there 2 times, with the same content." in found.notes
+    assert "the column `zz` of p.csv is there 2 times, and nothing reads it." in map(str, found.notes)
+    assert "the column `site` of p.csv is there 2 times, with the same content." in map(str, found.notes)
 
 
 def workbook(tmp_path, change):
@@ -240,7 +241,7 @@ def test_spreadsheets_are_read_as_they_are_shown(read, tmp_path):
     workbook(tmp_path, as_percent)
     found = read(name="p.xlsx", units={"soc": "%"})
     assert found.table["socd"].round(9).tolist() == read(text()).table["socd"].round(9).tolist()
-    assert any("4 cells formatted as percentages are read as shown" in note for note in found.notes)
+    assert any("4 cells formatted as percentages are read as shown" in note for note in map(str, found.notes))
 
 
 def test_spreadsheets_with_dates_formulas_and_several_sheets(problems, tmp_path):

@@ -45,14 +45,14 @@ def test_a_row_of_units_that_are_those_of_the_run_file_is_not_a_record(read):
     plain = read(table())
     found = read(with_row(["", "°E", "°N", "cm", "cm", "g kg-1", "Mg/m3"]))
     pd.testing.assert_frame_equal(found.table, plain.table)
-    assert any("line 2: holds the columns' units (top cm, " in note for note in found.notes)
+    assert any("line 2: holds the columns' units (top cm, " in note for note in map(str, found.notes))
 
 
 @pytest.mark.parametrize("on_bad_row", ["refuse", "drop"])
 def test_a_row_of_other_units_says_what_to_write(read, on_bad_row):
     with pytest.raises(InputError) as caught:
         read(with_row(["", "deg", "deg", "cm", "cm", "%", "g/cm3"]), on_bad_row=on_bad_row)
-    assert 'write `observations.units: {soc: "%"}`' in caught.value.problems[0]
+    assert 'write `observations.units: {soc: "%"}`' in str(caught.value.problems[0])
     with pytest.raises(InputError, match="'fathoms' of top is not known"):
         read(with_row(["", "deg", "deg", "fathoms", "cm", "g/kg", "g/cm3"]), on_bad_row=on_bad_row)
 
@@ -69,13 +69,13 @@ def test_names_in_the_second_row_are_found_though_the_first_has_some(tmp_path):
     (tmp_path / "p.csv").write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
         profiles(tmp_path / "p.csv")
-    assert any("set `header: 2`" in problem for problem in caught.value.problems)
+    assert any("set `header: 2`" in problem for problem in map(str, caught.value.problems))
 
 
 def test_what_another_form_of_table_needs_is_said(read):
     with pytest.raises(InputError) as caught:
         read(table().drop(columns=["lon", "lat", "top", "bottom"]).rename(columns={"soc": "soc_0_10"}))
-    hint = " ".join(caught.value.problems)
+    hint = " ".join(map(str, caught.value.problems))
     assert "`wide: {" in hint and "`columns: {depth: NAME}`" in hint and "`sites: {table: FILE" in hint
 
 

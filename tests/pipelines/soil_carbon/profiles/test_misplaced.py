@@ -19,7 +19,9 @@ def read(tmp_path):
         path = tmp_path / "p.csv"
         table.assign(**{"socd_0-30": 9.0}).to_csv(path, index=False)
         observations = Observations(table=str(path), **keys)
-        return profiles_of(read_observations(path, observations), observations, ((0.0, 30.0),), bounds).notes
+        return list(
+            map(str, profiles_of(read_observations(path, observations), observations, ((0.0, 30.0),), bounds).notes)
+        )
 
     return of
 
@@ -34,7 +36,7 @@ def test_part_of_the_longitudes_lacks_its_sign(read):
     lon[10:] *= -1
     with pytest.raises(InputError) as caught:
         read(lon, lat)
-    (problem,) = caught.value.problems
+    (problem,) = map(str, caught.value.problems)
     assert (
         "30 of 40 sites lie outside the domain's bounds; 30 sites would lie inside with the sign of lon changed"
         in problem
@@ -57,8 +59,8 @@ def test_part_of_the_longitudes_lacks_its_sign(read):
 def test_all_sites_are_lost_by_one_slip(read, undo, says):
     with pytest.raises(InputError) as caught:
         read(*undo(*places()))
-    assert "none of the 40 sites lies in the domain" in caught.value.problems[0]
-    assert f"40 sites would lie inside with {says}" in caught.value.problems[0]
+    assert "none of the 40 sites lies in the domain" in str(caught.value.problems[0])
+    assert f"40 sites would lie inside with {says}" in str(caught.value.problems[0])
 
 
 def test_a_few_are_a_warning(read):
@@ -80,7 +82,7 @@ def test_degrees_in_small_parts_are_one_problem(read, factor):
     lon, lat = places()
     with pytest.raises(InputError) as caught:
         read((lon * factor).round(), (lat * factor).round())
-    (problem,) = caught.value.problems
+    (problem,) = map(str, caught.value.problems)
     assert f"inside with lon and lat divided by {factor:,.0f}" in problem
 
 

@@ -53,16 +53,18 @@ def test_layers_to_densities(table):
     assert long["coarse_fragments_filled"].tolist() == [0, 0, 1, 1, 1, 0]
     assert long["excluded"].tolist() == ["", "", "", "", "", "profile ends at 10 cm"]
     assert long["source"].tolist() == ["papers"] * 2 + ["survey"] * 2 + ["papers"] * 2
-    assert profiles.notes[0] == "3 sites, 5 layers."
+    assert str(profiles.notes[0]) == "3 sites, 5 layers."
     assert long["rule"].tolist() == ["split", "split", "split", "exact", "exact", ""]
     assert (long["gap_bridged"] == 0).all()
-    assert profiles.notes[-1] == ("0-30 cm: 2 of 3 profiles used: 1 exact, 1 split in proportion; 1 end too shallow.")
+    assert str(profiles.notes[-1]) == (
+        "0-30 cm: 2 of 3 profiles used: 1 exact, 1 split in proportion; 1 end too shallow."
+    )
 
 
 def test_what_becomes_of_layers_across_a_boundary(table):
     def read(harmonise):
         profiles = read_profiles(table, DEPTHS, {}, {}, harmonise=harmonise)
-        return profiles.notes[-2:], profiles.rules().to_dict("index")
+        return tuple(map(str, profiles.notes[-2:])), profiles.rules().to_dict("index")
 
     assert read("spline") == (
         (
@@ -154,7 +156,7 @@ def test_densities_given_by_the_table(tmp_path):
     assert profiles.wide()["tn"].tolist() == pytest.approx([np.nan, 1.5], nan_ok=True)
     assert profiles.table["rule"].tolist() == ["given", "given", "given", ""]
     assert profiles.rules()["given"].to_dict() == {"0-10": 2, "0-30": 1}
-    assert profiles.notes[-1] == "0-30 cm: 1 of 2 profiles used; 1 have no density in the table."
+    assert str(profiles.notes[-1]) == "0-30 cm: 1 of 2 profiles used; 1 have no density in the table."
 
 
 def test_no_profile_for_the_first_depth(table):

@@ -39,6 +39,6 @@ def test_a_class_that_the_map_lacks_is_named_once_with_its_first_row(tmp_path):
     path = table(tmp_path, ["forest", "larch bog", "mir", "larch bog"])
     with pytest.raises(InputError) as error:
         read_profiles(path, ((0, 10),), {}, {"lc": "cover"}, categories={"lc": COVER})
-    first, second = error.value.problems
+    first, second = map(str, error.value.problems)
     assert first.startswith(f"{path}, line 3: site S0: `cover` is 'larch bog' (2 records)")
     assert "valid here: forest, mire" in first and "did you mean `mire`?" in second

@@ -49,13 +49,13 @@ def problems(read):
     def of(table, **keys):
         with pytest.raises(InputError) as caught:
             read(table, **keys)
-        return caught.value.problems
+        return list(map(str, caught.value.problems))
 
     return of
 
 
 def warnings(profiles):
-    return [note for note in profiles.notes if note.startswith("warning:")]
+    return [note for note in map(str, profiles.notes) if note.startswith("warning:")]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -127,7 +127,7 @@ def test_a_source_in_another_unit_is_named_whatever_the_column(tmp_path, read, c
     try:
         found = warnings(read(table.drop(columns="tn")))
     except InputError as error:
-        found = error.problems
+        found = list(map(str, error.problems))
     assert any("in source b, " in text and says in text for text in found), found
 
 
