@@ -15,6 +15,7 @@ from engine.grid.grid import Block, Grid
 from engine.remote.files import during
 from engine.sources.base import MISSING_CLASS, Source
 from engine.sources.read_cache import Readings
+from engine.sources.resampling import Choice
 from engine.sources.spec import SourceSpec
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import Layer, array
@@ -55,7 +56,7 @@ class CubePlan:
 
     grid: Grid
     sources: Mapping[str, Source]
-    resampling: Mapping[str, str]
+    resampling: Mapping[str, Choice]
     mask: DomainMask | None = None
     run: str = field(default_factory=lambda: uuid4().hex)
 

@@ -117,9 +117,7 @@ def _current_token(collection: str, service: str) -> str:
     def ask() -> tuple[str, float]:
         answer = requests.get(address, headers=headers, timeout=(policy().connect_s, policy().read_s))
         if not answer.ok:
-            error = RemoteError(f"answers {answer.status_code} {answer.reason}", answer.status_code)
-            error.status = answer.status_code  # type: ignore[attr-defined]
-            raise error
+            raise RemoteError(f"answers {answer.status_code} {answer.reason}", answer.status_code)
         document = answer.json()
         expiry = datetime.fromisoformat(document["msft:expiry"].replace("Z", "+00:00"))
         return document["token"], expiry.timestamp()

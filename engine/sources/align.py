@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from engine.grid.grid import crs_of
+from engine.sources.resampling import Resampling
 from engine.sources.vrt import resample
 
 Window = tuple[slice, slice]
@@ -35,7 +36,7 @@ _DEGREE = 55_660.0
 """Metres in a degree of longitude at 60° north."""
 
 
-def warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: float) -> np.ndarray:
+def warp(read: Read, source: GeoBox, target: GeoBox, resampling: Resampling, missing: float) -> np.ndarray:
     """Resample what a source holds under a part of the target grid.
 
     Parameters
@@ -44,7 +45,7 @@ def warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: f
         Window of the native grid → values, dims (y, x); only the window under the target is asked for.
     source, target : GeoBox
         The whole native grid, north up; the part of the target grid.
-    resampling : {"nearest", "bilinear", "cubic", "average", "mode"}
+    resampling : Resampling
         Missing pixels take no part in a mean or interpolation. `bilinear` and `cubic` interpolate between the nearest
         pixels whatever their size. `average` and `mode` count the pixels under 4 × 4 to 8 × 8 points of the cell:
         GDAL's own take the box between two opposite corners, which is a sliver where the grids are at an angle.
@@ -56,10 +57,10 @@ def warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: f
     ndarray, dims (y, x) of `target`
     """
     read, source = _round_the_globe(read, source, missing)
-    return _warp(read, source, target, resampling, missing)
+    return _warp(read, source, target, Resampling(resampling), missing)
 
 
-def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: float) -> np.ndarray:
+def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: Resampling, missing: float) -> np.ndarray:
     """Part by part, where the source has more pixels under the target than may be in memory."""
     window = source_window(source, target)
     if window is None:
@@ -71,7 +72,7 @@ def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: 
         parts = (target[:middle, :], target[middle:, :]) if down else (target[:, :middle], target[:, middle:])
         return np.concatenate([_warp(read, source, p, resampling, missing) for p in parts], axis=0 if down else 1)
     pixels = read(window)
-    if resampling not in ("average", "mode"):
+    if not resampling.counts:
         corner = (window[0].start, window[1].start)
         return resample(pixels, corner, source, target, resampling, missing, _stride(source, target))
     known = np.append(pixels.ravel(), pixels.dtype.type(missing))  # the last is that of points without a pixel
@@ -82,7 +83,7 @@ def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: str, missing: 
         finer = strip.zoom_to((strip.shape.y * side, width * side))
         nearest = _nearest_pixels(source, finer, (window[0].start, window[1].start), pixels.shape)
         points = known[nearest].reshape(-1, side, width, side)
-        strips.append(_mean(points) if resampling == "average" else _most_frequent(points, int(missing)))
+        strips.append(_mean(points) if resampling is Resampling.AVERAGE else _most_frequent(points, int(missing)))
     return np.concatenate(strips)
 
 
@@ -94,7 +95,7 @@ def _nearest_pixels(source: GeoBox, target: GeoBox, corner: tuple[int, int], sha
     than all else.
     """
     places = np.arange(math.prod(shape), dtype="int32").reshape(shape)
-    return resample(places, corner, source, target, "nearest", -1, _stride(source, target))
+    return resample(places, corner, source, target, Resampling.NEAREST, -1, _stride(source, target))
 
 
 def _mean(points: np.ndarray) -> np.ndarray:

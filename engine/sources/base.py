@@ -13,6 +13,7 @@ from odc.geo import CRS, Geometry
 from odc.geo.geobox import GeoBox
 
 from engine.remote.files import Place, Remote
+from engine.sources.resampling import Choice
 from engine.sources.spec import SourceSpec
 from engine.storage.paths import OutPath
 
@@ -164,14 +165,14 @@ class Source(Protocol):
         """Describe the source without reading its values."""
         ...
 
-    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+    def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
         """Values of the source on a part of the target grid.
 
         Parameters
         ----------
         geobox : GeoBox
             The part of the grid, shape (y, x).
-        resampling : str
+        resampling : Resampling, or a tuple of these for the parts
             Chosen once for the whole grid, see `choose_resampling`.
 
         Returns
@@ -181,8 +182,8 @@ class Source(Protocol):
         """
         ...
 
-    def choose_resampling(self, geobox: GeoBox) -> str:
-        """The resampling that suits the source on this grid, unless its spec names one; of several parts, in turn."""
+    def choose_resampling(self, geobox: GeoBox) -> Choice:
+        """The resampling that suits the source on this grid, unless its spec names one."""
         ...
 
     def glimpse(self) -> "Source":

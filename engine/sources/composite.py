@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -12,10 +11,8 @@ from odc.geo.geobox import GeoBox
 from engine.errors import Finding, InputError
 from engine.sources.base import Source, SourceSummary
 from engine.sources.formula import evaluate, names_in
+from engine.sources.resampling import Choice, of_parts
 from engine.sources.spec import SourceSpec, layer_interval
-
-SEPARATOR = " | "
-"""Between the resamplings of the parts."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +37,15 @@ class Composite:
             listed="-".join(listed) if listed else None,
         )
 
-    def choose_resampling(self, geobox: GeoBox) -> str:
-        """That of each plain source that it is made of, in turn; just the one where they agree."""
-        chosen = [part.choose_resampling(geobox) for part in self.parts.values()]
-        each = [method for part, text in zip(self.parts.values(), chosen, strict=True) for method in _each(part, text)]
-        return each[0] if len(set(each)) == 1 else SEPARATOR.join(each)
+    def choose_resampling(self, geobox: GeoBox) -> Choice:
+        """That of each part."""
+        return tuple(part.choose_resampling(geobox) for part in self.parts.values())
 
-    def methods(self, resampling: str) -> dict[str, str]:
+    def methods(self, resampling: Choice) -> dict[str, Choice]:
         """Part → its resampling."""
-        each = iter(_each(self, resampling))
-        return {name: SEPARATOR.join(islice(each, _plain(part))) for name, part in self.parts.items()}
+        return dict(zip(self.parts, of_parts(resampling, len(self.parts)), strict=True))
 
-    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+    def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
         """Values on a part of the target grid, see `Source.on_grid`."""
         methods = self.methods(resampling)
         return self.combine({name: part.on_grid(geobox, methods[name]) for name, part in self.parts.items()})
@@ -68,17 +62,6 @@ class Composite:
         """Nothing: a combination is a number."""
         del geobox
         return ()
-
-
-def _plain(source: Source) -> int:
-    """How many plain sources there are in one."""
-    return sum(map(_plain, source.parts.values())) if isinstance(source, Composite) else 1
-
-
-def _each(source: Source, resampling: str) -> list[str]:
-    """The resampling of each of them."""
-    chosen = resampling.split(SEPARATOR)
-    return chosen if len(chosen) > 1 else chosen * _plain(source)
 
 
 @dataclass(frozen=True)

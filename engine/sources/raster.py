@@ -23,6 +23,7 @@ from engine.sources.decode import classify, decode, notes_on_classes
 from engine.sources.files import Step, find
 from engine.sources.raster_base import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
+from engine.sources.resampling import Choice, of_parts
 from engine.sources.spec import SourceSpec
 from engine.sources.tiles import RasterFile, Tile, read, read_headers, shown
 
@@ -153,17 +154,14 @@ class Patchwork:
         """What is odd about the files, each once."""
         return tuple(dict.fromkeys(note for part in self.parts for note in part.notes))
 
-    def choose_resampling(self, geobox: GeoBox) -> str:
-        """That of each part, in turn, for its own pixels."""
-        return self.parts[0].choose_resampling(geobox) if self.spec.resampling else ", ".join(
-            part.choose_resampling(geobox) for part in self.parts
-        )  # fmt: skip
+    def choose_resampling(self, geobox: GeoBox) -> Choice:
+        """That of each part, for its own pixels."""
+        return tuple(part.choose_resampling(geobox) for part in self.parts)
 
-    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+    def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
         """Values on a part of the target grid, see `Source.on_grid`."""
-        methods = resampling.split(", ")
         values: np.ndarray | None = None
-        for part, method in zip(self.parts, methods * (len(self.parts) // len(methods)), strict=True):
+        for part, method in zip(self.parts, of_parts(resampling, len(self.parts)), strict=True):
             more = part.on_grid(geobox, method)
             if values is None:
                 values = more

@@ -18,6 +18,7 @@ from engine.sources.align import Window, pixels_per_cell, source_window, warp
 from engine.sources.base import MISSING_CLASS, SourceSummary
 from engine.sources.calendar import notes_on
 from engine.sources.files import Step
+from engine.sources.resampling import Choice, Resampling
 from engine.sources.spec import SourceSpec
 
 FINER = 1.5
@@ -92,24 +93,25 @@ class GriddedSource(ABC):
     def steps(self) -> Iterable[Step]:
         """Every time step, in any order."""
 
-    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+    def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
         """Values on a part of the target grid, see `Source.on_grid`."""
         missing = MISSING_CLASS if self.spec.is_categorical else np.nan
         try:
+            assert not isinstance(resampling, tuple)
             return warp(self.read, self.geobox, geobox, resampling, missing)
         except OSError as error:
             raise InputError(
                 f"covariates.{self.name} ({self.spec.href}): cannot be read: {error}. Is the file whole?"
             ) from error
 
-    def choose_resampling(self, geobox: GeoBox) -> str:
+    def choose_resampling(self, geobox: GeoBox) -> Resampling:
         """Average or mode of a finer source, interpolation or the nearest class of a coarser one."""
         if self.spec.resampling:
             return self.spec.resampling
         finer = pixels_per_cell(self.geobox, geobox) > FINER
         if self.spec.is_categorical:
-            return "mode" if finer else "nearest"
-        return "average" if finer else "bilinear"
+            return Resampling.MODE if finer else Resampling.NEAREST
+        return Resampling.AVERAGE if finer else Resampling.BILINEAR
 
     def glimpse(self) -> Self:
         """The same source of one year: the one in the middle; of an anomaly that is all there is."""

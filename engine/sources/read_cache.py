@@ -8,6 +8,7 @@ from odc.geo.geobox import GeoBox
 
 from engine.sources.base import Source
 from engine.sources.composite import Composite
+from engine.sources.resampling import Choice
 
 
 @dataclass
@@ -23,7 +24,7 @@ class _Reading:
     """
 
     source: Source
-    method: str
+    method: Choice
     uses: int = 0
     values: np.ndarray | None = None
 
@@ -37,7 +38,7 @@ class Readings:
         Name → source, and how it is resampled.
     """
 
-    def __init__(self, sources: Mapping[str, Source], resampling: Mapping[str, str], geobox: GeoBox):
+    def __init__(self, sources: Mapping[str, Source], resampling: Mapping[str, Choice], geobox: GeoBox):
         self._sources, self._resampling, self._geobox = sources, resampling, geobox
         self._readings: list[_Reading] = []
         for name, source in sources.items():
@@ -52,7 +53,7 @@ class Readings:
         """Values of a source, see `Source.on_grid`; may be the same array as another source's."""
         return self._on_grid(self._sources[name], self._resampling[name])
 
-    def _on_grid(self, source: Source, resampling: str) -> np.ndarray:
+    def _on_grid(self, source: Source, resampling: Choice) -> np.ndarray:
         if isinstance(source, Composite):
             methods = source.methods(resampling)
             return source.combine({name: self._on_grid(part, methods[name]) for name, part in source.parts.items()})
@@ -62,7 +63,7 @@ class Readings:
         reading.values = values if reading.uses else None
         return values
 
-    def _reading(self, source: Source, method: str) -> _Reading:
+    def _reading(self, source: Source, method: Choice) -> _Reading:
         for known in self._readings:
             if known.method == method and known.source == source:
                 return known
@@ -70,7 +71,7 @@ class Readings:
         return self._readings[-1]
 
 
-def _plain_sources(source: Source, resampling: str) -> Iterator[tuple[Source, str]]:
+def _plain_sources(source: Source, resampling: Choice) -> Iterator[tuple[Source, Choice]]:
     """What a source is made of, itself if of nothing else, each with its resampling."""
     if not isinstance(source, Composite):
         yield source, resampling

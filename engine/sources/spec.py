@@ -9,8 +9,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from engine.remote.retry import is_signed, unsigned
 from engine.sources.formula import names_in
+from engine.sources.resampling import Resampling
 
-Resampling = Literal["nearest", "bilinear", "cubic", "average", "mode"]
 Reduction = Literal["mean", "min", "max", "sum", "annual_sum", "anomaly"]
 Code = int | str
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
@@ -262,11 +262,11 @@ class SourceSpec(BaseModel):
             listed = [code for codes in self.classes.values() for code in codes]
             if twice := sorted({str(code) for code in listed if listed.count(code) > 1}):
                 raise ValueError(f"`classes` lists the code {', '.join(twice)} in more than one place")
-            if self.resampling not in (None, "nearest", "mode"):
+            if self.resampling not in (None, Resampling.NEAREST, Resampling.MODE):
                 raise ValueError(f"`resampling: {self.resampling}` would mix class codes; use nearest or mode")
             if self.expression or self.layers:
                 raise ValueError("`classes` are of one source; an expression or a mean of layers is a number")
-        elif self.resampling == "mode":
+        elif self.resampling is Resampling.MODE:
             raise ValueError("`resampling: mode` is for categories; use average for numbers")
         if self.valid_range and self.valid_range[0] > self.valid_range[1]:
             raise ValueError(f"`valid_range` is empty: {self.valid_range[0]} is above {self.valid_range[1]}")

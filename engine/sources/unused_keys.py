@@ -5,6 +5,7 @@ from engine.sources.base import Source
 from engine.sources.composite import ExpressionSource
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.raster import Patchwork, RasterSource
+from engine.sources.resampling import Resampling
 from engine.sources.spec import SourceSpec
 from engine.sources.vector import VectorSource
 
@@ -41,7 +42,7 @@ def _unused(source: Source) -> tuple[tuple[str, ...], tuple[str, ...], str]:
     match source:
         case VectorSource():
             kind, wrong, idle = "polygons", (*_DECODING, *_CHOICE, *_TIME), ("period", *_PLACE, "units", "expected")
-            if spec.resampling != "mode":
+            if spec.resampling is not Resampling.MODE:
                 idle = (*idle, "resampling")
         case ExpressionSource():
             kind = "a formula, which is computed from its terms"

@@ -22,6 +22,7 @@ from engine.sources.align import source_window
 from engine.sources.base import SourceSummary, stamp
 from engine.sources.files import find
 from engine.sources.polygons import Polygons, read_polygons, spacing
+from engine.sources.resampling import Choice, Resampling
 from engine.sources.spec import SourceSpec
 
 _Question = tuple[Place, str | None, str | None, str | None]
@@ -130,11 +131,11 @@ class VectorSource:
         west, south, east, north = map(float, polygons.frame.total_bounds)
         return SourceSummary((self.path,), crs, footprint=box(west, south, east, north, crs), notes=polygons.notes)
 
-    def choose_resampling(self, geobox: GeoBox) -> str:
+    def choose_resampling(self, geobox: GeoBox) -> Resampling:
         """Always the class with the largest share of the cell."""
-        return "mode"
+        return Resampling.MODE
 
-    def on_grid(self, geobox: GeoBox, resampling: str) -> np.ndarray:
+    def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
         """Class with the largest share of each cell, counted on 5 × 5 points; 0 where most of it has no listed class.
 
         Later polygons of the file lie on top of earlier ones. Of two classes with equal shares the first listed wins.

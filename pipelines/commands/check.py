@@ -15,6 +15,7 @@ from engine.grid.crs_name import crs_text
 from engine.grid.grid import Grid, crs_of
 from engine.mapping.blockwise import STATISTICS
 from engine.sources.base import Source, SourceSummary
+from engine.sources.resampling import plain
 from engine.storage.paths import OutPath
 from pipelines.preflight.absent_classes import pixel_against_cell
 from pipelines.preflight.download_size import projected_download
@@ -86,8 +87,7 @@ def _share(share: float) -> str:
 def _resampling(source: Source, grid: Grid | None) -> str:
     if grid is None:
         return source.spec.resampling or "–"
-    each = source.choose_resampling(grid.geobox).replace(" | ", ", ").split(", ")
-    return " | ".join(dict.fromkeys(each))
+    return " | ".join(dict.fromkeys(plain(source.choose_resampling(grid.geobox))))
 
 
 def _pixel(source: Source, summary: SourceSummary, grid: Grid | None) -> str:

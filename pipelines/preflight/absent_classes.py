@@ -11,6 +11,7 @@ from engine.sources.align import pixels_per_cell
 from engine.sources.base import Source
 from engine.sources.raster import Patchwork
 from engine.sources.raster_base import GriddedSource
+from engine.sources.resampling import Resampling
 from engine.sources.vector import VectorSource
 
 _MOST_POINTS = 2**25
@@ -81,5 +82,5 @@ def _add_all(source: Source, points: Grid, wanted: set[int], seen: set[int]) -> 
         if wanted <= seen:
             break
         if (inside := points.inside(block)).any():
-            seen |= set(np.unique(source.on_grid(block.geobox, "nearest")[inside]).tolist())
+            seen |= set(np.unique(source.on_grid(block.geobox, Resampling.NEAREST)[inside]).tolist())
     return seen

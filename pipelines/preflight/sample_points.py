@@ -17,6 +17,7 @@ from engine.sources.base import Source
 from engine.sources.composite import Composite
 from engine.sources.raster import Patchwork
 from engine.sources.raster_base import GriddedSource
+from engine.sources.resampling import Choice, Resampling, changed
 
 SIDE = 8
 """Cells on a side of a patch."""
@@ -93,9 +94,9 @@ class Lattice:
         x, y = self.geobox.affine @ tuple(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5))
         return Transformer.from_crs(crs_of(self.geobox).proj, "EPSG:4326", always_xy=True).transform(x, y)
 
-    def method(self, resampling: str) -> str:
+    def method(self, resampling: Choice) -> Choice:
         """How values are taken: as for the map, but at the point itself where that counts what lies in a cell."""
-        return resampling if self.exact else resampling.replace("average", "nearest").replace("mode", "nearest")
+        return resampling if self.exact else changed(resampling, lambda r: Resampling.NEAREST if r.counts else r)
 
 
 def is_small(source: Source, grid: Grid) -> bool:
@@ -175,7 +176,7 @@ class SiteCells:
         within = shapely.contains_xy(grid.outline.geom, a.c + (cols + 0.5) * a.a, a.f + (rows + 0.5) * a.e)
         return cls(grid, rows, cols, on_grid & within)
 
-    def read(self, source: Source, method: str) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, source: Source, method: Choice) -> tuple[np.ndarray, np.ndarray]:
         """A source's values in the sites' cells, and which sites were read; the others are too many."""
         tiles: dict[tuple[int, int], list[int]] = {}
         for i in np.flatnonzero(self.on_grid):

@@ -8,6 +8,7 @@ from engine.errors import InputError
 from engine.sources.base import Context
 from engine.sources.composite import ExpressionSource, LayeredSource
 from engine.sources.opening import open_source
+from engine.sources.resampling import Resampling
 from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
@@ -29,7 +30,7 @@ def test_a_formula_of_sources_of_its_own(folder):
     source = open_source("both", spec, folder)
     assert isinstance(source, ExpressionSource)
     method = source.choose_resampling(TARGET)
-    assert method == "average | bilinear"  # each part as suits its pixels
+    assert method == (Resampling.AVERAGE, Resampling.BILINEAR)  # each part as suits its pixels
     parts = [open_source(n, SourceSpec(href=f"{n}.tif"), folder) for n in ("clay", "silt")]
     expected = np.add(*(p.on_grid(TARGET, p.choose_resampling(TARGET)).astype("float64") for p in parts))
     whole = source.on_grid(TARGET, method)

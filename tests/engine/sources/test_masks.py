@@ -306,9 +306,8 @@ def test_a_packing_that_leaves_nothing_is_refused_unless_the_entry_gives_another
     short = key[:-1]
     with pytest.raises(InputError) as error:
         opened(tmp_path)
-    assert (
-        str(error.value.problems[0]).startswith(f"covariates.v: {path}: ") and f"add `{short}: " in str(error.value.problems[0])
-    )
+    text = str(error.value.problems[0])
+    assert text.startswith(f"covariates.v: {path}: ") and f"add `{short}: " in text
     assert np.array_equal(opened(tmp_path, **{short: 2}).read(WHOLE), VALUES * 2 if short == "scale" else VALUES + 2)
 
 

@@ -71,7 +71,7 @@ def reads(monkeypatch) -> Counter:
 def test_each_source_is_read_once_a_block(sources, reads, tmp_path):
     grid = Grid(TARGET, 16, TARGET.extent)
     plan = CubePlan.make(grid, sources)
-    assert plan.resampling["ratio"] == "average | average | bilinear"
+    assert plan.resampling["ratio"] == ("average", ("average", "bilinear"))
     layers = {name: Layer("uint8" if s.spec.is_categorical else "float32", {}) for name, s in sources.items()}
     create(tmp_path / "cube.zarr", grid, {"domain": Layer("uint8", {}), **layers}, {}, {})
     blocks = list(grid.blocks())

@@ -19,6 +19,7 @@ from engine.remote.retry import RetryPolicy, using
 from engine.sources.base import Context
 from engine.sources.opening import open_source
 from engine.sources.raster import Patchwork, RasterSource
+from engine.sources.resampling import Resampling
 from engine.sources.spec import SourceSpec
 from engine.sources.stac.query import matches
 
@@ -76,7 +77,7 @@ def test_hundreds_of_items_over_several_pages_in_two_zones(catalog):
     assert (len(summary.files), summary.steps, summary.period) == (288, 48, "2001–2004")
     assert sum("/search" in path for _, path, *_ in catalog.api.requests) >= 2
     method = source.choose_resampling(region.TARGET)
-    assert method == "average, average"
+    assert method == (Resampling.AVERAGE, Resampling.AVERAGE)
     small = region.TARGET[10:18, 42:60]
     expected = region.truth(*centres(small), region.mean_of(range(2001, 2005)))
     error = np.abs(source.on_grid(small, "bilinear") - expected)
@@ -86,7 +87,7 @@ def test_hundreds_of_items_over_several_pages_in_two_zones(catalog):
 
 def test_blocks_equal_the_whole_across_the_seam_of_zones(catalog):
     source = opened(catalog, period=(2002, 2002), months=(7,))
-    for method in ("bilinear", "average, average", "nearest"):
+    for method in ("bilinear", ("average", "average"), "nearest"):
         whole = source.on_grid(region.TARGET, method)
         assert np.isfinite(whole).mean() > 0.6
         blocks = np.empty_like(whole)
