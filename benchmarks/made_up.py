@@ -19,7 +19,7 @@ from engine.grid.grid import Block, Grid
 from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS, MapPlan, make_plan
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from engine.storage.zarr_store import Layer, array, create
 from engine.validation.applicability import Applicability
 from pipelines.progress import Display
@@ -28,8 +28,8 @@ SITES, REPLICATES, ROUNDS, DEPTH = 500, 100, 300, 4
 LABELS = ("0-10", "0-30", "0-50")
 NUMBERS = ("mat", "map", "ai", "ndvi", "npp", "tn", "clay_silt")
 CLASSES = {"forest": (1,), "grassland": (2,), "wetland": (3,)}
-SPECS = {name: SourceSpec(href="made-up") for name in NUMBERS} | {
-    "vegetation": SourceSpec(href="made-up", classes=CLASSES)
+SPECS = {name: source_spec(href="made-up") for name in NUMBERS} | {
+    "vegetation": source_spec(href="made-up", classes=CLASSES)
 }
 FEATURES = Features.of(SPECS)
 LAND = 0.62

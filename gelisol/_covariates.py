@@ -16,7 +16,7 @@ from engine.cube.build import DOMAIN, is_known
 from engine.cube.sampling import cell_of, random_places
 from engine.grid.chunking import best_chunk
 from engine.sources.base import MISSING_CLASS
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from gelisol._arguments import ArgumentError, described
 from gelisol._predict import require_on_grid
 
@@ -49,7 +49,7 @@ class Covariates:
     dataset: xr.Dataset
     dims: tuple[str, str]
     geobox: GeoBox
-    specs: Mapping[str, SourceSpec]
+    specs: Mapping[str, Variable]
     flags: Mapping[str, tuple[float, ...]]
 
     @property
@@ -264,7 +264,7 @@ def _class_names(layer: xr.DataArray, flags: tuple[float, ...]) -> list[str]:
     return meanings.split() if isinstance(meanings, str) else [str(meaning) for meaning in meanings]
 
 
-def _spec(layer: xr.DataArray, flags: tuple[float, ...] | None) -> SourceSpec:
+def _spec(layer: xr.DataArray, flags: tuple[float, ...] | None) -> Variable:
     attrs = layer.attrs
     words = {
         "units": str(attrs.get("units", "1")),
@@ -272,10 +272,10 @@ def _spec(layer: xr.DataArray, flags: tuple[float, ...] | None) -> SourceSpec:
         "label": str(attrs.get("long_name", layer.name)),
     }
     if flags is None:
-        return SourceSpec(href="dataset", **words)
+        return Variable(**words)
     classes = {name: (int(f) if f.is_integer() else str(f),) for name, f in zip(_class_names(layer, flags), flags,
                                                                                 strict=True)}  # fmt: skip
-    return SourceSpec(href="dataset", classes=classes, **words)
+    return Variable(classes=classes, **words)
 
 
 def _chunks(dataset: xr.Dataset, dims: tuple[str, ...]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from engine.errors import FitError, InputError
 from engine.mapping.predict_block import STATISTICS
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from engine.validation.applicability import Applicability
 from gelisol._arguments import ArgumentError, described
 from gelisol._covariates import as_in_cube, read_covariates
@@ -244,7 +244,7 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _train(
         self,
-        specs: dict[str, SourceSpec],
+        specs: dict[str, Variable],
         values: dict[str, np.ndarray],
         y: np.ndarray,
         flags: dict[str, tuple[float, ...]],
@@ -377,10 +377,10 @@ def _encoded(table: pd.DataFrame, classes: Mapping[str, list[Any]]) -> pd.DataFr
     return pd.DataFrame(columns, index=table.index) if classes else table
 
 
-def _spec(classes: list[Any] | None) -> SourceSpec:
+def _spec(classes: list[Any] | None) -> Variable:
     if classes is None:
-        return SourceSpec(href="table")
-    return SourceSpec(href="table", classes={name: (number,) for number, name in enumerate(classes, start=1)})
+        return Variable()
+    return Variable(classes={name: (number,) for number, name in enumerate(classes, start=1)})
 
 
 def _typed(column: np.ndarray, is_class: bool) -> np.ndarray:

@@ -16,7 +16,7 @@ from engine.remote.files import during
 from engine.sources.base import MISSING_CLASS, Source
 from engine.sources.read_cache import Readings
 from engine.sources.resampling import Choice
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import Layer, array
 
@@ -168,7 +168,7 @@ def _layer(source: Source) -> Layer:
     return Layer("uint8" if source.spec.is_categorical else "float32", layer_attrs(source.name, source.spec))
 
 
-def layer_attrs(name: str, spec: SourceSpec) -> dict[str, Any]:
+def layer_attrs(name: str, spec: Variable) -> dict[str, Any]:
     """Attributes of a covariate's variable in a cube."""
     attrs = {"long_name": spec.label or name, "group": spec.group}
     if not spec.is_categorical:

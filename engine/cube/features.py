@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.cube.build import is_known
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Features:
     columns: tuple[Feature, ...]
 
     @classmethod
-    def of(cls, specs: Mapping[str, SourceSpec]) -> "Features":
+    def of(cls, specs: Mapping[str, Variable]) -> "Features":
         """One column per number; one per class of a category (all classes: trees need no reference class)."""
         columns: list[Feature] = []
         for name, spec in specs.items():

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 
 from engine.errors import Finding, InputError
 from engine.sources.files import Step
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 _MANY = 6
 """So many years are named in a note; the others are counted."""
 
 
-def check_steps(name: str, spec: SourceSpec, steps: Sequence[Step]) -> None:
+def check_steps(name: str, spec: StoredSpec, steps: Sequence[Step]) -> None:
     """That the time steps of a source can be chosen and reduced as its spec asks.
 
     Raises
@@ -53,7 +53,7 @@ def check_steps(name: str, spec: SourceSpec, steps: Sequence[Step]) -> None:
         raise InputError(problems)
 
 
-def _anomaly_problems(name: str, spec: SourceSpec, steps: Sequence[Step]) -> list[Finding]:
+def _anomaly_problems(name: str, spec: StoredSpec, steps: Sequence[Step]) -> list[Finding]:
     months = []
     for key in ("period", "baseline"):
         first, last = getattr(spec, key)
@@ -70,7 +70,7 @@ def _anomaly_problems(name: str, spec: SourceSpec, steps: Sequence[Step]) -> lis
     return []
 
 
-def notes_on(spec: SourceSpec, steps: Sequence[Step]) -> tuple[str, ...]:
+def notes_on(spec: StoredSpec, steps: Sequence[Step]) -> tuple[str, ...]:
     """What a user wants to know of the time steps: years that are missing, and months that some years lack."""
     notes = []
     years = sorted({step.year for step in steps} - {0})

@@ -10,7 +10,9 @@ from odc.geo.geobox import GeoBox
 
 from engine.errors import Finding, InputError
 from engine.sources.base import Source, SourceSummary
+from engine.sources.entry import FormulaSpec
 from engine.sources.formula import evaluate, names_in
+from engine.sources.kinds import LayersSpec
 from engine.sources.resampling import Choice, of_parts
 from engine.sources.spec import SourceSpec, layer_interval
 
@@ -68,9 +70,10 @@ class Composite:
 class ExpressionSource(Composite):
     """A formula of other covariates, or of sources of its own."""
 
+    spec: FormulaSpec
+
     def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """The formula's value; NaN where a term is missing."""
-        assert self.spec.expression is not None
         return evaluate(self.spec.expression, values)
 
 
@@ -86,7 +89,7 @@ class LayeredSource(Composite):
         return np.average(layers, axis=0, weights=self.weights).astype("float32")
 
 
-def terms_of(name: str, spec: SourceSpec, others: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
+def terms_of(name: str, spec: FormulaSpec, others: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
     """The entries that a formula names.
 
     Raises
@@ -94,8 +97,7 @@ def terms_of(name: str, spec: SourceSpec, others: Mapping[str, SourceSpec]) -> d
     InputError
         If one is not there, is a category, or comes round to the formula itself.
     """
-    assert spec.expression is not None
-    known = {**others, **(spec.of or {})}
+    known = {**others, **spec.own_terms}
     found, problems = {}, []
     for term in names_in(spec.expression):
         entry = known.get(term)
@@ -117,14 +119,14 @@ def _leads_to(goal: str, name: str, known: Mapping[str, SourceSpec], seen: froze
     if name == goal:
         return True
     entry = known.get(name)
-    if name in seen or entry is None or entry.expression is None:
+    if name in seen or not isinstance(entry, FormulaSpec):
         return False
-    inner = {**known, **(entry.of or {})}
+    inner = {**known, **entry.own_terms}
     return any(_leads_to(goal, term, inner, seen | {name}) for term in names_in(entry.expression)
-               if term not in (entry.of or {}))  # fmt: skip
+               if term not in entry.own_terms)  # fmt: skip
 
 
-def layers_of(name: str, spec: SourceSpec) -> tuple[dict[str, SourceSpec], tuple[float, ...]]:
+def layers_of(name: str, spec: LayersSpec) -> tuple[dict[str, SourceSpec], tuple[float, ...]]:
     """An entry per soil layer that counts, and the thickness, cm, with which it does.
 
     Raises
@@ -132,13 +134,14 @@ def layers_of(name: str, spec: SourceSpec) -> tuple[dict[str, SourceSpec], tuple
     InputError
         If the layers leave a gap in the depth interval.
     """
-    assert spec.layers is not None
     intervals = {text: layer_interval(text) for text in spec.layers}
     top, bottom = spec.depth or (min(t for t, _ in intervals.values()), max(b for _, b in intervals.values()))
-    entries, weights = {}, []
+    parts = spec.parts()
+    entries: dict[str, SourceSpec] = {}
+    weights = []
     for text, (start, end) in sorted(intervals.items(), key=lambda item: item[1]):
         if (thickness := min(end, bottom) - max(start, top)) > 0:
-            entries[text] = _layer(spec, spec.layers[text])
+            entries[text] = parts[text]
             weights.append(thickness)
     if abs(sum(weights) - (bottom - top)) > 1e-6:
         raise InputError(
@@ -149,13 +152,3 @@ def layers_of(name: str, spec: SourceSpec) -> tuple[dict[str, SourceSpec], tuple
             )
         )
     return entries, tuple(weights)
-
-
-def _layer(spec: SourceSpec, where: str | int) -> SourceSpec:
-    """The entry of one layer: a file, an asset, or a band."""
-    plain = {"layers": None, "depth": None}
-    if isinstance(where, int):
-        return spec.model_validate(spec.model_dump(exclude_unset=True) | plain | {"band": where})
-    if spec.stac:
-        return spec.model_copy(update={**plain, "stac": spec.stac.model_copy(update={"asset": where})})
-    return spec.model_copy(update={**plain, "href": where})

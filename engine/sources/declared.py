@@ -10,7 +10,7 @@ import numpy as np
 from rasterio.io import DatasetReader
 
 from engine.errors import InputError, Where
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 Number = int | float
 Range = tuple[float, float]
@@ -71,7 +71,7 @@ class Declared:
 
 
 def of_attributes(
-    attributes: Mapping[str, Any], stored: np.dtype, spec: SourceSpec, where: Where, *, fills: bool = False
+    attributes: Mapping[str, Any], stored: np.dtype, spec: StoredSpec, where: Where, *, fills: bool = False
 ) -> Declared:
     """What attributes of the CF conventions and the NetCDF User Guide say of a variable.
 
@@ -114,7 +114,7 @@ def of_attributes(
     return Declared(tuple(codes), scale, offset, limits, view)
 
 
-def of_band(file: DatasetReader, spec: SourceSpec, where: Where) -> Declared:
+def of_band(file: DatasetReader, spec: StoredSpec, where: Where) -> Declared:
     """What GDAL says of a band.
 
     Raises
@@ -197,7 +197,7 @@ def _number(word: str) -> Number:
 class _Attributes:
     """The attributes of one variable; what cannot be understood, and the entry does not replace, is a problem."""
 
-    def __init__(self, attributes: Mapping[str, Any], spec: SourceSpec) -> None:
+    def __init__(self, attributes: Mapping[str, Any], spec: StoredSpec) -> None:
         self.attributes, self.spec = attributes, spec
         self.problems: list[str] = []
 

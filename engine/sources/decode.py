@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.sources.base import MISSING_CLASS
 from engine.sources.declared import EXACT, Declared, Number, turned
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 LIMIT = 9.9e36
 """Beyond this a number is no measurement, in whatever units: NetCDF fills with 9.97e36, others with the largest that
@@ -16,7 +16,7 @@ _PLAIN = 2**24
 """Whole numbers up to here come unharmed through any type and text."""
 
 
-def decode(stored: np.ndarray, spec: SourceSpec, declared: Declared, masked: np.ndarray | None = None) -> np.ndarray:
+def decode(stored: np.ndarray, spec: StoredSpec, declared: Declared, masked: np.ndarray | None = None) -> np.ndarray:
     """Stored numbers to measurements.
 
     Missing is what a mask says, what the file or its catalogue declares, what `spec.nodata` lists in addition, and
@@ -49,7 +49,7 @@ def decode(stored: np.ndarray, spec: SourceSpec, declared: Declared, masked: np.
 
 
 def classify(
-    stored: np.ndarray, spec: SourceSpec, declared: Declared = _NOTHING, masked: np.ndarray | None = None
+    stored: np.ndarray, spec: StoredSpec, declared: Declared = _NOTHING, masked: np.ndarray | None = None
 ) -> np.ndarray:
     """Stored class codes to 1, 2, … in the order of `spec.classes`.
 
@@ -76,7 +76,7 @@ def classify(
     return classes
 
 
-def notes_on_classes(spec: SourceSpec, declared: Declared) -> tuple[str, ...]:
+def notes_on_classes(spec: StoredSpec, declared: Declared) -> tuple[str, ...]:
     """Codes that the file declares as missing, and the entry lists as a class all the same."""
     return tuple(
         f"the file says that {code:g} is missing, `classes` that it is {name}: the class counts"

@@ -10,7 +10,7 @@ from typing import Self
 from engine.errors import Finding, InputError
 from engine.remote.files import Place, exists, find_remote, is_remote, local_path, place_of
 from engine.remote.retry import RemoteError
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 _PLACEHOLDERS = {
     "{year}": r"(?P<year>\d{4})",
@@ -49,14 +49,14 @@ class Step:
     month: int = 0
     day: int = 0
 
-    def wanted(self, spec: SourceSpec) -> bool:
+    def wanted(self, spec: StoredSpec) -> bool:
         """Whether the spec's period (or baseline) and months include this step, as far as it is known."""
         periods = [p for p in (spec.period, spec.baseline) if p]
         in_period = not (periods and self.year) or any(first <= self.year <= last for first, last in periods)
         return in_period and (not (spec.months and self.month) or self.month in spec.months)
 
 
-def find(name: str, spec: SourceSpec, base: Path) -> dict[Place, Step]:
+def find(name: str, spec: StoredSpec, base: Path) -> dict[Place, Step]:
     """Every file of a source with the date in its name.
 
     Raises
@@ -87,7 +87,7 @@ def find(name: str, spec: SourceSpec, base: Path) -> dict[Place, Step]:
     return dict(sorted(wanted.items(), key=lambda item: (item[1], str(item[0]))))
 
 
-def none_wanted(name: str, spec: SourceSpec, steps: Sequence[Step], what: str) -> Finding:
+def none_wanted(name: str, spec: StoredSpec, steps: Sequence[Step], what: str) -> Finding:
     """That no step is in the period and months, and what there is."""
     years = sorted({step.year for step in steps})
     of = f"of {years[0]}–{years[-1]}" if years[0] else f"of months {sorted({s.month for s in steps})}"

@@ -1,5 +1,6 @@
 """From an entry of the run file to the source that reads it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,9 @@ from engine.errors import Finding, InputError, Where
 from engine.remote.files import place_of
 from engine.sources.base import Context, Source
 from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
+from engine.sources.entry import FormulaSpec
 from engine.sources.files import find
+from engine.sources.kinds import FileSpec, ItemsSpec, LayersSpec
 from engine.sources.netcdf import NETCDF_SUFFIXES, NetcdfSource, holds_arrays, refuse_references
 from engine.sources.raster import open_rasters
 from engine.sources.spec import SourceSpec
@@ -39,16 +42,21 @@ def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None
         With every problem of this source.
     """
     context = context or Context()
-    if spec.expression:
-        own = spec.of or {}
-        inner = replace(context, others={**context.others, **own})
+    if isinstance(spec, FormulaSpec):
+        inner = replace(context, others={**context.others, **spec.own_terms})
         terms = terms_of(name, spec, context.others)
         return ExpressionSource(name, spec, _open_each(name, terms, base, inner))
-    if spec.layers:
+    if isinstance(spec, LayersSpec):
         entries, weights = layers_of(name, spec)
         return LayeredSource(name, spec, _open_each(name, entries, base, context), weights)
-    if spec.stac:
+    if isinstance(spec, ItemsSpec):
         return open_stac(name, spec, base, context)
+    assert isinstance(spec, FileSpec)
+    return _open_files(name, spec, base)
+
+
+def _open_files(name: str, spec: FileSpec, base: Path) -> Source:
+    """Polygons, arrays or rasters, by the ending of the first file, or by what it holds."""
     suffix = place_of(spec.hrefs[0], base).suffix.lower()
     if suffix in NETCDF_SUFFIXES:
         return NetcdfSource.open(name, spec, base)
@@ -68,7 +76,7 @@ def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None
     return open_rasters(name, spec, base)
 
 
-def _open_each(name: str, entries: dict[str, SourceSpec], base: Path, context: Context) -> dict[str, Source]:
+def _open_each(name: str, entries: Mapping[str, SourceSpec], base: Path, context: Context) -> dict[str, Source]:
     """The parts of a source, named after it in messages; all problems at once."""
     parts, problems = {}, []
     for part, spec in entries.items():

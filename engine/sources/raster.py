@@ -24,7 +24,7 @@ from engine.sources.files import Step, find
 from engine.sources.raster_base import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
 from engine.sources.resampling import Choice, of_parts
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 from engine.sources.tiles import RasterFile, Tile, read, read_headers, shown
 
 DEGREES = CRS("EPSG:4326")
@@ -131,7 +131,7 @@ class Patchwork:
     """Mosaics on several pixel grids (UTM zones, latitude bands), each warped; the first that has a value counts."""
 
     name: str = field(compare=False)
-    spec: SourceSpec
+    spec: StoredSpec
     parts: tuple[RasterSource, ...]
 
     def summary(self) -> SourceSummary:
@@ -180,7 +180,7 @@ class Patchwork:
         return tuple(dict.fromkeys(code for part in self.parts for code in part.unlisted(geobox)))
 
 
-def open_rasters(name: str, spec: SourceSpec, base: Path) -> Source:
+def open_rasters(name: str, spec: StoredSpec, base: Path) -> Source:
     """Read the headers of every file; `base` is where relative paths start.
 
     Raises
@@ -192,7 +192,7 @@ def open_rasters(name: str, spec: SourceSpec, base: Path) -> Source:
     return assemble(name, spec, read_headers(name, spec, found, sidecars=True), many=spec.grids == "many")
 
 
-def assemble(name: str, spec: SourceSpec, files: list[RasterFile], *, many: bool, listed: str | None = None) -> Source:
+def assemble(name: str, spec: StoredSpec, files: list[RasterFile], *, many: bool, listed: str | None = None) -> Source:
     """A source of raster files whose headers are known.
 
     Parameters
@@ -244,7 +244,7 @@ def _fits(box: GeoBox, first: GeoBox) -> bool:
     return max(abs(col - round(col)), abs(row - round(row))) < _ALIGNMENT
 
 
-def _mosaic(name: str, spec: SourceSpec, files: list[RasterFile], listed: str | None) -> RasterSource:
+def _mosaic(name: str, spec: StoredSpec, files: list[RasterFile], listed: str | None) -> RasterSource:
     """The grid that holds every file, and the place of each in it."""
     first = files[0].geobox
     corners = [tuple(round(v) for v in ~first.affine @ (f.geobox.affine.c, f.geobox.affine.f)) for f in files]

@@ -19,7 +19,7 @@ from engine.sources.base import MISSING_CLASS, SourceSummary
 from engine.sources.calendar import notes_on
 from engine.sources.files import Step
 from engine.sources.resampling import Choice, Resampling
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 FINER = 1.5
 """A source with more pixels than this under a cell is averaged over the cell; others are interpolated."""
@@ -42,7 +42,7 @@ class GriddedSource(ABC):
     """
 
     name: str = field(compare=False)  # sources that read the same are equal
-    spec: SourceSpec
+    spec: StoredSpec
     geobox: GeoBox
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ class GriddedSource(ABC):
             return warp(self.read, self.geobox, geobox, resampling, missing)
         except OSError as error:
             raise InputError(
-                f"covariates.{self.name} ({self.spec.href}): cannot be read: {error}. Is the file whole?"
+                f"covariates.{self.name} ({self.spec.place}): cannot be read: {error}. Is the file whole?"
             ) from error
 
     def choose_resampling(self, geobox: GeoBox) -> Resampling:

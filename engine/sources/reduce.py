@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from engine.sources.files import Step
-from engine.sources.spec import Reduction, SourceSpec
+from engine.sources.spec import Reduction, StoredSpec
 
 
 class Reducing(Protocol):
@@ -22,7 +22,7 @@ class Reducing(Protocol):
         ...
 
 
-def reducer_of(spec: SourceSpec) -> Reducing:
+def reducer_of(spec: StoredSpec) -> Reducing:
     """What reduces the steps of a source."""
     if spec.reduce != "anomaly":
         return _ByYear(Reducer(spec.reduce))
@@ -30,7 +30,7 @@ def reducer_of(spec: SourceSpec) -> Reducing:
     return Anomaly(spec.period, spec.baseline)
 
 
-def order_of(spec: SourceSpec) -> Callable[[Step], tuple[int, ...]]:
+def order_of(spec: StoredSpec) -> Callable[[Step], tuple[int, ...]]:
     """The order in which steps are read: that of time, or for an anomaly month by month."""
     if spec.reduce == "anomaly":
         return lambda step: (step.month, step.year, step.day)

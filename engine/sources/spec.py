@@ -1,18 +1,20 @@
-"""How a user describes one covariate: the typed form of an entry under `covariates:` in the run file."""
+"""What all kinds of source have in common: the typed form of an entry under `covariates:` in the run file.
+
+An entry is a `Variable` (what the values are) and, by its kind of source (`engine.sources.kinds`), where these come
+from.
+"""
 
 import re
-from collections.abc import Callable
-from itertools import pairwise
-from typing import Annotated, Any, Literal, Self
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from engine.remote.retry import is_signed, unsigned
-from engine.sources.formula import names_in
 from engine.sources.resampling import Resampling
+from engine.sources.variable import Variable
 
 Reduction = Literal["mean", "min", "max", "sum", "annual_sum", "anomaly"]
-Code = int | str
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
 OPERATORS = ("eq", "neq", "lt", "lte", "gt", "gte", "in", "startsWith", "endsWith", "contains")
 """Comparisons of a STAC query, as in the API's query extension."""
@@ -72,34 +74,53 @@ class StacSpec(BaseModel):
         return query
 
 
-class SourceSpec(BaseModel):
-    """One covariate, from where it lives to how it lands on the grid.
+class SourceSpec(Variable, ABC):
+    """One covariate, from where it lives to how it lands on the grid: of `href`, `stac`, `layers` or `expression`."""
 
-    It has one of `href`, `stac`, `expression` and `layers`. Values are decoded as `stored × scale + offset`; `nodata`
-    and `valid_range` speak of stored values.
+    kind: ClassVar[str]
+    """What a source of this kind is called in messages."""
+
+    about: str | None = Field(
+        None, description="STAC collection (JSON file) that says whose data it is, under which licence and where to get"
+    )
+
+    @property
+    def hrefs(self) -> tuple[str, ...]:
+        """Files and patterns, in their order; empty for other kinds of source."""
+        return ()
+
+    @property
+    def years(self) -> tuple[int, int] | None:
+        """First and last year that the entry asks for."""
+        return None
+
+    @property
+    def own_terms(self) -> "Mapping[str, SourceSpec]":
+        """Sources that only this one uses; empty but for formulas."""
+        return {}
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the values come from, in a few words."""
+
+    def with_paths(self, change: Callable[[str], str], about: Callable[[str], str]) -> Self:
+        """The same source with other paths: `change` is for data, `about` for descriptions."""
+        described = {"about": about(self.about)} if self.about else {}
+        return self.model_copy(update={**self._moved(change, about), **described})
+
+    def _moved(self, change: Callable[[str], str], about: Callable[[str], str]) -> dict[str, Any]:
+        """What `with_paths` changes besides the description."""
+        del change, about
+        return {}
+
+
+class StoredSpec(SourceSpec, ABC):
+    """A source of stored values.
+
+    They are decoded as `stored × scale + offset`; `nodata` and `valid_range` speak of stored values.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    href: str | tuple[str, ...] | None = Field(
-        None,
-        description="file, files or pattern, local, http(s):// or s3://: `*` spans the tiles of a mosaic, `{year}`, "
-        "`{month}`, `{day}`, `{doy}` date it",
-    )
-    stac: StacSpec | None = Field(None, description="items of a STAC API or catalog instead of files")
-    expression: str | None = Field(
-        None, description="formula of other covariates, or of those in `of`: + - * / **, sqrt, exp, log, min, …"
-    )
-    of: "dict[str, SourceSpec] | None" = Field(
-        None, description="sources that only the expression uses: name → entry, as under `covariates`"
-    )
-    layers: dict[str, str | int] | None = Field(
-        None,
-        description="soil layers averaged by thickness: `top-bottom` in cm → file, asset of `stac`, or band of `href`",
-    )
-    depth: tuple[float, float] | None = Field(
-        None, description="top and bottom, cm, of what is averaged over `layers`; default: all of them"
-    )
     variable: str | None = Field(None, description="variable of a NetCDF file, Zarr store or HDF file")
     band: int = Field(1, ge=1, description="band of a raster file, counted from 1")
     crs: str | None = Field(None, description="CRS of the source, where the file declares none")
@@ -138,95 +159,11 @@ class SourceSpec(BaseModel):
         None,
         description="default: finer sources by average (numbers) or mode (classes), coarser by bilinear or nearest",
     )
-    units: str = Field("1", description="units after scaling, e.g. degC, mm, g/kg; default of sums: those of the terms")
-    expected: tuple[float, float] | None = Field(
-        None, description="lowest and highest value to expect, in `units`; `gelisol check` compares; default: by name"
-    )
-    label: str | None = Field(None, description="what figures and tables call it")
-    group: str = Field("other", description="group of covariates, e.g. climate, vegetation, soil")
-    attribute: str | None = Field(None, description="column of a vector file that holds the class code")
-    layer: str | None = Field(None, description="layer of a vector file; default: the first")
-    classes: dict[str, tuple[Code, ...]] | None = Field(
-        None,
-        description="makes the covariate a category: class name → stored codes; codes not listed are missing",
-    )
-    about: str | None = Field(
-        None, description="STAC collection (JSON file) that says whose data it is, under which licence and where to get"
-    )
 
     @property
-    def is_categorical(self) -> bool:
-        """Whether the covariate is a set of classes rather than a number."""
-        return self.classes is not None
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names in the order of their cube codes 1, 2, …; empty for a number."""
-        return tuple(self.classes or ())
-
-    @property
-    def hrefs(self) -> tuple[str, ...]:
-        """Files and patterns, in their order; empty for other kinds of source."""
-        return () if self.href is None else (self.href,) if isinstance(self.href, str) else self.href
-
-    @property
-    def place(self) -> str:
-        """Where the values come from, in a few words."""
-        if self.stac:
-            return f"{self.stac.api} {self.stac.collection}" + (f" {self.stac.asset}" if self.stac.asset else "")
-        if self.expression:
-            return self.expression
-        return ", ".join(self.hrefs or map(str, (self.layers or {}).values()))
-
-    def with_paths(self, change: Callable[[str], str], about: Callable[[str], str]) -> "SourceSpec":
-        """The same source with other paths: `change` is for data, `about` for descriptions."""
-        changes: dict[str, Any] = {}
-        if self.href is not None:
-            changes["href"] = change(self.href) if isinstance(self.href, str) else tuple(map(change, self.href))
-        if self.layers and self.stac is None:
-            changes["layers"] = {k: change(v) if isinstance(v, str) else v for k, v in self.layers.items()}
-        if self.stac and "://" not in self.stac.api:
-            changes["stac"] = self.stac.model_copy(update={"api": change(self.stac.api)})
-        if self.of:
-            changes["of"] = {name: spec.with_paths(change, about) for name, spec in self.of.items()}
-        if self.about:
-            changes["about"] = about(self.about)
-        return self.model_copy(update=changes)
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        bands = self.layers is not None and all(isinstance(v, int) for v in self.layers.values())
-        given = [key for key in ("href", "stac", "expression") if getattr(self, key) is not None]
-        if self.layers is not None and not (given and bands) and given != ["stac"]:
-            given.append("layers")
-        if len(given) != 1:
-            found = f"has {' and '.join(f'`{key}`' for key in given)}" if given else "has none of them"
-            raise ValueError(f"a source is one of `href`, `stac`, `expression` and `layers`; this {found}")
-        if self.of is not None and self.expression is None:
-            raise ValueError("`of` holds the terms of an `expression`, which is missing")
-        if self.depth is not None and self.layers is None:
-            raise ValueError("`depth` chooses among `layers`, which are missing")
-        return self
-
-    @field_validator("href")
-    @classmethod
-    def _no_secrets(cls, href: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
-        for text in (href,) if isinstance(href, str) else href or ():
-            if "://" in text and is_signed(text):
-                raise ValueError(
-                    f"{unsigned(text)} comes with a signature, token or password, which a run file and its results "
-                    "would pass on; leave it out, and give credentials by the environment (docs/sources.md)"
-                )
-        return href
-
-    @field_validator("layers")
-    @classmethod
-    def _apart(cls, layers: dict[str, str | int] | None) -> dict[str, str | int] | None:
-        intervals = sorted(layer_interval(text) for text in layers or ())
-        for (_, bottom), (top, _) in pairwise(intervals):
-            if top < bottom:
-                raise ValueError(f"layers overlap: one ends at {bottom:g} cm, the next starts at {top:g} cm")
-        return layers
+    def years(self) -> tuple[int, int] | None:
+        """First and last year that the entry asks for."""
+        return self.period
 
     @field_validator("scale")
     @classmethod
@@ -234,13 +171,6 @@ class SourceSpec(BaseModel):
         if scale == 0:
             raise ValueError("0 makes every value the same; leave it out to take the file's own")
         return scale
-
-    @field_validator("expression")
-    @classmethod
-    def _parses(cls, expression: str | None) -> str | None:
-        if expression is not None:
-            names_in(expression)
-        return expression
 
     @model_validator(mode="after")
     def _consistent_time(self) -> Self:
@@ -251,22 +181,10 @@ class SourceSpec(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.attribute and not self.classes:
-            raise ValueError("`attribute` reads polygons of a category: give `classes` (class name → codes) as well")
-        if self.classes is not None:
-            if not self.classes:
-                raise ValueError("`classes` is empty; give at least one class name with its codes")
-            if len(self.classes) > 254:
-                raise ValueError(f"`classes` has {len(self.classes)} classes; at most 254 fit the cube")
-            listed = [code for codes in self.classes.values() for code in codes]
-            if twice := sorted({str(code) for code in listed if listed.count(code) > 1}):
-                raise ValueError(f"`classes` lists the code {', '.join(twice)} in more than one place")
-            if self.resampling not in (None, Resampling.NEAREST, Resampling.MODE):
-                raise ValueError(f"`resampling: {self.resampling}` would mix class codes; use nearest or mode")
-            if self.expression or self.layers:
-                raise ValueError("`classes` are of one source; an expression or a mean of layers is a number")
-        elif self.resampling is Resampling.MODE:
+    def _consistent_values(self) -> Self:
+        if self.is_categorical and self.resampling not in (None, Resampling.NEAREST, Resampling.MODE):
+            raise ValueError(f"`resampling: {self.resampling}` would mix class codes; use nearest or mode")
+        if not self.is_categorical and self.resampling is Resampling.MODE:
             raise ValueError("`resampling: mode` is for categories; use average for numbers")
         if self.valid_range and self.valid_range[0] > self.valid_range[1]:
             raise ValueError(f"`valid_range` is empty: {self.valid_range[0]} is above {self.valid_range[1]}")

@@ -30,7 +30,7 @@ from engine.sources.align import Window
 from engine.sources.declared import Declared, of_band
 from engine.sources.declared_grid import require_told_grid
 from engine.sources.files import Step
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 from engine.sources.tiff_truncation import end_of_last_tile
 
 _AT_ONCE = 16
@@ -119,7 +119,7 @@ class Tile:
         return part, (slice(r0 - rows.start, r1 - rows.start), slice(c0 - cols.start, c1 - cols.start))
 
 
-def read_headers(name: str, spec: SourceSpec, files: Iterable[Entry], *, sidecars: bool = False) -> list[RasterFile]:
+def read_headers(name: str, spec: StoredSpec, files: Iterable[Entry], *, sidecars: bool = False) -> list[RasterFile]:
     """Open every file and read no pixel.
 
     Parameters
@@ -150,7 +150,7 @@ def read_headers(name: str, spec: SourceSpec, files: Iterable[Entry], *, sidecar
     return [result for result in found if isinstance(result, RasterFile)]
 
 
-def read_header(name: str, spec: SourceSpec, entry: Entry, sidecars: bool) -> RasterFile:
+def read_header(name: str, spec: StoredSpec, entry: Entry, sidecars: bool) -> RasterFile:
     """Grid, encoding and masks of a file."""
     place, step, declared, access = entry
     where = Where(f"covariates.{name}", shown(place))
@@ -185,7 +185,7 @@ def _may_pass(error: RasterioIOError) -> bool:
     return found and not is_unknown_name(text) and "Failed to connect" not in text
 
 
-def read(file: RasterFile, part: RasterWindow, spec: SourceSpec, name: str) -> Stored:
+def read(file: RasterFile, part: RasterWindow, spec: StoredSpec, name: str) -> Stored:
     """Stored values of a part of a file, how they are encoded, and what a mask leaves out.
 
     Raises
@@ -239,7 +239,7 @@ def _renew(place: Remote, access: Access) -> None:
     _read_for[place.url] = run
 
 
-def _read(file: RasterFile, part: RasterWindow, spec: SourceSpec, where: Where) -> Stored:
+def _read(file: RasterFile, part: RasterWindow, spec: StoredSpec, where: Where) -> Stored:
     with opened(file.place, spec, file.access, where) as dataset:
         if file.masks is None or dataset.shape != file.geobox.shape.yx:
             require_told_grid(dataset, file.geobox, where)
@@ -275,7 +275,7 @@ def _masks(file: DatasetReader, band: int) -> tuple[int, ...]:
     return ((_OWN,) if own else ()) + tuple(i for i in alphas if i != band)
 
 
-def notes_on_bands(bands: int, first: str | None, spec: SourceSpec) -> tuple[str, ...]:
+def notes_on_bands(bands: int, first: str | None, spec: StoredSpec) -> tuple[str, ...]:
     """That there are several bands, of which nobody chose one; `first` is what the first is called."""
     if bands < 2 or "band" in spec.model_fields_set:
         return ()
@@ -289,7 +289,7 @@ def shown(place: Place) -> str:
 
 
 @contextmanager
-def opened(place: Place, spec: SourceSpec, access: Access, where: Where) -> Iterator[DatasetReader]:
+def opened(place: Place, spec: StoredSpec, access: Access, where: Where) -> Iterator[DatasetReader]:
     """A file, or the variable of one that holds several, open for reading.
 
     Raises
@@ -313,13 +313,13 @@ def opened(place: Place, spec: SourceSpec, access: Access, where: Where) -> Iter
 
 
 @contextmanager
-def _open(path: Path | str, spec: SourceSpec, where: Where) -> Iterator[DatasetReader]:
+def _open(path: Path | str, spec: StoredSpec, where: Where) -> Iterator[DatasetReader]:
     with rasterio.open(path) as file, _variable(file, spec, where) as variable:
         yield variable
 
 
 @contextmanager
-def _variable(file: DatasetReader, spec: SourceSpec, where: Where) -> Iterator[DatasetReader]:
+def _variable(file: DatasetReader, spec: StoredSpec, where: Where) -> Iterator[DatasetReader]:
     """The file itself, or the one of its subdatasets (HDF, NetCDF) that `variable` names."""
     if file.count or not file.subdatasets:
         yield file
@@ -332,7 +332,7 @@ def _variable(file: DatasetReader, spec: SourceSpec, where: Where) -> Iterator[D
         yield variable
 
 
-def _grid(file: DatasetReader, spec: SourceSpec, name: str, where: Where) -> GeoBox:
+def _grid(file: DatasetReader, spec: StoredSpec, name: str, where: Where) -> GeoBox:
     if spec.band > file.count:
         raise InputError(where.problem(f"has {file.count} band(s), not a band {spec.band}"))
     try:

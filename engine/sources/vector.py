@@ -21,9 +21,9 @@ from engine.remote.files import Place
 from engine.sources.align import source_window
 from engine.sources.base import SourceSummary, stamp
 from engine.sources.files import find
+from engine.sources.kinds import FileSpec
 from engine.sources.polygons import Polygons, read_polygons, spacing
 from engine.sources.resampling import Choice, Resampling
-from engine.sources.spec import SourceSpec
 
 _Question = tuple[Place, str | None, str | None, str | None]
 """File, layer, attribute and CRS that are asked for."""
@@ -40,11 +40,11 @@ class VectorSource:
     """Polygons of one layer; see `Source`."""
 
     name: str = field(compare=False)
-    spec: SourceSpec
+    spec: FileSpec
     path: Place
 
     @classmethod
-    def open(cls, name: str, spec: SourceSpec, base: Path) -> "VectorSource":
+    def open(cls, name: str, spec: FileSpec, base: Path) -> "VectorSource":
         """Check that the file holds polygons with the attribute and at least one of the codes.
 
         Raises

@@ -16,6 +16,7 @@ from engine.grid.grid import Grid, crs_of
 from engine.mapping.blockwise import STATISTICS
 from engine.sources.base import Source, SourceSummary
 from engine.sources.resampling import plain
+from engine.sources.spec import StoredSpec
 from engine.storage.paths import OutPath
 from pipelines.preflight.absent_classes import pixel_against_cell
 from pipelines.preflight.download_size import projected_download
@@ -86,7 +87,7 @@ def _share(share: float) -> str:
 
 def _resampling(source: Source, grid: Grid | None) -> str:
     if grid is None:
-        return source.spec.resampling or "–"
+        return (isinstance(source.spec, StoredSpec) and source.spec.resampling) or "–"
     return " | ".join(dict.fromkeys(plain(source.choose_resampling(grid.geobox))))
 
 

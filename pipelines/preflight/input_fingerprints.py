@@ -45,7 +45,7 @@ def _tables(given: str | Observations, data: Path, names: tuple[str, str]) -> di
 
 def _descriptions(name: str, spec: SourceSpec) -> dict[str, str]:
     found = {name: spec.about} if spec.about else {}
-    for term, inner in (spec.of or {}).items():
+    for term, inner in spec.own_terms.items():
         found |= _descriptions(f"{name}.of.{term}", inner)
     return found
 

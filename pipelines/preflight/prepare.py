@@ -23,6 +23,7 @@ from engine.remote.files import forget, on_disk, place_of
 from engine.remote.retry import RemoteError
 from engine.sources.base import Context, Source
 from engine.sources.composite import terms_of
+from engine.sources.entry import FormulaSpec
 from engine.sources.files import MissingFile
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
@@ -289,7 +290,7 @@ def _openable(run: RunFile | Draft) -> dict[str, SourceSpec]:
 
     def resolves(name: str, spec: SourceSpec) -> bool:
         try:
-            return spec.expression is None or bool(terms_of(name, spec, run.covariates))
+            return not isinstance(spec, FormulaSpec) or bool(terms_of(name, spec, run.covariates))
         except InputError:
             return False
 
@@ -308,7 +309,7 @@ def _noted(key: str, notes: Iterable[str]) -> tuple[Finding, ...]:
 def _with_recipe(problem: Finding, name: str, spec: SourceSpec, base: Path) -> Finding:
     """A problem, and if it is that a file is missing, where it can be had."""
     term = problem.key.removeprefix(f"covariates.{name}.").partition(".")[0]
-    entry = (spec.of or {}).get(term, spec)
+    entry = spec.own_terms.get(term, spec)
     described = entry.about or spec.about
     if described is None or not isinstance(problem, MissingFile):
         return problem

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from engine.remote.reachable import server_of, silent_servers
+from engine.sources.entry import FormulaSpec
 from engine.sources.formula import names_in
+from engine.sources.kinds import ItemsSpec, LayersSpec
 from engine.sources.spec import SourceSpec
 from engine.storage.paths import OutPath
 from pipelines.runfile.observations_section import tables_of
@@ -45,12 +47,13 @@ def needed_servers(
 
 def _addresses(name: str, spec: SourceSpec, items: OutPath | None, others: Mapping[str, SourceSpec]) -> Iterator[str]:
     yield from spec.hrefs
-    if spec.stac is None:
-        yield from (layer for layer in (spec.layers or {}).values() if isinstance(layer, str))
-    elif not _kept(name, spec, items):
-        yield spec.stac.api
-    known = {**others, **(spec.of or {})}
-    for term in names_in(spec.expression) if spec.expression else ():
+    if isinstance(spec, (ItemsSpec, LayersSpec)) and spec.stac:
+        if not _kept(name, spec, items):
+            yield spec.stac.api
+    elif isinstance(spec, LayersSpec):
+        yield from (layer for layer in spec.layers.values() if isinstance(layer, str))
+    known = {**others, **spec.own_terms}
+    for term in names_in(spec.expression) if isinstance(spec, FormulaSpec) else ():
         if term in known and term != name:
             yield from _addresses(f"{name}.{term}", known[term], items, known)
 
@@ -59,5 +62,5 @@ def _kept(name: str, spec: SourceSpec, items: OutPath | None) -> bool:
     """Whether an earlier search is there for every part of a source."""
     if items is None:
         return False
-    names = [f"{name}.{layer}" for layer in spec.layers] if spec.layers else [name]
+    names = [f"{name}.{layer}" for layer in spec.layers] if isinstance(spec, LayersSpec) else [name]
     return all((items / f"{part}.json").exists() for part in names)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.errors import Finding, Level
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import FormulaSpec
+from engine.sources.spec import SourceSpec, StoredSpec
 
 _TOLERATED = 0.01
 """Share of cells that may lie outside the expected range."""
@@ -95,7 +96,7 @@ def expectation(name: str, spec: SourceSpec) -> Expectation | None:
         return None
     if spec.expected:
         return Expectation("`expected`", (spec.units,), *spec.expected, *spec.expected)
-    if spec.reduce in _NOT_SAME:
+    if isinstance(spec, StoredSpec) and spec.reduce in _NOT_SAME:
         return None
     return next(_known(name, spec), None)
 
@@ -140,10 +141,11 @@ def _hint(spec: SourceSpec, known: np.ndarray, expected: Expectation) -> str:
 
 def _keys(spec: SourceSpec, scale: float, offset: float) -> str:
     """The keys of the entry that do it, on top of those that it has."""
-    if spec.expression:
+    if isinstance(spec, FormulaSpec):
         sign = "-" if offset < 0 else "+"
         factor = "" if scale == 1 else f" * {scale:g}"
         return f"change the expression to ({spec.expression}){factor}{f' {sign} {abs(offset):g}' if offset else ''}"
+    assert isinstance(spec, StoredSpec)
     keys = []
     if scale != 1:
         keys.append(f"`scale: {scale * (spec.scale or 1):g}`")

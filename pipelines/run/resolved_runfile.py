@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from engine.remote.files import is_remote, local_path
+from engine.sources.entry import SOURCE_KEYS
 from engine.sources.spec import SourceSpec
 from engine.storage.atomic import staged
 from pipelines.runfile.redact import redacted
@@ -33,7 +34,8 @@ def write_run_file(prepared: Prepared) -> None:
 
     def moved(spec: SourceSpec) -> dict[str, Any]:
         there = spec.with_paths(relative, lambda about: relative(about, prepared.base))
-        return there.model_dump(mode="json", exclude_none=True)
+        entry = there.model_dump(mode="json", exclude_none=True)
+        return {name: entry[name] for name in SOURCE_KEYS if name in entry}
 
     config = prepared.config
     entries["covariates"] = {name: moved(spec) for name, spec in config.covariates.items()}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
+from engine.sources.entry import DEFAULTS, SOURCE_KEYS
 from engine.sources.spec import SourceSpec, StacSpec
 from pipelines.runfile.schema import RunFile
 
@@ -197,18 +198,23 @@ def schema_keys(model: type[BaseModel] = RunFile, prefix: str = "") -> list[str]
     keys: list[str] = []
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
-        inner = [m for m in _models(field.annotation) if m is not SourceSpec]
+        inner = [m for m in _models(field.annotation) if not issubclass(m, SourceSpec)]
         sections = [m for m in inner if get_origin(_plain(field.annotation)) not in (tuple, list)]
-        if model is SourceSpec and name == "of":
-            continue  # its entries have the keys of a covariate
         if name == "covariates" and model is RunFile:
-            keys += schema_keys(SourceSpec, _OF_SOURCE)
+            keys += _keys_of_a_source()
         elif sections and roles_of(key) == UNDECIDED:
             for section in sections:
                 keys += schema_keys(section, f"{key}.")
         else:
             keys.append(key)
     return keys
+
+
+def _keys_of_a_source() -> list[str]:
+    """Those of all kinds of source; the entries of `of` have the keys of a covariate."""
+    plain = [[f"{_OF_SOURCE}{name}"] if name != "stac" else schema_keys(StacSpec, f"{_OF_SOURCE}stac.")
+             for name in SOURCE_KEYS if name != "of"]  # fmt: skip
+    return [key for keys in plain for key in keys]
 
 
 def _plain(kind: Any) -> Any:
@@ -253,8 +259,12 @@ def _flat(key: str, part: str, value: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def _of_source(entry: dict[str, Any], within: str) -> Iterator[tuple[str, str, Any]]:
-    """Keys of a source in the schema, where they stand in the entry, and their values."""
-    for name, value in entry.items():
+    """Keys of a source in the schema, where they stand in the entry, and their values.
+
+    Keys of all kinds of source, in one order: what an entry leaves out is what it is without.
+    """
+    for name in SOURCE_KEYS:
+        value = entry.get(name, DEFAULTS[name])
         if name == "of" and value:
             for term, inner in value.items():
                 yield from _of_source(inner, f"{within}of.{term}.")

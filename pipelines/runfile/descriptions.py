@@ -43,7 +43,7 @@ def entries(run: RunFile | Draft) -> dict[str, SourceSpec]:
     found: dict[str, SourceSpec] = {}
     for name, spec in run.covariates.items():
         found[name] = spec
-        found |= {f"{name}.{term}": inner for term, inner in (spec.of or {}).items()}
+        found |= {f"{name}.{term}": inner for term, inner in spec.own_terms.items()}
     if isinstance(run.zones, SourceSpec):
         found["zones"] = run.zones
     return found

@@ -1,5 +1,6 @@
 """The run file: a YAML document, read into its types; every problem is reported with its key and line."""
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from engine.errors import Finding, InputError
+from engine.sources.entry import DEFAULTS, KINDS
 from engine.sources.spec import SourceSpec, StacSpec
 from engine.storage.paths import OutPath
 from pipelines.runfile.model_section import FamilySpec, Selection, Validation
@@ -183,7 +185,9 @@ def _has(node: Any, keys: tuple[Any, ...]) -> bool:
     return True
 
 
-_UNION_MEMBERS = ("str", "int", "float", "SourceSpec")
+_UNION_MEMBERS = ("str", "int", "float")
+_BY_TAG = {f"[{kind.__name__}]": kind for kind in KINDS.values()}
+"""How pydantic's locations name kinds of source."""
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -237,7 +241,7 @@ def _explain(keys: tuple[Any, ...], found: list[dict[str, Any]]) -> str:
     key, error = ".".join(str(k) for k in keys), found[0]
     match error["type"]:
         case "extra_forbidden":
-            return f"unknown key `{key}`{nearest(str(keys[-1]), _siblings(keys[:-1]))}"
+            return _not_here(key, str(keys[-1]), _section_of(error["loc"]))
         case "missing":
             return f"`{key}` is missing"
         case "value_error":
@@ -247,14 +251,22 @@ def _explain(keys: tuple[Any, ...], found: list[dict[str, Any]]) -> str:
             return f"`{key}`: expected {expected}; found {error['input']!r}"
 
 
-def _siblings(keys: tuple[Any, ...]) -> list[str]:
-    """Keys that are valid beside the one at fault."""
+def _not_here(key: str, name: str, section: type[BaseModel]) -> str:
+    """That a key does not apply to a kind of source, or that nothing has it; and which one may be meant."""
+    if not issubclass(section, SourceSpec) or name not in DEFAULTS:
+        return f"unknown key `{key}`{nearest(name, section.model_fields)}"
+    close = difflib.get_close_matches(name, section.model_fields, n=1)
+    return f"`{key}` does not apply to {section.kind}; " + (f"did you mean `{close[0]}`?" if close else "leave it out")
+
+
+def _section_of(location: tuple[Any, ...]) -> type[BaseModel]:
+    """The section that has the key at fault."""
     model: type[BaseModel] = RunFile
-    for key in keys:
-        if key in ("covariates", "zones", "of"):
-            model = SourceSpec
-        elif key == "stac" and model is SourceSpec:
-            return list(StacSpec.model_fields)
-        elif model is not SourceSpec:
-            model = _SECTIONS.get(str(key), model)
-    return list(model.model_fields)
+    for part in location[:-1]:
+        if part in _BY_TAG:
+            model = _BY_TAG[part]
+        elif issubclass(model, SourceSpec):
+            model = StacSpec if part == "stac" else model
+        else:
+            model = _SECTIONS.get(str(part), model)
+    return model

@@ -3,6 +3,8 @@
 import inspect
 import sys
 from collections.abc import Iterator
+from copy import copy
+from enum import Enum
 from importlib import resources
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -12,6 +14,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 
+from engine.sources.entry import KINDS, SOURCE_KEYS
+from engine.sources.spec import SourceSpec
 from pipelines.runfile.reader import PROFILE_COLUMNS, RunFile
 
 _WORDS: dict[Any, str] = {str: "text", float: "number", int: "whole number", bool: "true or false", Any: "value"}
@@ -73,7 +77,7 @@ def _models(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseM
         yield path, model
         inner = [
             (f"{path}.{name}".strip(".") + _suffix(field.annotation), found)
-            for name, field in model.model_fields.items()
+            for name, field in _fields(model).items()
             for found in _held(field.annotation)
         ]
         waiting = [*inner, *waiting]
@@ -82,7 +86,7 @@ def _models(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseM
 def _held(annotation: Any) -> list[type[BaseModel]]:
     """Models within a type."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return [annotation]
+        return [SourceSpec if issubclass(annotation, SourceSpec) else annotation]
     return [model for part in get_args(annotation) for model in _held(part)]
 
 
@@ -92,13 +96,29 @@ def _suffix(annotation: Any) -> str:
 
 def _section(path: str, model: type[BaseModel]) -> str:
     title = f"`{path}`" if path else "Top level"
-    rows = [
-        f"| `{name}` | {_type(field)} | {_default(field)} | {_meaning(field)} |"
-        for name, field in model.model_fields.items()
-    ]
-    return "\n".join(
-        [f"## {title}\n", f"{_doc(model)}\n", "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
-    )
+    columns = ["key", "type", "default", "meaning"]
+    rows = [[f"`{name}`", _type(field), _default(field), _meaning(field)] for name, field in _fields(model).items()]
+    if model is SourceSpec:
+        columns.insert(1, "in entries of")
+        rows = [[key, _kinds(name), *rest] for name, (key, *rest) in zip(SOURCE_KEYS, rows, strict=True)]
+    lines = [f"| {' | '.join(cells)} |" for cells in [columns, *rows]]
+    return "\n".join([f"## {title}\n", f"{_doc(model)}\n", lines[0], f"|{'---|' * len(columns)}", *lines[1:], ""])
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Keys of a section; of a source, those of all its kinds."""
+    if model is not SourceSpec:
+        return dict(model.model_fields)
+    found = {name: copy(field) for kind in KINDS.values() for name, field in kind.model_fields.items()}
+    for key in KINDS:
+        found[key].default = None  # needed in one kind only
+    return {name: found[name] for name in SOURCE_KEYS}
+
+
+def _kinds(name: str) -> str:
+    """The kinds of source that a key applies to, by the keys that tell them."""
+    having = [f"`{key}`" for key, kind in KINDS.items() if name in kind.model_fields]
+    return "all" if len(having) == len(KINDS) else ", ".join(reversed(having))
 
 
 def _doc(model: type[BaseModel]) -> str:
@@ -124,8 +144,10 @@ def _words(annotation: Any) -> str:
         return _words(parts[0])
     if origin is Literal:
         return ", ".join(f"`{part}`" for part in parts)
+    if inspect.isclass(annotation) and issubclass(annotation, Enum):
+        return ", ".join(f"`{part.value}`" for part in annotation)
     if origin in (Union, UnionType):
-        return " or ".join(_words(part) for part in parts if part is not NoneType)
+        return " or ".join(dict.fromkeys(_words(part) for part in parts if part is not NoneType))
     if origin is dict:
         return f"{_words(parts[0])} → {_words(parts[1])}"
     if origin is tuple and parts[-1] is Ellipsis:

@@ -1,5 +1,6 @@
 """The types of the run file: its sections, keys and what they refer to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,7 @@ from pydantic import (
 
 from engine.errors import InputError
 from engine.sources.composite import terms_of
+from engine.sources.entry import AnySource, FormulaSpec
 from engine.sources.formula import names_in, units_of
 from engine.sources.spec import SourceSpec, in_order
 from engine.storage.paths import problem_of
@@ -219,7 +221,7 @@ class RunFile(Section):
     synthetic: bool = Field(False, description="made-up data: every output says so")
     data: str = Field(".", description="folder that covariates and observations are in, from the run file's folder")
     domain: Domain
-    covariates: dict[str, SourceSpec] = Field(min_length=1, description="name → where it comes from; all are needed")
+    covariates: dict[str, AnySource] = Field(min_length=1, description="name → where it comes from; all are needed")
     observations: Observations
     target: Target = Target()
     depths: Annotated[tuple[Depth, ...], AfterValidator(_each_once)] = Field(
@@ -227,7 +229,7 @@ class RunFile(Section):
     )
     selection: Selection = Selection()
     model: Model = Model()
-    zones: str | SourceSpec | None = Field(None, description="a categorical covariate, or a source with classes")
+    zones: str | AnySource | None = Field(None, description="a categorical covariate, or a source with classes")
     cluster: Cluster = Cluster()
     output: Output
     figures: Figures = Figures()
@@ -306,7 +308,7 @@ class Draft:
     def of(cls, entries: dict[str, Any]) -> "Draft":
         """Keep what validates by itself."""
         listed = entries.get("covariates")
-        specs = {name: _sound(SourceSpec, e) for name, e in listed.items()} if isinstance(listed, dict) else {}
+        specs = {name: _sound(AnySource, e) for name, e in listed.items()} if isinstance(listed, dict) else {}
 
         def part(name: str) -> Any:
             field = RunFile.model_fields[name]
@@ -378,11 +380,11 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
     return wrong
 
 
-def dangling_terms(covariates: dict[str, SourceSpec], unsound: frozenset[str]) -> list[tuple[tuple[str, ...], str]]:
+def dangling_terms(covariates: Mapping[str, SourceSpec], unsound: frozenset[str]) -> list[tuple[tuple[str, ...], str]]:
     """Formulas that name what is not there, is a category, or comes round to themselves; or add unlike units."""
     wrong: list[tuple[tuple[str, ...], str]] = []
     for name, spec in covariates.items():
-        if spec.expression is None or unsound & set(names_in(spec.expression)):
+        if not isinstance(spec, FormulaSpec) or unsound & set(names_in(spec.expression)):
             continue
         try:
             terms = terms_of(name, spec, covariates)
@@ -394,12 +396,12 @@ def dangling_terms(covariates: dict[str, SourceSpec], unsound: frozenset[str]) -
     return wrong
 
 
-def with_units(covariates: dict[str, SourceSpec]) -> dict[str, SourceSpec]:
+def with_units(covariates: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
     """Formulas get the units that follow from their terms, where the run file gives none."""
     found: dict[str, SourceSpec] = {}
     for name, spec in covariates.items():
         found[name] = spec
-        if spec.expression is None or "units" in spec.model_fields_set:
+        if not isinstance(spec, FormulaSpec) or "units" in spec.model_fields_set:
             continue
         try:
             terms = terms_of(name, spec, {**covariates, **found})

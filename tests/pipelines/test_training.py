@@ -10,7 +10,7 @@ import pytest
 import small_run
 from small_run import SmallRun
 
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from pipelines.soil_carbon.model.training_table import LEFT_OUT, unseen_classes
 
 
@@ -128,7 +128,7 @@ def test_too_few_sites_within_the_domain(run: SmallRun, gelisol, on_scheduler):
 
 
 def test_a_class_without_a_site_is_named():
-    specs = {"cover": SourceSpec(href="x.tif", classes={"forest": (1,), "bare": (2,), "ice": (3,)})}
+    specs = {"cover": source_spec(href="x.tif", classes={"forest": (1,), "bare": (2,), "ice": (3,)})}
     (note,) = unseen_classes(pd.DataFrame({"cover": [1, 1, 3]}), specs)
     assert str(note).startswith("warning: cover: no site is in bare;")
     assert unseen_classes(pd.DataFrame({"cover": [1, 2, 3]}), specs) == []

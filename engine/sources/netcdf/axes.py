@@ -19,7 +19,7 @@ from engine.sources.netcdf.coordinates import (
 )
 from engine.sources.netcdf.grid_mapping import crs_of_axes, curvilinear, geotransform
 from engine.sources.netcdf.units import factor
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: SourceSpec, where: Where, crs_key: str) -> Layout:
+def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: StoredSpec, where: Where, crs_key: str) -> Layout:
     """Grid of a variable, and its axes; `crs_key` names the run file's CRS in messages.
 
     Raises
@@ -111,7 +111,7 @@ def _others(
     variable: xr.DataArray,
     along: dict[str, Coordinate | None],
     plane: tuple[Coordinate, Coordinate],
-    spec: SourceSpec,
+    spec: StoredSpec,
     where: Where,
 ) -> tuple[Coordinate | None, tuple[tuple[str, int], ...], tuple[str, ...]]:
     """The dimension of time, and further ones (depth, height) with the place that `band` names, and notes of these."""

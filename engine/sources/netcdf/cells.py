@@ -7,7 +7,7 @@ from odc.geo.geobox import GeoBox
 from engine.errors import InputError, Where
 from engine.grid.grid import crs_of
 from engine.sources.netcdf.coordinates import Coordinate, numbers, text_of
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 _UNEVEN = 0.01
 """Share of a pixel by which the spacing of coordinates may vary: rounding in float32."""
@@ -18,7 +18,7 @@ _CORNER = {"center": (0.0, 0.0), "lower_left": (0.5, 0.5), "upper_left": (0.5, -
 
 
 def centres(
-    dataset: xr.Dataset, axis: Coordinate, spec: SourceSpec, where: Where, side: int, *, is_longitude: bool = False
+    dataset: xr.Dataset, axis: Coordinate, spec: StoredSpec, where: Where, side: int, *, is_longitude: bool = False
 ) -> tuple[float, float, int]:
     """First centre, step and number of pixels of an axis: by the run file, by its bounds, else by its coordinates."""
     values = numbers(axis.variable, axis.name)

@@ -16,7 +16,7 @@ from engine.remote.retry import RemoteError, persistently, reason, unsigned
 from engine.sources.netcdf.coordinates import planes_of, text_of
 from engine.sources.netcdf.file_kind import CLASSIC, HDF5, begin_of
 from engine.sources.netcdf.zarr_store import open_zarr
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 _CONSOLIDATE = (
     "A Zarr store behind http(s):// needs consolidated metadata, since web servers list no folders: make them with "
@@ -36,7 +36,7 @@ look_late()
 
 
 @contextmanager
-def opened(path: Place, access: Access, spec: SourceSpec, where: Where) -> Iterator[xr.Dataset]:
+def opened(path: Place, access: Access, spec: StoredSpec, where: Where) -> Iterator[xr.Dataset]:
     """Open lazily, the group that `variable` names. NetCDF 4 by h5netcdf, classic files by SciPy, stores by Zarr."""
     is_store = holds_store(path, access)
     what = "Zarr store" if is_store else "NetCDF file"
@@ -69,7 +69,7 @@ def _objection(path: Place, error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _group(spec: SourceSpec) -> str:
+def _group(spec: StoredSpec) -> str:
     """The group of `variable: Grid/v`; "" where it is at the root."""
     return (spec.variable or "").strip("/").rpartition("/")[0]
 
@@ -144,7 +144,7 @@ def _call(path: Place, action: Any) -> xr.Dataset:
     return action() if isinstance(path, Path) else persistently(action, unsigned(path.url))
 
 
-def _no_group(path: Place, access: Access, spec: SourceSpec, is_store: bool) -> str:
+def _no_group(path: Place, access: Access, spec: StoredSpec, is_store: bool) -> str:
     """That the group of `variable` is not there, and what is; "" if it is something else."""
     if not _group(spec):
         return ""
@@ -182,7 +182,7 @@ def _few(names: list[str]) -> str:
 
 
 def variable_of(
-    dataset: xr.Dataset, spec: SourceSpec, where: Where, path: Place | None = None, access: Access = BY_HOST
+    dataset: xr.Dataset, spec: StoredSpec, where: Where, path: Place | None = None, access: Access = BY_HOST
 ) -> xr.DataArray:
     """The variable that an entry names, or the only one on a plane.
 

@@ -12,7 +12,7 @@ from odc.geo import CRS
 from engine.errors import InputError, Where
 from engine.grid.grid import parse_crs, require_place
 from engine.sources.netcdf.coordinates import Coordinate, numbers, planes_of, text_of
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 DEGREES = CRS("EPSG:4326")
 _TEXTS = ("crs_wkt", "spatial_ref", "esri_pe_string", "proj4", "proj4text", "proj4_string", "proj4_params", "epsg_code",
@@ -25,7 +25,7 @@ _PARAMETERS = ("standard_parallel", "longitude_of_central_meridian", "latitude_o
 
 
 def crs_of_axes(
-    dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate, spec: SourceSpec, where: Where, key: str
+    dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate, spec: StoredSpec, where: Where, key: str
 ) -> CRS:
     """The CRS in which the coordinates count.
 

@@ -25,7 +25,7 @@ from engine.sources.netcdf.duplicate_steps import contradiction, repeated
 from engine.sources.netcdf.times import Times, times_of
 from engine.sources.raster_base import GriddedSource
 from engine.sources.reduce import order_of, reducer_of
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 from engine.sources.tiles import shown
 
 _MANY = 6
@@ -66,7 +66,7 @@ class NetcdfSource(GriddedSource):
     access: Access = BY_HOST
 
     @classmethod
-    def open(cls, name: str, spec: SourceSpec, base: Path) -> "NetcdfSource":
+    def open(cls, name: str, spec: StoredSpec, base: Path) -> "NetcdfSource":
         """The files that an entry names; see `of_files`."""
         found = {path: (dated, Declared()) for path, dated in find(name, spec, base).items()}
         return cls.of_files(name, spec, found, dated_by="its name")
@@ -75,7 +75,7 @@ class NetcdfSource(GriddedSource):
     def of_files(
         cls,
         name: str,
-        spec: SourceSpec,
+        spec: StoredSpec,
         found: Mapping[Place, tuple[Step, Declared]],
         listed: str | None = None,
         access: Access = BY_HOST,
@@ -202,7 +202,7 @@ class _Opened:
         return NetcdfFile(self.path, self.layout.axes, self.declared, steps, self.notes)
 
 
-def _look_at(name: str, spec: SourceSpec, path: Place, dated: Step, access: Access, dated_by: str) -> _Opened:
+def _look_at(name: str, spec: StoredSpec, path: Place, dated: Step, access: Access, dated_by: str) -> _Opened:
     """Read the coordinates and attributes of a file.
 
     Raises

@@ -10,7 +10,7 @@ from engine.sources.files import Step
 from engine.sources.netcdf.coordinates import Coordinate, numbers, text_of
 from engine.sources.netcdf.time_decoding import CALENDARS, Decode, Moment, decoder, from_text
 from engine.sources.netcdf.undated_times import climatology_of, month_of, undated
-from engine.sources.spec import SourceSpec
+from engine.sources.spec import StoredSpec
 
 _YEARLY, _MONTHLY, _DAILY = 300.0, 27.0, 0.9
 """Days between steps from which they are of years, of months and of days."""
@@ -55,7 +55,7 @@ def key_of(step: Step) -> tuple[float, ...]:
 
 
 def times_of(
-    dataset: xr.Dataset, time: Coordinate | None, n: int, spec: SourceSpec, dated: Step, where: Where
+    dataset: xr.Dataset, time: Coordinate | None, n: int, spec: StoredSpec, dated: Step, where: Where
 ) -> Times:
     """Place and date of every time step; `dated` is what the file's name says.
 

@@ -16,8 +16,8 @@ from engine.remote.files import Place, place_of
 from engine.remote.retry import unsigned
 from engine.sources.declared import Declared, of_catalogue
 from engine.sources.files import Step
+from engine.sources.kinds import ItemsSpec
 from engine.sources.netcdf import NETCDF_SUFFIXES
-from engine.sources.spec import SourceSpec
 from engine.sources.stac.boxes import Item
 from engine.sources.stac.item_parts import asset_keys, span
 
@@ -58,7 +58,7 @@ class Asset:
         return self.media in (*_NETCDF, *_ZARR) or self.place.suffix.lower() in NETCDF_SUFFIXES
 
 
-def choose_asset(name: str, spec: SourceSpec, items: list[Item]) -> str:
+def choose_asset(name: str, spec: ItemsSpec, items: list[Item]) -> str:
     """The key of the asset to read.
 
     Raises
@@ -99,7 +99,7 @@ def data_assets(keys: dict[str, dict[str, Any]]) -> list[str]:
     return by_role or by_type
 
 
-def describe(item: Item, key: str, collection: Item, spec: SourceSpec, base: Path) -> Asset:
+def describe(item: Item, key: str, collection: Item, spec: ItemsSpec, base: Path) -> Asset:
     """One asset as its item, and behind it the collection, describes it."""
     asset = item["assets"][key]
     described = collection.get("item_assets")

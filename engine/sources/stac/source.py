@@ -12,16 +12,16 @@ from engine.remote.files import is_file_url, is_remote
 from engine.remote.retry import RemoteError, unsigned
 from engine.sources.base import Context, Source
 from engine.sources.files import none_wanted
+from engine.sources.kinds import ItemsSpec
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.raster import assemble
-from engine.sources.spec import SourceSpec
 from engine.sources.stac import item_cache as kept
 from engine.sources.stac.boxes import Item
 from engine.sources.stac.items import Asset, choose_asset, describe
 from engine.sources.tiles import RasterFile, notes_on_bands, read_headers, shown
 
 
-def open_stac(name: str, spec: SourceSpec, base: Path, context: Context) -> Source:
+def open_stac(name: str, spec: ItemsSpec, base: Path, context: Context) -> Source:
     """Find the items of a covariate and read no pixel.
 
     Raises
@@ -44,7 +44,7 @@ def open_stac(name: str, spec: SourceSpec, base: Path, context: Context) -> Sour
     return assemble(name, spec, files, many=spec.grids != "one", listed=kept.fingerprint(items, key))
 
 
-def _items(name: str, spec: SourceSpec, base: Path, context: Context) -> tuple[Item, list[Item]]:
+def _items(name: str, spec: ItemsSpec, base: Path, context: Context) -> tuple[Item, list[Item]]:
     """The collection and its items, from an earlier search if that was for the same."""
     assert spec.stac is not None
     query = _query(spec, context)
@@ -76,7 +76,7 @@ def _items(name: str, spec: SourceSpec, base: Path, context: Context) -> tuple[I
     return collection, items
 
 
-def _query(spec: SourceSpec, context: Context) -> dict[str, Any]:
+def _query(spec: ItemsSpec, context: Context) -> dict[str, Any]:
     """What the items depend on."""
     assert spec.stac is not None
     entry = spec.stac.model_dump(mode="json", exclude={"sign"})
@@ -84,7 +84,7 @@ def _query(spec: SourceSpec, context: Context) -> dict[str, Any]:
             "bbox": [round(v, 6) for v in context.bbox or ()]}  # fmt: skip
 
 
-def _open_arrays(name: str, spec: SourceSpec, assets: list[Asset], access: Access, listed: str) -> Source:
+def _open_arrays(name: str, spec: ItemsSpec, assets: list[Asset], access: Access, listed: str) -> Source:
     """NetCDF files or Zarr stores: one series on one grid, dated by themselves, else by their items."""
     problems = []
     for asset in assets:
@@ -113,7 +113,7 @@ def _require_reachable(name: str, items: list[Item], key: str) -> None:
         raise InputError(problems)
 
 
-def _files(name: str, spec: SourceSpec, assets: list[Asset], access: Access) -> list[RasterFile]:
+def _files(name: str, spec: ItemsSpec, assets: list[Asset], access: Access) -> list[RasterFile]:
     """The grid of every asset: as its item gives it, else from the file's header."""
     told = [
         RasterFile(

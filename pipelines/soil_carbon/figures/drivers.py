@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Patch
 
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.soil_carbon.figures.canvas import GROUPS, INK, WIDTH, colour_of, letter, panels
 from pipelines.soil_carbon.formatting import depth_text, with_unit
 
@@ -44,7 +44,7 @@ class Drivers:
     importance: pd.DataFrame
     dependence: pd.DataFrame
     training: pd.DataFrame
-    specs: Mapping[str, SourceSpec]
+    specs: Mapping[str, Variable]
     depth: str
     label: str = "SOCD"
     units: str = "kg C/m²"

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from scipy.stats import t as student
 
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.soil_carbon.figures.canvas import FAINT, INK, WARNING
 from pipelines.soil_carbon.figures.charts import POINT
 from pipelines.soil_carbon.formatting import depth_text, p_value
@@ -31,7 +31,7 @@ def screening_size(selection: pd.DataFrame) -> tuple[float, float]:
 def draw_screening(
     figure: Figure,
     selection: pd.DataFrame,
-    specs: Mapping[str, SourceSpec],
+    specs: Mapping[str, Variable],
     depth: str,
     *,
     alpha: float = 0.05,

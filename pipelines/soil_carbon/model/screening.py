@@ -9,7 +9,7 @@ from scipy.stats import kruskal, spearmanr
 
 from engine.cube.build import is_known
 from engine.errors import Finding, InputError
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.runfile.model_section import Selection
 from pipelines.runfile.nearest import nearest
 from pipelines.soil_carbon.formatting import p_value, signed
@@ -35,7 +35,7 @@ class _Relation:
 
 
 def select(
-    covariates: pd.DataFrame, y: np.ndarray, specs: Mapping[str, SourceSpec], selection: Selection
+    covariates: pd.DataFrame, y: np.ndarray, specs: Mapping[str, Variable], selection: Selection
 ) -> pd.DataFrame:
     """Screen covariates as the section `selection` of the run file says; see `screen`."""
     keep = selection.keep if selection.screen else [name for name in specs if name not in selection.drop]
@@ -45,7 +45,7 @@ def select(
 def screen(
     covariates: pd.DataFrame,
     y: np.ndarray,
-    specs: Mapping[str, SourceSpec],
+    specs: Mapping[str, Variable],
     *,
     alpha: float = 0.05,
     vif_max: float = 10.0,
@@ -125,7 +125,7 @@ def screen(
 def _check(
     covariates: pd.DataFrame,
     y: np.ndarray,
-    specs: Mapping[str, SourceSpec],
+    specs: Mapping[str, Variable],
     keep: Collection[str],
     drop: Collection[str],
 ) -> None:
@@ -156,7 +156,7 @@ def _check(
         raise InputError(problems)
 
 
-def _relate(values: pd.Series, y: np.ndarray, spec: SourceSpec) -> _Relation:
+def _relate(values: pd.Series, y: np.ndarray, spec: Variable) -> _Relation:
     """The test that fits the kind of covariate."""
     present = np.unique(values)
     if spec.is_categorical:

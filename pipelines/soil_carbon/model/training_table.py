@@ -11,7 +11,7 @@ from engine.cube.build import DOMAIN, is_known
 from engine.cube.features import Features
 from engine.cube.sampling import sample
 from engine.errors import Finding, InputError
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
 from pipelines.soil_carbon.prepared import Prepared
@@ -84,7 +84,7 @@ class TrainingTable:
         sites: pd.DataFrame,
         values: pd.DataFrame,
         zone: np.ndarray,
-        specs: Mapping[str, SourceSpec],
+        specs: Mapping[str, Variable],
         depths: Sequence[str],
         at_site: Mapping[str, str],
         folds: int,
@@ -165,7 +165,7 @@ class TrainingTable:
             profiles.to_parquet(stage, index=False)
 
 
-def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, SourceSpec]) -> list[Finding]:
+def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, Variable]) -> list[Finding]:
     """Classes that no site is in: the model cannot know them."""
     notes = []
     for name in kept:

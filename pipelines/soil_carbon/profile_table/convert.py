@@ -7,14 +7,14 @@ import pandas as pd
 
 from engine.errors import Finding, InputError
 from engine.formatting import counted
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.runfile.column_units import Conversion, conversion, has_units, ratio
 from pipelines.soil_carbon.profile_table.checks import Problems
 from pipelines.soil_carbon.profile_table.names import did_you_mean
 
 
 def conversions(
-    units: Mapping[str, str], at_site: Mapping[str, str], covariates: Mapping[str, SourceSpec]
+    units: Mapping[str, str], at_site: Mapping[str, str], covariates: Mapping[str, Variable]
 ) -> dict[str, Conversion]:
     """Find how each column is converted.
 

@@ -8,7 +8,7 @@ import pandas as pd
 from pyproj import CRS
 
 from engine.errors import Finding
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import PROFILE_COLUMNS, Observations, SiteTable, TableKeys
 from pipelines.soil_carbon.profile_table.checks import QUANTITIES, Problems
@@ -38,7 +38,7 @@ def read_observations(
     path: Path,
     observations: Observations,
     sites: Path | None = None,
-    covariates: Mapping[str, SourceSpec] | None = None,
+    covariates: Mapping[str, Variable] | None = None,
     depths: Depths | None = None,
     also: Collection[str] = (),
 ) -> ObservationTable:

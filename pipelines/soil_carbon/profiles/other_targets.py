@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import Finding, InputError
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import Observations
 from pipelines.runfile.target import CARBON, Target
@@ -42,7 +42,7 @@ def target_profiles(
     target: Target,
     depths: Depths,
     bounds: Bounds | None = None,
-    categories: Mapping[str, SourceSpec] | None = None,
+    categories: Mapping[str, Variable] | None = None,
 ) -> Profiles:
     """Profiles of whatever a run maps; parameters as for `profiles_of`, which does those of carbon.
 
@@ -86,7 +86,7 @@ def _checked(
     target: Target,
     depths: Depths,
     bounds: Bounds | None,
-    categories: Mapping[str, SourceSpec],
+    categories: Mapping[str, Variable],
     in_layers: bool,
 ) -> tuple[pd.DataFrame, list[Finding], Problems]:
     at_site, own = observations.at_site, target.own

@@ -9,7 +9,7 @@ import pandas as pd
 
 from engine.errors import Finding, InputError
 from engine.formatting import counted
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import Observations
 from pipelines.soil_carbon.profile_table.bad_rows import count_left_out
@@ -92,7 +92,7 @@ def read_profiles(
     at_site: dict[str, str],
     bounds: Bounds | None = None,
     harmonise: Harmonise = "spline",
-    categories: Mapping[str, SourceSpec] | None = None,
+    categories: Mapping[str, Variable] | None = None,
     decimal: str = ".",
 ) -> Profiles:
     """Read a table with the few keys that most tables need; parameters as in `observations` of the run file.
@@ -126,7 +126,7 @@ def profiles_of(
     observations: Observations,
     depths: Depths,
     bounds: Bounds | None = None,
-    categories: Mapping[str, SourceSpec] | None = None,
+    categories: Mapping[str, Variable] | None = None,
 ) -> Profiles:
     """Check and fill the observation table, and sum its carbon over the target depths.
 
@@ -193,7 +193,7 @@ def _checked(
     depths: Depths,
     bounds: Bounds | None,
     in_layers: bool,
-    categories: Mapping[str, SourceSpec],
+    categories: Mapping[str, Variable],
 ) -> tuple[pd.DataFrame, list[Finding], list[LeftOut]]:
     """Sound records, notes on what looks odd, and rows that are left out; raises with everything that is wrong."""
     at_site = observations.at_site

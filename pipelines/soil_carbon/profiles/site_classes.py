@@ -5,19 +5,19 @@ from collections.abc import Mapping
 import pandas as pd
 
 from engine.formatting import counted
-from engine.sources.spec import SourceSpec
+from engine.sources.variable import Variable
 from pipelines.runfile.nearest import nearest
 from pipelines.soil_carbon.profile_table.checks import Problems
 
 
-def class_codes(recorded: pd.Series, spec: SourceSpec) -> "pd.Series[int]":
+def class_codes(recorded: pd.Series, spec: Variable) -> "pd.Series[int]":
     """Cube codes 1, 2, … of classes recorded by name, or by a stored code of the source; 0 where none of them.
 
     Parameters
     ----------
     recorded : Series
         Names in upper or lower case, or codes as `classes` lists them.
-    spec : SourceSpec
+    spec : Variable
         Of the category.
     """
     assert spec.classes is not None
@@ -28,7 +28,7 @@ def class_codes(recorded: pd.Series, spec: SourceSpec) -> "pd.Series[int]":
 
 
 def check_classes(
-    records: pd.DataFrame, at_site: Mapping[str, str], categories: Mapping[str, SourceSpec], problems: Problems
+    records: pd.DataFrame, at_site: Mapping[str, str], categories: Mapping[str, Variable], problems: Problems
 ) -> None:
     """Add every class that is recorded at sites but is none of the map's, once, with where it first stands.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from engine.remote.files import is_remote, local_path
+from engine.sources.kinds import FileSpec, LayersSpec
 from engine.sources.spec import SourceSpec
 from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.figures.permafrost import BOUNDARY, permafrost_of
@@ -70,7 +71,7 @@ def native_grid(source: Row) -> str:
 
 def period(spec: SourceSpec, source: Row) -> str:
     """The years of a covariate: those that the run file asks for, else those of its files or its description."""
-    if not spec.period and source.get("period"):
+    if not spec.years and source.get("period"):
         return str(source["period"])
     years = covariate_years(spec, source)
     return "not stated" if years is None else str(years[0]) if years[0] == years[1] else f"{years[0]}–{years[1]}"
@@ -93,9 +94,11 @@ def data_sets(source: Row) -> list[Row]:
 
 def read_from(spec: SourceSpec) -> str:
     """Where a covariate's values are read: addresses in full, of files on disk the names."""
-    if spec.stac or spec.expression:
+    places = spec.hrefs
+    if isinstance(spec, LayersSpec) and not spec.stac:
+        places = spec.hrefs or tuple(map(str, spec.layers.values()))
+    elif not isinstance(spec, FileSpec):
         return spec.place
-    places = spec.hrefs or tuple(map(str, (spec.layers or {}).values()))
     return listed(place if is_remote(place) else Path(local_path(place)).name for place in places)
 
 

@@ -87,9 +87,9 @@ def period_of(config: RunFile, sources: Mapping[str, Any]) -> Years | None:
 
 def covariate_years(spec: SourceSpec, source: Mapping[str, Any]) -> Years | None:
     """First and last year of a covariate: as the run file asks, else of its files, else of its description."""
-    if spec.period:
-        return spec.period
-    if spec.of and (found := _hull(covariate_years(term, {}) for term in spec.of.values())):
+    if spec.years:
+        return spec.years
+    if found := _hull(covariate_years(term, {}) for term in spec.own_terms.values()):
         return found
     if found := _hull((int(year), int(year)) for year in re.findall(r"\d{4}", source.get("period") or "")):
         return found

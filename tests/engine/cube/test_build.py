@@ -18,20 +18,20 @@ from engine.cube.sampling import cell_of, random_cells, sample
 from engine.errors import InputError
 from engine.execution.ledger import key_of
 from engine.grid.grid import Grid
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 from engine.storage.zarr_store import Layer, array, create, open_dataset
 
 OUTLINE = polygon([(120.5, 48.5), (126, 48), (125.5, 52), (122, 51.5), (120.5, 48.5)], "EPSG:4326")
 SPECS = {
-    "mat": SourceSpec(href="tmp.nc", scale=0.1, units="degC", group="climate", label="Mean annual temperature"),
-    "ai": SourceSpec(href="ai.tif", scale=1e-4, nodata=-9999, group="climate"),
-    "npp": SourceSpec(href="npp_{year}.h*.tif", valid_range=(0, 32700), scale=1e-4, group="vegetation"),
-    "vegetation": SourceSpec(
+    "mat": source_spec(href="tmp.nc", scale=0.1, units="degC", group="climate", label="Mean annual temperature"),
+    "ai": source_spec(href="ai.tif", scale=1e-4, nodata=-9999, group="climate"),
+    "npp": source_spec(href="npp_{year}.h*.tif", valid_range=(0, 32700), scale=1e-4, group="vegetation"),
+    "vegetation": source_spec(
         href="vegetation.gpkg", attribute="code", group="vegetation",
         classes={"forest": (1,), "wet grassland": (2, 3), "wetland": (4,)},
     ),
-    "soil": SourceSpec(href="soil.tif", classes={"sand": (10,), "clay": (20,)}, group="soil"),
+    "soil": source_spec(href="soil.tif", classes={"sand": (10,), "clay": (20,)}, group="soil"),
 }  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def test_a_covariate_that_covers_nothing_is_named(client, raw, tmp_path):
     write_tif(tmp_path / "far.tif", np.ones((10, 10), "float32"), north_up(10, 50, 0.1, 10, 10))
     specs = {
         "mat": SPECS["mat"],
-        "far": SourceSpec(href=str(tmp_path / "far.tif")),
+        "far": source_spec(href=str(tmp_path / "far.tif")),
         "ai": SPECS["ai"].model_copy(update={"valid_range": (-5, -1)}),
     }
     with pytest.raises(InputError) as error:

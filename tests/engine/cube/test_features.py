@@ -3,12 +3,14 @@
 import numpy as np
 
 from engine.cube.features import Features
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 
 SPECS = {
-    "mat": SourceSpec(href="x", units="degC", group="climate", label="Mean annual temperature"),
-    "vegetation": SourceSpec(href="x", classes={"forest": (7, 8), "wetland": (1,)}, group="vegetation", label="Plants"),
-    "tn": SourceSpec(href="x", units="g/kg", group="soil"),
+    "mat": source_spec(href="x", units="degC", group="climate", label="Mean annual temperature"),
+    "vegetation": source_spec(
+        href="x", classes={"forest": (7, 8), "wetland": (1,)}, group="vegetation", label="Plants"
+    ),
+    "tn": source_spec(href="x", units="g/kg", group="soil"),
 }
 FEATURES = Features.of(SPECS)
 

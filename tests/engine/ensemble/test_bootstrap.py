@@ -26,10 +26,10 @@ from engine.mapping.zonal_sums import Precision
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.seeds import Use, integer, streams
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 
 REPLICATES, SITES, SEED = 6, 50, 11
-FEATURES = Features.of({name: SourceSpec(href="x.tif") for name in ("mat", "ai", "tn")})
+FEATURES = Features.of({name: source_spec(href="x.tif") for name in ("mat", "ai", "tn")})
 XGBOOST = Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 20})
 
 
@@ -136,7 +136,7 @@ def test_labels_groups_and_units_are_words(client, tmp_path):
     """They are written anew, and the ensemble is the same to whatever is keyed by its hash."""
     ensemble = trained(client, tmp_path / "ensemble")
     specs = {
-        name: SourceSpec(href="x.tif", label=f"The {name}", group="all", units="m") for name in ("mat", "ai", "tn")
+        name: source_spec(href="x.tif", label=f"The {name}", group="all", units="m") for name in ("mat", "ai", "tn")
     }
     assert write_words(ensemble.path, Features.of(specs), "g m-2")
     after = Ensemble(ensemble.path)

@@ -8,7 +8,7 @@ from engine.ensemble.bootstrap import Ensemble, train_ensemble
 from engine.errors import InputError
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 
 
 def test_damaged_arrays_are_no_ensemble(client, tmp_path):
@@ -16,7 +16,7 @@ def test_damaged_arrays_are_no_ensemble(client, tmp_path):
     x = rng.normal(size=(20, 1)).astype("float32")
     path = tmp_path / "ensemble"
     train_ensemble(
-        client, path, x, x.astype(float), Features.of({"mat": SourceSpec(href="x")}), np.tile([0.0, 1.0], (2, 1, 1)),
+        client, path, x, x.astype(float), Features.of({"mat": source_spec(href="x")}), np.tile([0.0, 1.0], (2, 1, 1)),
         [Member(family=FAMILIES["xgboost"], parameters={"n_estimators": 2})],
         outputs=["0-10"], units="kg m-2", seed=1, version="test",
     )  # fmt: skip

@@ -12,14 +12,14 @@ from sklearn.svm import SVR
 from engine.cube.features import Features
 from engine.ensemble.importance import column_blocks, curves, gain_shares, partial_dependence, permutation_increase
 from engine.models.persistence import BoostedTrees
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 
 FEATURES = Features.of(
     {
-        "tn": SourceSpec(href="tn.tif", group="soil", label="Total nitrogen"),
-        "cover": SourceSpec(href="c.tif", group="vegetation", classes={"forest": (1,), "bog": (2,), "steppe": (3,)}),
-        "ai": SourceSpec(href="ai.tif", group="climate"),
-        "ph": SourceSpec(href="ph.tif", group="soil"),
+        "tn": source_spec(href="tn.tif", group="soil", label="Total nitrogen"),
+        "cover": source_spec(href="c.tif", group="vegetation", classes={"forest": (1,), "bog": (2,), "steppe": (3,)}),
+        "ai": source_spec(href="ai.tif", group="climate"),
+        "ph": source_spec(href="ph.tif", group="soil"),
     }
 )
 TN, AI, PH = (FEATURES.names.index(name) for name in ("tn", "ai", "ph"))

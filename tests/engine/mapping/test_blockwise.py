@@ -19,7 +19,7 @@ from engine.grid.grid import Grid
 from engine.mapping.blockwise import STATISTICS, make_plan, map_region
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from engine.storage.zarr_store import Layer, create, open_dataset
 from engine.validation.applicability import Applicability
 
@@ -28,9 +28,9 @@ LABELS = ("0-10", "0-30")
 COORDS = {"depth": ("depth", np.array(LABELS))}
 ATTRS = {name: {} for name in ("", *STATISTICS, "dissimilarity", "applicable")}
 SPECS = {
-    "mat": SourceSpec(href="x.tif"),
-    "tn": SourceSpec(href="x.tif"),
-    "vegetation": SourceSpec(href="x.tif", classes={"forest": (1,), "grassland": (2,), "wetland": (3,)}),
+    "mat": source_spec(href="x.tif"),
+    "tn": source_spec(href="x.tif"),
+    "vegetation": source_spec(href="x.tif", classes={"forest": (1,), "grassland": (2,), "wetland": (3,)}),
 }
 FEATURES = Features.of(SPECS)
 EQUAL_AREA = "+proj=laea +lat_0=50 +lon_0=123 +ellps=WGS84"

@@ -16,7 +16,7 @@ from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from engine.validation.applicability import _nearest
 
 pytestmark = pytest.mark.skipif(not is_built(), reason="this installation has no compiled kernel")
@@ -45,7 +45,7 @@ def ensemble(request, client, tmp_path_factory):
     deep = np.stack([rng.normal(1, 0.1, REPLICATES), rng.normal(2, 0.1, REPLICATES)], axis=1)
     return train_ensemble(
         client, tmp_path_factory.mktemp(request.param) / "ensemble", x, observed,
-        Features.of({name: SourceSpec(href="x.tif") for name in "abc"}),
+        Features.of({name: source_spec(href="x.tif") for name in "abc"}),
         np.stack([np.tile([0.0, 1.0], (REPLICATES, 1)), deep], axis=1), MEMBERS[request.param],
         outputs=("0-10", "0-30"), units="kg m-2", seed=2, version="test", least=0.5,
     )  # fmt: skip

@@ -27,8 +27,8 @@ from web import serving
 from engine.errors import InputError, RunError
 from engine.remote.files import Remote, during, find_remote, forget
 from engine.remote.retry import RemoteError, RetryPolicy, persistently, policy, reason, unsigned, using
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 from engine.sources.tiff_truncation import end_of_last_tile
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
@@ -51,7 +51,7 @@ def web(tmp_path):
 
 
 def opened(href, **entries):
-    return open_source("v", SourceSpec(href=href, **entries), Path("."))
+    return open_source("v", source_spec(href=href, **entries), Path("."))
 
 
 def problems(href, **entries) -> list[str]:
@@ -228,10 +228,10 @@ def test_a_name_that_nobody_knows_is_told_in_words():
 def test_a_run_file_is_no_place_for_secrets():
     for url in ("https://a.net/x.tif?sig=S3", "https://u:S3@a.net/x.tif", "https://a.net/x.tif?X-Amz-Signature=S3"):
         with pytest.raises(ValidationError) as error:
-            SourceSpec(href=url)
+            source_spec(href=url)
         message = error.value.errors()[0]["msg"]
         assert "https://a.net/x.tif comes with a signature" in message and "S3" not in message
-    SourceSpec(href="https://a.net/x.tif?page=3")
+    source_spec(href="https://a.net/x.tif?page=3")
 
 
 def test_addresses_without_what_unlocks_them():

@@ -16,9 +16,9 @@ from pyproj import Transformer
 from rasters import LAEA, centres, north_up
 
 from engine.errors import InputError
+from engine.sources.entry import source_spec
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 
 LON, LAT = np.arange(120.25, 126, 0.5), np.arange(52.75, 48, -0.5)
 POLAR = ProjCRS("EPSG:3413")
@@ -55,7 +55,7 @@ def save(path: Path, dims, values, coords: dict, attrs: dict | None = None, **ot
 
 
 def opened(path: Path, **entries) -> NetcdfSource:
-    source = open_source("v", SourceSpec(href=path.name, **entries), path.parent)
+    source = open_source("v", source_spec(href=path.name, **entries), path.parent)
     assert isinstance(source, NetcdfSource)
     return source
 

@@ -9,12 +9,12 @@ import xarray as xr
 from rasters import north_up, write_tif
 
 from engine.errors import InputError, Where
+from engine.sources.entry import source_spec
 from engine.sources.files import Step
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.netcdf.coordinates import coordinate_of
 from engine.sources.netcdf.times import Times, times_of
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 
 LON, LAT = np.arange(120.25, 122, 0.5), np.arange(51.75, 50.4, -0.5)
 NATIVE = north_up(120, 52, 0.5, 4, 3)
@@ -28,7 +28,7 @@ def times(values, attrs: dict, **others) -> Times:
     dataset = xr.Dataset({name: (("time", "nv"), np.asarray(v), {}) for name, v in others.items()})
     dataset["time"] = ("time", values, attrs)
     time = coordinate_of("time", "time", dataset["time"].variable, "f")
-    return times_of(dataset, time, values.size, SourceSpec(href="x"), Step(), Where("f"))
+    return times_of(dataset, time, values.size, source_spec(href="x"), Step(), Where("f"))
 
 
 def series(path: Path, values, attrs: dict, data=None, dim: str = "time", **others) -> Path:
@@ -44,7 +44,7 @@ def series(path: Path, values, attrs: dict, data=None, dim: str = "time", **othe
 
 
 def opened(folder: Path, href, **entries) -> NetcdfSource:
-    source = open_source("v", SourceSpec(href=href, variable="v", **entries), folder)
+    source = open_source("v", source_spec(href=href, variable="v", **entries), folder)
     assert isinstance(source, NetcdfSource)
     return source
 
@@ -287,12 +287,12 @@ def test_rasters_of_one_date_on_the_same_pixels(tmp_path):
     for name in ("r_2000_01", "r_2000_02", "r_2001_01"):
         write_tif(tmp_path / f"{name}.tif", np.full(NATIVE.shape, int(name[-1]), "int16"), NATIVE)
     with pytest.raises(InputError) as error:
-        open_source("v", SourceSpec(href="r_{year}_*.tif"), tmp_path)
+        open_source("v", source_spec(href="r_{year}_*.tif"), tmp_path)
     (problem,) = map(str, error.value.problems)
     assert "r_2000_01.tif and r_2000_02.tif lie on the same pixels and are both dated 2000; one would hide" in problem
     with pytest.raises(InputError, match="both without a date"):
-        open_source("v", SourceSpec(href="r_*.tif"), tmp_path)
-    source = open_source("v", SourceSpec(href="r_{year}_{month}.tif"), tmp_path)
+        open_source("v", source_spec(href="r_*.tif"), tmp_path)
+    source = open_source("v", source_spec(href="r_{year}_{month}.tif"), tmp_path)
     assert np.allclose(source.read(WHOLE), 4 / 3)
 
 

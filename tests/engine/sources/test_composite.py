@@ -7,9 +7,9 @@ from rasters import LAEA, north_up, rois, same, write_nc, write_tif
 from engine.errors import InputError
 from engine.sources.base import Context
 from engine.sources.composite import ExpressionSource, LayeredSource
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
 from engine.sources.resampling import Resampling
-from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 COARSE = north_up(119, 53, 0.25, 20, 16)
@@ -26,12 +26,12 @@ def folder(tmp_path):
 
 
 def test_a_formula_of_sources_of_its_own(folder):
-    spec = SourceSpec(expression="clay + silt", of={"clay": {"href": "clay.tif"}, "silt": {"href": "silt.tif"}})
+    spec = source_spec(expression="clay + silt", of={"clay": {"href": "clay.tif"}, "silt": {"href": "silt.tif"}})
     source = open_source("both", spec, folder)
     assert isinstance(source, ExpressionSource)
     method = source.choose_resampling(TARGET)
     assert method == (Resampling.AVERAGE, Resampling.BILINEAR)  # each part as suits its pixels
-    parts = [open_source(n, SourceSpec(href=f"{n}.tif"), folder) for n in ("clay", "silt")]
+    parts = [open_source(n, source_spec(href=f"{n}.tif"), folder) for n in ("clay", "silt")]
     expected = np.add(*(p.on_grid(TARGET, p.choose_resampling(TARGET)).astype("float64") for p in parts))
     whole = source.on_grid(TARGET, method)
     assert same(whole, expected.astype("float32"))
@@ -42,20 +42,20 @@ def test_a_formula_of_sources_of_its_own(folder):
 
 
 def test_a_formula_of_other_covariates(folder):
-    others = {"clay": SourceSpec(href="clay.tif"), "half": SourceSpec(expression="clay / 2")}
-    source = open_source("v", SourceSpec(expression="half * 2 - clay"), folder, Context(others=others))
+    others = {"clay": source_spec(href="clay.tif"), "half": source_spec(expression="clay / 2")}
+    source = open_source("v", source_spec(expression="half * 2 - clay"), folder, Context(others=others))
     values = source.on_grid(TARGET, source.choose_resampling(TARGET))
     assert np.nanmax(np.abs(values)) < 1e-5
 
 
 def test_formulas_that_cannot_be(folder):
     others = {
-        "forest": SourceSpec(href="f.tif", classes={"a": (1,)}),
-        "loop": SourceSpec(expression="v + clay"),
-        "clay": SourceSpec(href="clay.tif"),
+        "forest": source_spec(href="f.tif", classes={"a": (1,)}),
+        "loop": source_spec(expression="v + clay"),
+        "clay": source_spec(href="clay.tif"),
     }
     with pytest.raises(InputError) as error:
-        open_source("v", SourceSpec(expression="forest + loop + none + v"), folder, Context(others=others))
+        open_source("v", source_spec(expression="forest + loop + none + v"), folder, Context(others=others))
     assert list(map(str, error.value.problems)) == [
         "covariates.v.expression: 'forest' is a category, not a number",
         "covariates.v.expression: 'loop' leads back to 'v' itself",
@@ -79,7 +79,7 @@ def layers(folder) -> dict[str, np.ndarray]:
 def test_layers_count_by_their_thickness(folder, depth, weights):
     values = layers(folder)
     entry = {d: f"tn_{d}.tif" for d in ("15-30", "0-5", "5-15")}
-    source = open_source("tn", SourceSpec(layers=entry, depth=depth), folder)
+    source = open_source("tn", source_spec(layers=entry, depth=depth), folder)
     assert isinstance(source, LayeredSource) and source.weights == weights
     used = list(values)[: len(weights)] if depth != (7, 20) else ["5-15", "15-30"]
     assert list(source.parts) == used
@@ -99,25 +99,25 @@ def test_layers_as_bands_and_as_places_on_an_axis(tmp_path):
     axes = {"depth": [2.5, 10.0], "lat": lat, "lon": lon}
     xr.Dataset({"v": (("depth", "lat", "lon"), stack)}, axes).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     for name in ("a.tif", "a.nc"):
-        spec = SourceSpec(href=name, layers={"0-5": 1, "5-15": 2})
+        spec = source_spec(href=name, layers={"0-5": 1, "5-15": 2})
         out = open_source("v", spec, tmp_path).on_grid(NATIVE, "nearest")
         np.testing.assert_allclose(out, (5 * stack[0] + 10 * stack[1]) / 15, rtol=1e-6)
     with pytest.raises(InputError, match="choose one of the 2 places on depth with `band`"):
-        open_source("v", SourceSpec(href="a.nc"), tmp_path)
+        open_source("v", source_spec(href="a.nc"), tmp_path)
     with pytest.raises(InputError, match="depth has 2 places, not a place 3"):
-        open_source("v", SourceSpec(href="a.nc", band=3), tmp_path)
+        open_source("v", source_spec(href="a.nc", band=3), tmp_path)
 
 
 def test_a_gap_between_layers(folder):
     layers(folder)
-    spec = SourceSpec(layers={"0-5": "tn_0-5.tif", "15-30": "tn_15-30.tif"})
+    spec = source_spec(layers={"0-5": "tn_0-5.tif", "15-30": "tn_15-30.tif"})
     with pytest.raises(InputError, match="cover 20 of the 30 cm between 0 and 30"):
         open_source("tn", spec, folder)
 
 
 def test_every_missing_layer_is_named(folder):
     with pytest.raises(InputError) as error:
-        open_source("tn", SourceSpec(layers={"0-5": "x.tif", "5-15": "y.tif"}), folder)
+        open_source("tn", source_spec(layers={"0-5": "x.tif", "5-15": "y.tif"}), folder)
     assert len(error.value.problems) == 2
     assert str(error.value.problems[0]).startswith("covariates.tn.0-5.href: no such file")
 
@@ -129,6 +129,6 @@ def test_time_series_in_a_formula(folder):
     time = (days.astype("int32"), {"units": "days since 2000-01-01"})
     write_nc(folder / "t.nc", steps, lon, lat, time=time)
     summer, winter = ({"href": "t.nc", "months": season} for season in ("JJA", "djf"))
-    spec = SourceSpec(expression="summer - winter", of={"summer": summer, "winter": winter})
+    spec = source_spec(expression="summer - winter", of={"summer": summer, "winter": winter})
     out = open_source("range", spec, folder).on_grid(NATIVE, "nearest")
     assert np.allclose(out, 6 - 4)

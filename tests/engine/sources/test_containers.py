@@ -10,9 +10,9 @@ import xarray as xr
 from rasters import north_up
 
 from engine.errors import InputError
+from engine.sources.entry import source_spec
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 
 LON, LAT = np.arange(120.25, 122, 0.5), np.arange(51.75, 50.4, -0.5)
 NATIVE = north_up(120, 52, 0.5, 4, 3)
@@ -23,14 +23,14 @@ PLAIN = xr.Dataset({"v": (("lat", "lon"), VALUES)}, {"lon": LON, "lat": LAT})
 
 def problem(folder: Path, **entries) -> str:
     with pytest.raises(InputError) as error:
-        open_source("c", SourceSpec(**entries), folder)
+        open_source("c", source_spec(**entries), folder)
     (text,) = map(str, error.value.problems)
     assert text.startswith("covariates.c")
     return text
 
 
 def holds(folder: Path, **entries) -> bool:
-    source = open_source("c", SourceSpec(**entries), folder)
+    source = open_source("c", source_spec(**entries), folder)
     assert isinstance(source, NetcdfSource) and source.geobox == NATIVE and source.summary().fingerprint
     return bool(np.array_equal(source.read(WHOLE), VALUES))
 
@@ -139,7 +139,7 @@ def test_a_place_at_zero_of_a_zarr_store_is_no_hole(tmp_path):
         array = group.create_array(name, shape=values.shape, dtype=values.dtype, fill_value=0)
         array[...] = values
         array.attrs["_ARRAY_DIMENSIONS"] = dims
-    source = open_source("c", SourceSpec(href="z.zarr", variable="v"), tmp_path)
+    source = open_source("c", source_spec(href="z.zarr", variable="v"), tmp_path)
     assert source.geobox.boundingbox.left == -0.5
 
 
@@ -162,6 +162,6 @@ def test_a_fill_value_of_zarr_that_is_no_number(tmp_path, version, code):
 
     zarr.open_array(tmp_path / "z.zarr" / "v", mode="r+").attrs["_FillValue"] = code
     if code.endswith("k="):  # base64 of eight bytes
-        assert open_source("c", SourceSpec(href="z.zarr", variable="v"), tmp_path).read(WHOLE).shape == VALUES.shape
+        assert open_source("c", source_spec(href="z.zarr", variable="v"), tmp_path).read(WHOLE).shape == VALUES.shape
     else:
         assert f"_FillValue is ['{code}'" in problem(tmp_path, href="z.zarr", variable="v")

@@ -10,8 +10,8 @@ from rasters import LAEA, north_up, write_tif
 
 from engine.errors import InputError
 from engine.sources.base import Context
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(119, 52, 0.1, 40, 20)
 VALUES = np.arange(800, dtype="float32").reshape(20, 40)
@@ -37,7 +37,7 @@ def source(folder: Path, properties: dict | None = None, values: np.ndarray = VA
         "links": [{"rel": "item", "href": "./item.json"}], **(collection or {}),
     }  # fmt: skip
     (folder / "c.json").write_text(json.dumps(described))
-    spec = SourceSpec(stac={"api": str(folder / "c.json"), "collection": "c"}, **entries)
+    spec = source_spec(stac={"api": str(folder / "c.json"), "collection": "c"}, **entries)
     return open_source("v", spec, folder, Context(BBOX))
 
 
@@ -110,5 +110,5 @@ def test_files_of_one_date_that_overlap_in_part_are_noted(tmp_path):
     write_tif(tmp_path / "a.tif", np.ones((10, 10), "float32"), box)
     for name, shift, notes in (("edge", 10, 0), ("one", 9, 0), ("half", 5, 1)):
         write_tif(tmp_path / f"{name}.tif", np.ones((10, 10), "float32"), north_up(1000 * shift, 0, 1000, 10, 10, LAEA))
-        found = open_source("v", SourceSpec(href=("a.tif", f"{name}.tif")), tmp_path).summary().notes
+        found = open_source("v", source_spec(href=("a.tif", f"{name}.tif")), tmp_path).summary().notes
         assert len([note for note in found if f"overlap (a.tif and {name}.tif)" in note]) == notes

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from engine.sources.decode import Declared, classify, decode
+from engine.sources.entry import source_spec
 from engine.sources.reduce import Reducer
 from engine.sources.spec import SourceSpec
 
@@ -14,7 +15,7 @@ NAN = np.nan
 
 
 def spec(**entries) -> SourceSpec:
-    return SourceSpec(href="x.tif", **entries)
+    return source_spec(href="x.tif", **entries)
 
 
 def test_scale_and_offset():

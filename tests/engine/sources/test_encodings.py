@@ -25,6 +25,7 @@ from rasters import north_up, write_nc, write_tif
 from engine.errors import InputError, Where
 from engine.sources.declared import DEFAULT_FILLS, Declared, of_attributes, turned
 from engine.sources.decode import LIMIT, decode
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 
@@ -39,7 +40,7 @@ SCALE, OFFSET = 0.25, -3.0
 
 
 def read(folder: Path, href: str, **entries) -> np.ndarray:
-    return open_source("v", SourceSpec(href=href, **entries), folder).read(WHOLE)
+    return open_source("v", source_spec(href=href, **entries), folder).read(WHOLE)
 
 
 def problem_of(folder: Path, href: str, **entries) -> str:
@@ -400,10 +401,10 @@ def test_an_hdf_file_that_gdal_opens(tmp_path):
     from engine.sources.declared import of_band
 
     with rasterio.open(f"HDF5:{tmp_path / 'a.h5'}://v") as band:
-        said = of_band(band, SourceSpec(href="a.h5"), "a.h5")
+        said = of_band(band, source_spec(href="a.h5"), "a.h5")
     assert said == Declared((255,), 1.0, 0.0, (30, 254), "uint8")
     with rasterio.open(f"HDF5:{tmp_path / 'a.h5'}://w") as band:
-        assert of_band(band, SourceSpec(href="a.h5"), "a.h5").nodata == (-(2**62) - 1,)
+        assert of_band(band, source_spec(href="a.h5"), "a.h5").nodata == (-(2**62) - 1,)
 
 
 # Zarr: xarray
@@ -462,7 +463,7 @@ def test_the_fill_value_of_an_array(tmp_path, kind, version, fill, attribute, mi
 
 
 def spec(**entries) -> SourceSpec:
-    return SourceSpec(href="x.nc", **entries)
+    return source_spec(href="x.nc", **entries)
 
 
 @settings(max_examples=100, deadline=None)

@@ -6,8 +6,8 @@ import pytest
 
 from engine.errors import InputError
 from engine.sources.calendar import check_steps
+from engine.sources.entry import source_spec
 from engine.sources.files import Step, find
-from engine.sources.spec import SourceSpec
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(folder: Path, href, **entries) -> dict[str, tuple[int, int]]:
-    found = find("v", SourceSpec(href=href, **entries), folder)
+    found = find("v", source_spec(href=href, **entries), folder)
     return {path.name: (step.year, step.month) for path, step in found.items()}
 
 
@@ -83,7 +83,7 @@ def test_nothing_in_the_period(folder):
 
 
 def check(steps: list[tuple[int, int]], **entries) -> None:
-    check_steps("v", SourceSpec(href="x", **entries), [Step(*step) for step in steps])
+    check_steps("v", source_spec(href="x", **entries), [Step(*step) for step in steps])
 
 
 def test_dates_that_are_asked_for_must_be_known():

@@ -7,8 +7,8 @@ import rasterio
 from rasters import SINUSOIDAL, north_up
 
 from engine.errors import InputError
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(7.0e6, 6.0e6, 1000.0, 6, 4, SINUSOIDAL)
 WHOLE = (slice(0, 4), slice(0, 6))
@@ -21,7 +21,7 @@ def test_hdf4_says_how_to_convert(tmp_path):
     path = tmp_path / "MOD13A3.A2001001.h25v03.061.hdf"
     path.write_bytes(b"\x0e\x03\x13\x01" + bytes(2000))
     with pytest.raises(InputError) as error:
-        open_source("ndvi", SourceSpec(href=path.name), tmp_path)
+        open_source("ndvi", source_spec(href=path.name), tmp_path)
     (problem,) = map(str, error.value.problems)
     assert problem.startswith(f"covariates.ndvi: {path}: is HDF4, which the installed GDAL cannot read.")
     assert "gdal_translate" in problem and "AppEEARS" in problem
@@ -76,7 +76,7 @@ def several(tmp_path):
 
 def test_the_variable_of_an_hdf_file(several):
     for name, value in (("NDVI", 5), ("EVI", 3)):
-        source = open_source("v", SourceSpec(href="a.h5", variable=name), several)
+        source = open_source("v", source_spec(href="a.h5", variable=name), several)
         assert source.geobox.shape == (4, 6)
         assert np.allclose(source.geobox.boundingbox.bbox, NATIVE.boundingbox.bbox)
         assert "inusoidal" in source.geobox.crs.to_wkt()
@@ -88,4 +88,4 @@ def test_the_variable_of_an_hdf_file(several):
 )
 def test_which_variables_there_are(several, variable, message):
     with pytest.raises(InputError, match=f"{message}.* holds .*NDVI.*; say which with `variable`"):
-        open_source("v", SourceSpec(href="a.h5", variable=variable), several)
+        open_source("v", source_spec(href="a.h5", variable=variable), several)

@@ -15,8 +15,8 @@ from rasters import LAEA, north_up, write_nc, write_tif
 from web import serving
 
 from engine.errors import InputError
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 WHOLE = (slice(0, 40), slice(0, 60))
@@ -29,7 +29,7 @@ CLASSES = {"odd": (1, 3, 5, 7), "even": (2, 4, 6, 8)}
 
 
 def opened(folder: Path, href: str = "a.tif", **entries):
-    return open_source("v", SourceSpec(href=href, **entries), folder)
+    return open_source("v", source_spec(href=href, **entries), folder)
 
 
 def masked(path: Path, *, internal: bool = True, values: np.ndarray = VALUES, **profile) -> Path:
@@ -261,10 +261,10 @@ GRID = {"proj:shape": list(NATIVE.shape), "proj:transform": list(NATIVE.affine)[
 def test_an_item_takes_nothing_from_the_missing_value_of_the_file(tmp_path, nodata, grid):
     write_tif(tmp_path / "a.tif", np.where(HOLE, -9999, VALUES.astype("int16")), NATIVE, nodata=-9999)
     stac = item(tmp_path, {"data_type": "int16", "nodata": nodata}, **grid)
-    out = open_source("v", SourceSpec(stac=stac), tmp_path).read(WHOLE)
+    out = open_source("v", source_spec(stac=stac), tmp_path).read(WHOLE)
     assert np.array_equal(np.isnan(out), HOLE)
     stac = item(tmp_path, {"nodata": 3}, **grid)
-    out = open_source("v", SourceSpec(stac=stac), tmp_path).read(WHOLE)
+    out = open_source("v", source_spec(stac=stac), tmp_path).read(WHOLE)
     assert np.array_equal(np.isnan(out), HOLE | (VALUES == 3))
 
 
@@ -283,19 +283,19 @@ def test_an_item_takes_nothing_from_the_missing_value_of_the_file(tmp_path, noda
 @pytest.mark.parametrize("grid", [{}, GRID], ids=["opened", "as the item says"])
 def test_scale_and_offset_of_item_and_file_count_once(tmp_path, said, scale, offset, grid):
     write_tif(tmp_path / "a.tif", VALUES, NATIVE, scales=(0.5,), offsets=(10.0,))
-    out = open_source("v", SourceSpec(stac=item(tmp_path, said, **grid)), tmp_path).read(WHOLE)
+    out = open_source("v", source_spec(stac=item(tmp_path, said, **grid)), tmp_path).read(WHOLE)
     assert np.array_equal(out, VALUES * scale + offset)
 
 
 @pytest.mark.parametrize("grid", [{}, GRID], ids=["opened", "as the item says"])
 def test_masks_and_bands_of_an_item(tmp_path, grid):
     masked(tmp_path / "a.tif")
-    source = open_source("v", SourceSpec(stac=item(tmp_path, {}, **grid)), tmp_path)
+    source = open_source("v", source_spec(stac=item(tmp_path, {}, **grid)), tmp_path)
     assert np.array_equal(np.isnan(source.read(WHOLE)), HOLE)
     assert source.summary().notes == ()
     write_tif(tmp_path / "b.tif", np.stack([VALUES, VALUES]), NATIVE)
     stac = item(tmp_path, {}, "b.tif", bands=[{"name": "a"}, {"name": "b"}], **grid)
-    assert open_source("v", SourceSpec(stac=stac), tmp_path).summary().notes == (
+    assert open_source("v", source_spec(stac=stac), tmp_path).summary().notes == (
         "2 bands; band 1 is read; `band: N` chooses another",
     )
 

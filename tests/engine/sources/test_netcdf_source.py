@@ -8,9 +8,9 @@ import pytest
 from rasters import LAEA, centres, north_up, same, write_nc
 
 from engine.errors import InputError
+from engine.sources.entry import source_spec
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 
 LON = np.arange(110.25, 130, 0.5)
 LAT = np.arange(55.75, 45, -0.5)
@@ -26,7 +26,7 @@ def stored() -> np.ndarray:
 
 
 def opened(path: Path, **entries) -> NetcdfSource:
-    source = open_source("v", SourceSpec(href=entries.pop("href", path.name), **entries), path.parent)
+    source = open_source("v", source_spec(href=entries.pop("href", path.name), **entries), path.parent)
     assert isinstance(source, NetcdfSource)
     return source
 

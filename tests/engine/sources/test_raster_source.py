@@ -7,9 +7,9 @@ import pytest
 from rasters import LAEA, SINUSOIDAL, centres, north_up, same, write_tif
 
 from engine.errors import InputError
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
 from engine.sources.raster import Patchwork, RasterSource
-from engine.sources.spec import SourceSpec
 
 NATIVE = north_up(120, 52, 0.05, 60, 40)
 TARGET = north_up(-200_000, 200_000, 5000, 40, 30, LAEA)
@@ -22,7 +22,7 @@ def stored() -> np.ndarray:
 
 
 def opened(path: Path, **entries) -> RasterSource:
-    source = open_source("v", SourceSpec(href=entries.pop("href", path.name), **entries), path.parent)
+    source = open_source("v", source_spec(href=entries.pop("href", path.name), **entries), path.parent)
     assert isinstance(source, RasterSource)
     return source
 
@@ -110,7 +110,7 @@ def test_tiles_of_several_grids_on_request(tmp_path, stored):
     north, south = north_up(123, 53, 0.1, 30, 20), north_up(123, 51, 0.05, 60, 20)
     for name, box in (("n.tif", north), ("s.tif", south)):
         write_tif(tmp_path / name, centres(box)[1].astype("float32"), box)
-    source = open_source("v", SourceSpec(href="?.tif", grids="many"), tmp_path)
+    source = open_source("v", source_spec(href="?.tif", grids="many"), tmp_path)
     assert isinstance(source, Patchwork) and source.summary().notes == ("2 pixel grids",)
     target = north_up(30_000, 250_000, 5000, 20, 20, LAEA)
     error = source.on_grid(target, "bilinear, bilinear") - centres(target)[1]
@@ -302,4 +302,4 @@ def test_what_a_source_is_made_of(tmp_path, stored):
 def test_a_vector_attribute_makes_it_a_vector_source(tmp_path):
     (tmp_path / "a.zip").touch()
     with pytest.raises(InputError, match="cannot be read as polygons"):
-        open_source("v", SourceSpec(href="a.zip", attribute="c", classes={"a": (1,)}), tmp_path)
+        open_source("v", source_spec(href="a.zip", attribute="c", classes={"a": (1,)}), tmp_path)

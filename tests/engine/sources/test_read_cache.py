@@ -12,10 +12,10 @@ from rasters import LAEA, north_up, same, write_nc, write_tif
 from engine.cube.build import CubePlan, write_block
 from engine.grid.grid import Grid
 from engine.sources.base import Context
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
 from engine.sources.raster_base import GriddedSource
 from engine.sources.read_cache import Readings
-from engine.sources.spec import SourceSpec
 from engine.sources.vector import VectorSource
 from engine.storage.zarr_store import Layer, array, create
 
@@ -23,14 +23,14 @@ NATIVE, COARSE = north_up(120, 52, 0.05, 60, 40), north_up(119, 53, 0.25, 20, 16
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)
 RNG = np.random.default_rng(0)
 SPECS = {
-    "clay": SourceSpec(href="clay.tif", units="%"),
-    "silt": SourceSpec(href="silt.nc", units="%"),
-    "fine": SourceSpec(expression="clay + silt"),
-    "ratio": SourceSpec(expression="clay / fine"),  # a formula of a formula
-    "deep": SourceSpec(layers={"0-10": "clay.tif", "10-30": "deep.tif"}, units="%"),
-    "again": SourceSpec(expression="deeper - clay", of={"deeper": {"href": "deep.tif", "units": "%"}}),
-    "cover": SourceSpec(href="cover.gpkg", attribute="code", classes={"west": (1,), "east": (2,)}),
-    "zone": SourceSpec(href="cover.gpkg", attribute="code", classes={"west": (1,), "east": (2,)}),
+    "clay": source_spec(href="clay.tif", units="%"),
+    "silt": source_spec(href="silt.nc", units="%"),
+    "fine": source_spec(expression="clay + silt"),
+    "ratio": source_spec(expression="clay / fine"),  # a formula of a formula
+    "deep": source_spec(layers={"0-10": "clay.tif", "10-30": "deep.tif"}, units="%"),
+    "again": source_spec(expression="deeper - clay", of={"deeper": {"href": "deep.tif", "units": "%"}}),
+    "cover": source_spec(href="cover.gpkg", attribute="code", classes={"west": (1,), "east": (2,)}),
+    "zone": source_spec(href="cover.gpkg", attribute="code", classes={"west": (1,), "east": (2,)}),
 }
 
 
@@ -97,8 +97,8 @@ def test_nothing_is_kept_after_its_last_use(sources):
 
 def test_sources_that_differ_in_anything_but_their_name_are_read_apart(folder):
     specs = [
-        SourceSpec(href="clay.tif"), SourceSpec(href="clay.tif", scale=2), SourceSpec(href="clay.tif", nodata=12.0),
-        SourceSpec(href="deep.tif"), SourceSpec(href="clay.tif", resampling="nearest"), SourceSpec(href="clay.tif"),
+        source_spec(href="clay.tif"), source_spec(href="clay.tif", scale=2), source_spec(href="clay.tif", nodata=12.0),
+        source_spec(href="deep.tif"), source_spec(href="clay.tif", resampling="nearest"), source_spec(href="clay.tif"),
     ]  # fmt: skip
     sources = {str(i): open_source(str(i), spec, folder) for i, spec in enumerate(specs)}
     resampling = {name: source.choose_resampling(TARGET) for name, source in sources.items()}

@@ -17,9 +17,9 @@ from engine.errors import InputError, RunError
 from engine.grid.grid import Grid
 from engine.remote.files import forget
 from engine.sources.base import Context
+from engine.sources.entry import source_spec
 from engine.sources.netcdf import NetcdfSource
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 from pipelines.preflight.download_size import projected_download
 
 TARGET = north_up(-150_000, 150_000, 8000, 30, 30, LAEA)
@@ -84,7 +84,7 @@ def catalog(folder: Path, assets: list[tuple[str, tuple[int, int], dict]]) -> Pa
 
 def opened(api: Path, context: Context | None = None, sign: str | None = None, **entries):
     stac = {"api": str(api), "collection": "tas"} | ({"sign": sign} if sign else {})
-    return open_source("tas", SourceSpec(stac=stac, variable="tas", scale=0.1, **entries), api.parent, context)
+    return open_source("tas", source_spec(stac=stac, variable="tas", scale=0.1, **entries), api.parent, context)
 
 
 def yearly(web: Web, media: str | None = NETCDF) -> list[tuple[str, tuple[int, int], dict]]:
@@ -94,7 +94,7 @@ def yearly(web: Web, media: str | None = NETCDF) -> list[tuple[str, tuple[int, i
 @pytest.mark.parametrize("entries", [{}, {"period": (2002, 2003)}, {"months": "JJA"}, {"reduce": "annual_sum"}])
 def test_netcdf_assets_are_the_files_that_they_are(web, folder, tmp_path, entries):
     source = opened(catalog(tmp_path, yearly(web)), **entries)
-    local = SourceSpec(href=str(folder / "tas_*.nc"), variable="tas", scale=0.1, **entries)
+    local = source_spec(href=str(folder / "tas_*.nc"), variable="tas", scale=0.1, **entries)
     expected = open_source("tas", local, folder)
     assert isinstance(source, NetcdfSource)
     assert same(source.on_grid(TARGET, "bilinear"), expected.on_grid(TARGET, "bilinear"))
@@ -105,7 +105,7 @@ def test_netcdf_assets_are_the_files_that_they_are(web, folder, tmp_path, entrie
 def test_a_zarr_asset_of_all_years(web, folder, tmp_path):
     asset = {"media_type": f"{ZARR}; version=2"}
     source = opened(catalog(tmp_path, [(f"{web.url}/tas.zarr", (2001, 2003), asset)]), period=(2002, 2002))
-    expected = open_source("tas", SourceSpec(href=str(folder / "tas_2002.nc"), scale=0.1), folder)
+    expected = open_source("tas", source_spec(href=str(folder / "tas_2002.nc"), scale=0.1), folder)
     assert source.summary().steps == 12
     assert same(source.on_grid(TARGET, "bilinear"), expected.on_grid(TARGET, "bilinear"))
 
@@ -114,7 +114,7 @@ def test_what_the_item_says_of_the_encoding_counts(web, tmp_path):
     band = {"scale": 0.01, "offset": 5.0, "nodata": -999}
     assets = [(href, years, asset | {"extra_fields": {"raster:bands": [band]}}) for href, years, asset in yearly(web)]
     api = catalog(tmp_path, assets)
-    plain = SourceSpec(stac={"api": str(api), "collection": "tas"}, variable="tas", months=(1,))
+    plain = source_spec(stac={"api": str(api), "collection": "tas"}, variable="tas", months=(1,))
     told, ours = open_source("tas", plain, tmp_path), opened(api, months=(1,))
     values, tenths = told.on_grid(TARGET, "nearest"), ours.on_grid(TARGET, "nearest") - 5
     np.testing.assert_allclose(values, tenths / 10 + 5, atol=1e-4)
@@ -137,7 +137,7 @@ def test_what_unlocks_a_file_goes_with_every_request(web, tokens, folder, tmp_pa
     asset = {"media_type": ZARR if "zarr" in name else NETCDF}
     api = catalog(tmp_path / "stac", [(f"{web.url}/{name}", (2002, 2002), asset)])
     source = opened(api, Context(items=tmp_path / "items"), sign, period=(2002, 2002))
-    expected = open_source("tas", SourceSpec(href=str(folder / "tas_2002.nc"), scale=0.1), folder)
+    expected = open_source("tas", source_spec(href=str(folder / "tas_2002.nc"), scale=0.1), folder)
     assert same(source.on_grid(TARGET, "bilinear"), expected.on_grid(TARGET, "bilinear"))
     assert not {401, 403} & {status for *_, status, _ in web.requests}
     assert projected_download(source, Grid(TARGET, 64, TARGET.extent)) is not None
@@ -155,9 +155,9 @@ def test_a_zarr_store_without_an_ending(web, folder, tmp_path, name):
     if not (folder / name).exists():
         (folder / name).symlink_to(folder / "tas.zarr")
     source = opened(catalog(tmp_path, [(f"{web.url}/{name}", (2001, 2003), {"media_type": ZARR})]), period=(2002, 2002))
-    expected = open_source("tas", SourceSpec(href=str(folder / "tas_2002.nc"), scale=0.1), folder)
+    expected = open_source("tas", source_spec(href=str(folder / "tas_2002.nc"), scale=0.1), folder)
     plain = [
-        open_source("tas", SourceSpec(href=href, scale=0.1, period=(2002, 2002)), folder)
+        open_source("tas", source_spec(href=href, scale=0.1, period=(2002, 2002)), folder)
         for href in (f"{web.url}/{name}", str(folder / name))
     ]
     for found in (source, *plain):

@@ -10,8 +10,9 @@ from rasters import centres, north_up, write_tif
 from web import stac_api
 
 from engine.sources.base import Context
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec, StacSpec
+from engine.sources.spec import StacSpec
 from engine.sources.stac.boxes import arcs, questions, touches
 from engine.sources.stac.search import find_items
 
@@ -157,6 +158,6 @@ def test_pixels_past_the_line_reach_both_sides(tmp_path):
     api = static(tmp_path, item("i", *ITEMS["past_east"]))
     for lon_0, bbox in ((175, WEST), (-175, EAST), (180, ACROSS)):
         target = north_up(-60_000, 60_000, 20_000, 6, 6, f"+proj=laea +lat_0=65 +lon_0={lon_0} +datum=WGS84")
-        source = open_source("v", SourceSpec(stac={"api": api, "collection": "c"}), tmp_path, Context(bbox))
+        source = open_source("v", source_spec(stac={"api": api, "collection": "c"}), tmp_path, Context(bbox))
         expected = centres(target)[0] % 360
         assert np.allclose(source.on_grid(target, "bilinear"), expected, atol=0.01)

@@ -17,6 +17,7 @@ from engine.errors import InputError, RunError
 from engine.remote.files import forget
 from engine.remote.retry import RetryPolicy, using
 from engine.sources.base import Context
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
 from engine.sources.raster import Patchwork, RasterSource
 from engine.sources.resampling import Resampling
@@ -35,7 +36,7 @@ class Catalog:
     items: list[dict]
 
     def spec(self, stac: dict | None = None, **entries) -> SourceSpec:
-        return SourceSpec(stac={"api": self.api.url, "collection": "plane", **(stac or {})}, **entries)
+        return source_spec(stac={"api": self.api.url, "collection": "plane", **(stac or {})}, **entries)
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +296,7 @@ def static(served, tmp_path_factory):
 
 
 def test_a_static_catalog(catalog, static):
-    spec = SourceSpec(stac={"api": "catalog.json", "collection": "plane"}, months=(1, 2))
+    spec = source_spec(stac={"api": "catalog.json", "collection": "plane"}, months=(1, 2))
     source = open_source("v", spec, static, Context(BBOX))
     assert source.summary().steps == 2
     assert all(isinstance(file, Path) for file in source.summary().files)
@@ -313,7 +314,7 @@ def test_a_collection_without_a_catalog(catalog, tmp_path):
     collection.save(pystac.CatalogType.SELF_CONTAINED)
     with serving(folder=tmp_path) as web:
         for address in (str(tmp_path / "collection.json"), f"{web.url}/collection.json"):
-            spec = SourceSpec(stac={"api": address, "collection": "plane"}, months=(1, 2))
+            spec = source_spec(stac={"api": address, "collection": "plane"}, months=(1, 2))
             source = open_source("v", spec, tmp_path, Context(BBOX))
             assert source.summary().steps == 2 and len(source.summary().files) == 12
 
@@ -321,7 +322,7 @@ def test_a_collection_without_a_catalog(catalog, tmp_path):
 def test_a_static_catalog_on_a_web_server(catalog, static):
     with serving(folder=static) as web:
         web.fail("collection.json", 503)
-        spec = SourceSpec(stac={"api": f"{web.url}/catalog.json", "collection": "plane"}, months=(1,))
+        spec = source_spec(stac={"api": f"{web.url}/catalog.json", "collection": "plane"}, months=(1,))
         source = open_source("v", spec, static, Context((116.0, 51.0, 117.2, 51.2)))
         assert source.summary().steps == 1
 

@@ -10,6 +10,7 @@ from rasters import north_up, write_nc, write_tif
 
 from engine.errors import InputError
 from engine.sources.calendar import check_steps, notes_on
+from engine.sources.entry import source_spec
 from engine.sources.files import Step
 from engine.sources.opening import open_source
 from engine.sources.reduce import order_of, reducer_of
@@ -31,7 +32,7 @@ def reduced(spec: SourceSpec, values: dict[Step, np.ndarray]) -> np.ndarray:
     return reducer.result()
 
 
-ANOMALY = SourceSpec(href="x", reduce="anomaly", period=(2011, 2012), baseline=(2001, 2003))
+ANOMALY = source_spec(href="x", reduce="anomaly", period=(2011, 2012), baseline=(2001, 2003))
 
 
 @given(st.integers(0, 2**31))
@@ -72,7 +73,7 @@ def test_anomalies_that_cannot_be():
 )
 def test_an_anomaly_needs_both_periods(entries):
     with pytest.raises(ValueError, match="anomaly"):
-        SourceSpec(href="x", **entries)
+        source_spec(href="x", **entries)
 
 
 def test_an_anomaly_of_a_netcdf_series(tmp_path):
@@ -82,7 +83,7 @@ def test_an_anomaly_of_a_netcdf_series(tmp_path):
     days = [date(2000 + year, month + 1, 1) - date(2000, 1, 1) for year in (1, 2, 8) for month in range(12)]
     time = (np.array([d.days for d in days], "int32"), {"units": "days since 2000-01-01"})
     write_nc(tmp_path / "a.nc", steps, LON, LAT, time=time)
-    spec = SourceSpec(href="a.nc", reduce="anomaly", period=(2008, 2008), baseline=(2001, 2002))
+    spec = source_spec(href="a.nc", reduce="anomaly", period=(2008, 2008), baseline=(2001, 2002))
     source = open_source("v", spec, tmp_path)
     assert np.allclose(source.read(WHOLE), 6.5)
     assert source.summary().period == "2001–2008"
@@ -92,15 +93,15 @@ def test_months_since_a_month_are_dates(tmp_path):
     """A unit that CF's calendars do not decode, but providers write."""
     time = (np.arange(24, dtype="int32"), {"units": "months since 2001-01-15"})
     write_nc(tmp_path / "a.nc", np.stack([np.full(NATIVE.shape, i, "float32") for i in range(24)]), LON, LAT, time=time)
-    assert np.allclose(open_source("v", SourceSpec(href="a.nc", period=(2002, 2002)), tmp_path).read(WHOLE), 17.5)
-    assert np.allclose(open_source("v", SourceSpec(href="a.nc", months=(2,)), tmp_path).read(WHOLE), 7)
+    assert np.allclose(open_source("v", source_spec(href="a.nc", period=(2002, 2002)), tmp_path).read(WHOLE), 17.5)
+    assert np.allclose(open_source("v", source_spec(href="a.nc", months=(2,)), tmp_path).read(WHOLE), 7)
 
 
 def test_daily_sums_over_a_leap_year(tmp_path):
     days = [date(2000, 1, 1) + timedelta(i) for i in range(366 + 365)]
     time = (np.arange(len(days), dtype="int32"), {"units": "days since 2000-01-01"})
     write_nc(tmp_path / "a.nc", np.ones((len(days), *NATIVE.shape), "float32"), LON, LAT, time=time)
-    source = open_source("v", SourceSpec(href="a.nc", reduce="annual_sum", period=(2000, 2001)), tmp_path)
+    source = open_source("v", source_spec(href="a.nc", reduce="annual_sum", period=(2000, 2001)), tmp_path)
     assert np.allclose(source.read(WHOLE), 365.5)
     assert source.glimpse().summary().steps in (365, 366)
 
@@ -109,20 +110,20 @@ def test_two_composites_of_a_month_are_two_steps(tmp_path):
     """16-day composites: averaged, not laid over each other."""
     for day, value in ((1, 10), (17, 20), (33, 60)):
         write_tif(tmp_path / f"n_2001{day:03d}.tif", np.full(NATIVE.shape, value, "int16"), NATIVE)
-    source = open_source("v", SourceSpec(href="n_{year}{doy}.tif"), tmp_path)
+    source = open_source("v", source_spec(href="n_{year}{doy}.tif"), tmp_path)
     assert source.summary().steps == 3
     assert np.allclose(source.read(WHOLE), 30)
 
 
 def test_notes_on_what_is_missing():
-    spec = SourceSpec(href="x", period=(2000, 2003))
+    spec = source_spec(href="x", period=(2000, 2003))
     steps = [s for s in months_of(2000, 2001, 2003) if not (s.year == 2000 and s.month == 1)]
     assert notes_on(spec, steps) == (
         "period 2000–2003: 2002 missing",
         "months: 2000 lacks 1; `mean` is of those that are there",
     )
     assert notes_on(spec, months_of(2000, 2001, 2002, 2003)) == ()
-    assert notes_on(SourceSpec(href="x"), [Step()]) == ()
+    assert notes_on(source_spec(href="x"), [Step()]) == ()
 
 
 @pytest.mark.parametrize(
@@ -133,13 +134,13 @@ def test_corners_that_pass_for_centres_are_noticed(tmp_path, lat, corner):
     values = np.zeros((360, 720), "int8")
     path = write_nc(tmp_path / "a.nc", values, lon, lat)
     with pytest.raises(InputError, match=f"add `coordinates: {corner}`"):
-        open_source("v", SourceSpec(href=path.name), tmp_path)
-    box = open_source("v", SourceSpec(href=path.name, coordinates=corner), tmp_path).geobox.boundingbox
+        open_source("v", source_spec(href=path.name), tmp_path)
+    box = open_source("v", source_spec(href=path.name, coordinates=corner), tmp_path).geobox.boundingbox
     assert np.allclose(box.bbox, (-180, -90, 180, 90))
-    open_source("v", SourceSpec(href=path.name, coordinates="center"), tmp_path)
+    open_source("v", source_spec(href=path.name, coordinates="center"), tmp_path)
 
 
 @pytest.mark.parametrize("lat", [np.arange(-90, 90.1, 0.5), np.arange(-89.75, 90, 0.5)])
 def test_centres_up_to_the_poles_are_centres(tmp_path, lat):
     path = write_nc(tmp_path / "a.nc", np.zeros((lat.size, 720), "int8"), np.arange(-180, 180, 0.5), lat)
-    open_source("v", SourceSpec(href=path.name), tmp_path)
+    open_source("v", source_spec(href=path.name), tmp_path)

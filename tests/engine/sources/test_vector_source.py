@@ -11,8 +11,8 @@ from rasters import LAEA, centres, north_up, rois, same
 
 from engine.errors import InputError
 from engine.grid.grid import Grid
+from engine.sources.entry import source_spec
 from engine.sources.opening import open_source
-from engine.sources.spec import SourceSpec
 from engine.sources.vector import VectorSource
 
 TARGET = north_up(-100_000, 100_000, 5000, 40, 40, LAEA)
@@ -26,7 +26,7 @@ def write(path: Path, geometries, codes, crs: str | None = LAEA, **columns) -> P
 
 def opened(path: Path, **entries) -> VectorSource:
     entries = {"attribute": "code", "classes": CLASSES, **entries}
-    source = open_source("v", SourceSpec(href=entries.pop("href", path.name), **entries), path.parent)
+    source = open_source("v", source_spec(href=entries.pop("href", path.name), **entries), path.parent)
     assert isinstance(source, VectorSource)
     return source
 

@@ -9,7 +9,7 @@ from small_run import SmallRun
 from web import serving, stac_api
 
 from engine.remote.retry import RetryPolicy, using
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from engine.storage.zarr_store import open_dataset
 from pipelines.preflight.prepare import open_run
 from pipelines.runfile.reader import load
@@ -52,7 +52,7 @@ def test_the_entry_is_ready_to_paste(api, gelisol, run: SmallRun):
             "units": "degC",
         },
     )
-    assert SourceSpec(**entry[1]).stac.asset == "values"
+    assert source_spec(**entry[1]).stac.asset == "values"
     run.set("covariates.values", entry[1])
     prepared = open_run(run.path)
     assert prepared.summaries["values"].steps == 12

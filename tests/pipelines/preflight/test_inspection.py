@@ -13,6 +13,7 @@ from small_run import SmallRun
 from web import serving
 
 from engine.errors import Level
+from engine.sources.entry import source_spec
 from engine.sources.spec import SourceSpec
 from pipelines.preflight.inspection import Inspection
 from pipelines.preflight.prepare import open_run
@@ -23,7 +24,7 @@ COLD = np.linspace(-8.0, 2.0, 50)
 
 
 def spec(units: str = "degC", **entries) -> SourceSpec:
-    return SourceSpec(href="x", units=units, **entries)
+    return source_spec(href="x", units=units, **entries)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_hints_count_on_top_of_what_is_there():
     assert hint(COLD * 10, scale=0.1).startswith("tenths: `scale: 0.01` instead of what is there")
     assert hint(COLD + 273.15, scale=0.1).startswith("kelvin: `offset: -273.15` instead of what is there")
     assert hint(COLD + 273.15, offset=-3.15).startswith("kelvin: `offset: -276.3` instead of what is there")
-    formula = SourceSpec(expression="a + b", units="degC")
+    formula = source_spec(expression="a + b", units="degC")
     assert "change the expression to (a + b) - 273.15" in doubt("mat", formula, COLD + 273.15).message
 
 

@@ -12,8 +12,8 @@ from web import serving
 
 from engine.errors import Finding
 from engine.remote import reachable as reach
+from engine.sources.entry import source_spec
 from engine.sources.files import MissingFile
-from engine.sources.spec import SourceSpec
 from pipelines.preflight import waiting
 from pipelines.preflight.grouped_problems import grouped
 from pipelines.preflight.servers import needed_servers
@@ -110,8 +110,8 @@ def test_a_search_that_is_kept_needs_no_server(tmp_path):
         domain = observations = None
         covariates: ClassVar[dict] = {}
 
-    spec = SourceSpec(stac={"api": "http://host.org/v1", "collection": "c"})
-    formula = SourceSpec(expression="a + b", of={"a": spec, "b": SourceSpec(href="http://other.org/b.tif")})
+    spec = source_spec(stac={"api": "http://host.org/v1", "collection": "c"})
+    formula = source_spec(expression="a + b", of={"a": spec, "b": source_spec(href="http://other.org/b.tif")})
     entries = {"x": spec, "y": formula}
     (tmp_path / "x.json").write_text("{}")
     assert needed_servers(Run(), entries, str.upper, tmp_path) == {"Y": {"http://host.org", "http://other.org"}}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import small_run
 
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import DEFAULTS, source_spec
 from pipelines.runfile.decisions import AGAIN, DECISIONS, FILES, Role, roles_of, schema_keys, settings, table
 from pipelines.runfile.schema import RunFile
 
@@ -38,6 +38,7 @@ def _entries(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("key", schema_keys())
 def test_a_change_of_a_key_is_seen_by_what_depends_on_it_and_by_nothing_else(key: str):
     entries = _entries()
+    entries["covariates"]["ai"] = DEFAULTS | entries["covariates"]["ai"]  # the keys of all kinds of source
     if key.startswith("covariates.*.stac."):
         entries["covariates"]["ai"] = {"stac": dict.fromkeys(("api", "collection", "asset", "query", "sign"))}
     *parents, last = key.replace("*", "ai").split(".")
@@ -61,8 +62,8 @@ def _by_role(entries: dict[str, Any]) -> dict[Role, list[Any]]:
 
 
 def test_terms_and_zones_are_decided_over_as_covariates_are():
-    term = SourceSpec(href="x.tif", label="X").model_dump(mode="json")
-    source = SourceSpec(expression="a + b", of={"a": SourceSpec(href="a.tif"), "b": SourceSpec(href="b.tif")})
+    term = source_spec(href="x.tif", label="X").model_dump(mode="json")
+    source = source_spec(expression="a + b", of={"a": source_spec(href="a.tif"), "b": source_spec(href="b.tif")})
     entries = _entries(zones={"href": "z.gpkg", "attribute": "code", "classes": {"wet": [1]}, "label": "Zones"})
     entries["covariates"]["sum"] = source.model_dump(mode="json")
     before = _by_role(entries)

@@ -11,7 +11,7 @@ from engine.cube.features import Features
 from engine.ensemble.bootstrap import Manifest
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from engine.validation.applicability import Applicability
 from engine.validation.cross_validation import Scores
 
@@ -104,8 +104,8 @@ def write_ensemble(
     np.save(ensemble / "coefficients.npy", coefficients)
     parameters = {name: values[0] for name, values in FAMILIES[family].grid.items()}
     classes = ("forest", "grassland", "wetland")
-    category = SourceSpec(href="v.gpkg", classes={name: (i,) for i, name in enumerate(classes)}, group="vegetation")
-    features = Features.of({"tn": SourceSpec(href="tn.tif", group="soil"), "vegetation": category}).columns
+    category = source_spec(href="v.gpkg", classes={name: (i,) for i, name in enumerate(classes)}, group="vegetation")
+    features = Features.of({"tn": source_spec(href="tn.tif", group="soil"), "vegetation": category}).columns
     manifest = Manifest(
         gelisol="0.1.0",
         members=(Member(family=FAMILIES[family], parameters=parameters),),

@@ -61,7 +61,8 @@ def test_run_file_loads_with_the_covariates_of_the_study(run: RunFile):
 
 def test_run_file_names_no_absolute_path(region: Path):
     assert str(region) not in (region / "run.yaml").read_text(encoding="utf-8")
-    assert not any(str(spec.href).startswith("/") for spec in load(region / "run.yaml")[0].covariates.values())
+    covariates = load(region / "run.yaml")[0].covariates.values()
+    assert not any(href.startswith("/") for spec in covariates for href in spec.hrefs)
 
 
 def test_boundary_has_the_area_of_the_study(region: Path):

@@ -9,7 +9,7 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from scipy import stats
 
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from pipelines.soil_carbon.figures.canvas import canvas
 from pipelines.soil_carbon.figures.charts import POINT
 from pipelines.soil_carbon.figures.screening import draw_screening, screening_size
@@ -25,7 +25,7 @@ SELECTION = pd.DataFrame({
     "effect": [0.01, 0.36, 0.16, 0.25, np.nan],
     "n": 102,
 })  # fmt: skip
-SPECS = {name: SourceSpec(href="x.tif", label=f"The {name}") for name in SELECTION["covariate"]}
+SPECS = {name: source_spec(href="x.tif", label=f"The {name}") for name in SELECTION["covariate"]}
 
 
 @pytest.fixture

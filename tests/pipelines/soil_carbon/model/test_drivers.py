@@ -10,16 +10,16 @@ from engine.ensemble.bootstrap import train_ensemble
 from engine.ensemble.importance import curves
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from pipelines.soil_carbon.model.drivers import Effects, find_drivers, tabulate
 
 FEATURES = Features.of(
     {
-        "ph": SourceSpec(href="ph.tif", group="soil", label="pH"),
-        "cover": SourceSpec(
+        "ph": source_spec(href="ph.tif", group="soil", label="pH"),
+        "cover": source_spec(
             href="c.tif", group="vegetation", label="Land cover", classes={"forest": (1,), "bog": (2,)}
         ),
-        "tn": SourceSpec(href="tn.tif", group="soil", label="Total nitrogen"),
+        "tn": source_spec(href="tn.tif", group="soil", label="Total nitrogen"),
     }
 )
 

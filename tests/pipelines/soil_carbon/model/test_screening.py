@@ -12,12 +12,13 @@ from scipy import stats
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from engine.errors import InputError
+from engine.sources.entry import source_spec
 from engine.sources.spec import SourceSpec
 from pipelines.soil_carbon.model.collinearity import Collinearity
 from pipelines.soil_carbon.model.screening import screen
 
-NUMBER = SourceSpec(href="x.tif")
-CATEGORY = SourceSpec(href="x.tif", classes={"forest": (1,), "grassland": (2,), "wetland": (3,)})
+NUMBER = source_spec(href="x.tif")
+CATEGORY = source_spec(href="x.tif", classes={"forest": (1,), "grassland": (2,), "wetland": (3,)})
 
 
 def specs_of(covariates: pd.DataFrame, *categories: str) -> dict[str, SourceSpec]:

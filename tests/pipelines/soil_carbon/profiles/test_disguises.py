@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from pyproj import Transformer
 
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from pipelines.runfile.observations_section import Observations
 from pipelines.soil_carbon.profile_table.reading import read_observations
 from pipelines.soil_carbon.profiles.read_profiles import Profiles, profiles_of
@@ -40,7 +40,7 @@ def plain() -> pd.DataFrame:
 def read(keys: dict[str, Any], folder: Path) -> Profiles:
     observations = Observations.model_validate({"at_site": {"nitrogen": "tn"}} | keys)
     sites = folder / observations.sites.table if observations.sites else None
-    covariates = {"nitrogen": SourceSpec(href="n.tif", units="g/kg")}
+    covariates = {"nitrogen": source_spec(href="n.tif", units="g/kg")}
     table = read_observations(folder / observations.table, observations, sites, covariates, DEPTHS)
     return profiles_of(table, observations, DEPTHS, (110, 40, 130, 60))
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from engine.errors import InputError
-from engine.sources.spec import SourceSpec
+from engine.sources.entry import source_spec
 from pipelines.soil_carbon.profiles.read_profiles import read_profiles
 from pipelines.soil_carbon.profiles.site_classes import class_codes
 
-COVER = SourceSpec(href="cover.tif", classes={"forest": (1, 2), "mire": (31,)})
+COVER = source_spec(href="cover.tif", classes={"forest": (1, 2), "mire": (31,)})
 
 
 def test_names_and_stored_codes_are_known():

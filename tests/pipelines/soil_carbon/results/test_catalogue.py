@@ -12,6 +12,7 @@ import rasterio
 from pystac.extensions.projection import SCHEMA_URI
 from pystac.validation import JsonSchemaSTACValidator, validate
 
+from engine.sources.entry import source_spec
 from engine.sources.spec import SourceSpec
 from engine.storage.zarr_store import open_dataset
 from pipelines.runfile.reader import RunFile, load
@@ -86,14 +87,14 @@ def test_without_any_period_the_time_is_that_of_the_making_and_it_is_said(out: P
 
 def test_years_of_a_covariate():
     def spec(**more) -> SourceSpec:
-        return SourceSpec.model_validate({"href": "a.tif", **more})
+        return source_spec(**{"href": "a.tif", **more})
 
     assert covariate_years(spec(period=[2000, 2020]), {"period": "1990–2022"}) == (2000, 2020)
     assert covariate_years(spec(), {"period": "1990–2022", "about": [ABOUT]}) == (1990, 2022)
     assert covariate_years(spec(), {"period": "", "about": [ABOUT]}) == (1981, 2010)
     assert covariate_years(spec(), {}) is None
     formula = {"expression": "a + b", "of": {"a": {"href": "a", "period": [1999, 2001]}, "b": {"href": "b"}}}
-    assert covariate_years(SourceSpec.model_validate(formula), {}) == (1999, 2001)
+    assert covariate_years(source_spec(**formula), {}) == (1999, 2001)
 
 
 def test_licence_and_providers(out: Path):
