@@ -7,11 +7,10 @@ from engine.errors import InputError
 from engine.execution.block_store import damaged_blocks
 from engine.execution.ledger import RECORDS, Ledger, Records, digest_of
 from engine.execution.lock import locked
-from engine.execution.versions import versions
 from engine.formatting import counted
 from engine.storage.atomic import remove
 from pipelines import STAGES
-from pipelines.run.stage_keys import ALSO_WRITES, STORES, keys_of, stage_parts
+from pipelines.run.stage_keys import ALSO_WRITES, STORES, RunKeys
 from pipelines.soil_carbon.prepared import Prepared
 
 
@@ -30,10 +29,10 @@ def check_results(prepared: Prepared, console: Console) -> None:
         ledger = Ledger(prepared.directory)
         table = Table("stage", "checked", "damaged", title="Results", title_justify="left")
         problems: list[str] = []
-        here = versions()
-        for stage, parts in stage_parts(prepared, ledger).items():
+        keys = RunKeys(prepared)
+        for stage in STAGES:
             entry = ledger.entry(stage)
-            pieces = entry.pieces if entry and entry.pieces else keys_of(stage, parts, here).pieces
+            pieces = entry.pieces if entry and entry.pieces else keys.of(stage, ledger).pieces
             checked, damaged = _blocks(prepared, stage, pieces)
             files, damaged_files = _files(prepared, stage, ledger)
             damaged += damaged_files

@@ -38,10 +38,7 @@ from pipelines.run.stage_keys import (
     ARTEFACTS,
     STORES,
     Keys,
-    keys_of,
-    stage_keys,
-    stage_parts,
-    validation_scratch,
+    RunKeys,
 )
 from pipelines.run.stage_versions import of_stage, version_notes
 from pipelines.run.stages import FUNCTIONS, NEED_CLUSTER, REPORT, Context
@@ -96,8 +93,8 @@ def execute(
             display.say(f"an earlier run ended without a word ({former}); this one goes on from what it left")
         if fresh:
             _start_over(directory)
-        run = _Run(prepared, display, Ledger(directory), versions())
-        for note in version_notes(run.ledger, run.here):
+        run = _Run(prepared, display, Ledger(directory), RunKeys(prepared, versions()))
+        for note in version_notes(run.ledger, run.keys.here):
             display.say(Finding.warning(note))
         wanted = STAGES[: STAGES.index(until) + 1]
         todo = run.todo(wanted)
@@ -136,8 +133,8 @@ class _Run:
 
     Attributes
     ----------
-    here : dict
-        Versions of packages and libraries.
+    keys : RunKeys
+        What the stages depend on.
     changed : set of str
         Inputs that have changed since they were read, of which the user knows.
     """
@@ -145,13 +142,13 @@ class _Run:
     prepared: Prepared
     display: Display
     ledger: Ledger
-    here: dict[str, str]
+    keys: RunKeys
     changed: set[str] = field(default_factory=set)
 
     def todo(self, wanted: tuple[str, ...]) -> list[str]:
         """Stages that are not done, and those that complete an artefact which is made again."""
         todo: list[str] = []
-        keys = stage_keys(self.prepared, self.ledger)
+        keys = self.keys.stages(self.ledger)
         for stage in wanted:
             again = {name for before in todo for name in ARTEFACTS[before]}
             paths = [self.prepared.directory / name for name in ARTEFACTS[stage]]
@@ -163,11 +160,9 @@ class _Run:
     def do(self, stage: str, client: Client | None, provenance: Provenance) -> None:
         """One stage, recorded, with what it depended on when it began, once all that it leaves is on disk."""
         display, ledger = self.display, self.ledger
-        parts = stage_parts(self.prepared, ledger)[stage]
-        keys, of_stage_here = keys_of(stage, parts, self.here), of_stage(stage, self.here)
-        context = Context(
-            self.prepared, client, display, provenance, keys, validation_scratch(self.prepared, self.here)
-        )
+        parts, keys = self.keys.parts(ledger)[stage], self.keys.of(stage, ledger)
+        of_stage_here = of_stage(stage, self.keys.here)
+        context = Context(self.prepared, client, display, provenance, keys, self.keys.scratch())
         ledger.begin(stage, of_stage_here)
         display.event("stage_started", stage=stage)
         if client is not None:

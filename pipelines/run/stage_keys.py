@@ -79,31 +79,73 @@ class Keys:
     environment: str
 
 
-def stage_parts(prepared: Prepared, ledger: Ledger | None = None) -> dict[str, Parts]:
-    """Per stage, what its artefacts depend on → a hash of it; stages before it stand for all that they depend on.
+class RunKeys:
+    """What the stages of a run depend on, and their keys: computed once for a run, and passed on.
 
-    The map depends on what the stage `train` has left, and not on how it came about, once that is known.
+    Parameters
+    ----------
+    prepared : Prepared
+        The run.
+    here : mapping, optional
+        Versions of packages and libraries; default: those of this environment.
     """
-    ledger = ledger or Ledger(prepared.directory)
-    own = _own_parts(prepared)
-    parts = {stage: {"code": str(CODE[stage])} for stage in STAGES}
-    parts["profiles"] |= own["profiles"]
-    parts["cube"] |= own["cube"]
-    learnt_from = {name: value for name, value in parts["cube"].items() if name != _MARKS[Role.LAYOUT]}
-    parts["select"] |= {"stage profiles": _key(parts["profiles"]), "stage cube": _key(learnt_from), **own["select"]}
-    parts["train"] |= {"stage select": _key(parts["select"]), **own["train"]}
-    parts["map"] |= {"stage cube": _key(parts["cube"]), "stage train": _left_by_train(ledger, parts), **own["map"]}
-    follows = {f"stage {stage}": _key(parts[stage]) for stage in ("train", "map")}
-    parts["report"] |= follows | own["report"]
-    return parts
 
+    def __init__(self, prepared: Prepared, here: Mapping[str, str] | None = None):
+        self.here = versions() if here is None else here
+        self._directory = prepared.directory
+        self._own = own = _own_parts(prepared)
+        parts = {stage: {"code": str(CODE[stage])} for stage in STAGES}
+        parts["profiles"] |= own["profiles"]
+        parts["cube"] |= own["cube"]
+        learnt_from = {name: value for name, value in parts["cube"].items() if name != _MARKS[Role.LAYOUT]}
+        parts["select"] |= {
+            "stage profiles": key_of(parts["profiles"]),
+            "stage cube": key_of(learnt_from),
+            **own["select"],
+        }
+        parts["train"] |= {"stage select": key_of(parts["select"]), **own["train"]}
+        self._parts = parts
+        self._validation = _validation_key(prepared, key_of(parts["select"]), self.here)
 
-def _left_by_train(ledger: Ledger, parts: dict[str, Parts]) -> str:
-    """What the map is made of: what the last training left, if another would leave the same but for its scores."""
-    entry = ledger.entry("train")
-    if entry and entry.leaves and _without(entry.parts, _SCORES) == _without(parts["train"], _SCORES):
-        return entry.leaves
-    return _key(parts["train"])
+    def parts(self, ledger: Ledger | None = None) -> dict[str, Parts]:
+        """Per stage, what its artefacts depend on → a hash of it; stages before it stand for all that they depend on.
+
+        The map depends on what the stage `train` has left, and not on how it came about, once the ledger knows that.
+        """
+        parts = dict(self._parts)
+        before = {"stage cube": key_of(parts["cube"]), "stage train": self._left_by_train(ledger or self._ledger())}
+        parts["map"] = parts["map"] | before | self._own["map"]
+        follows = {f"stage {stage}": key_of(parts[stage]) for stage in ("train", "map")}
+        parts["report"] = parts["report"] | follows | self._own["report"]
+        return parts
+
+    def stages(self, ledger: Ledger | None = None) -> dict[str, str]:
+        """A key per stage of all that its artefacts depend on."""
+        return {stage: key_of(parts) for stage, parts in self.parts(ledger).items()}
+
+    def of(self, stage: str, ledger: Ledger | None = None) -> Keys:
+        """All keys of a stage."""
+        parts = self.parts(ledger)[stage]
+        environment = environment_key(stage, self.here)
+        pieces = key_of(_without(parts, _TABLES), environment)
+        return Keys(key_of(parts), pieces, key_of(pieces, parts.get(f"{_TABLES}synthetic")), environment)
+
+    def scratch(self) -> Scratch:
+        """Where held-out predictions, and in folders of their own searches, folds and coverage, are kept for a rerun.
+
+        Repeats and schemes have names of their own there, so that others are added to those that are kept.
+        """
+        return Scratch(self._directory / RECORDS / "validation" / self._validation)
+
+    def _ledger(self) -> Ledger:
+        return Ledger(self._directory)
+
+    def _left_by_train(self, ledger: Ledger) -> str:
+        """What the map is made of: what the last training left, if another would leave the same but for its scores."""
+        entry, train = ledger.entry("train"), self._parts["train"]
+        if entry and entry.leaves and _without(entry.parts, _SCORES) == _without(train, _SCORES):
+            return entry.leaves
+        return key_of(train)
 
 
 def _own_parts(prepared: Prepared) -> dict[str, Parts]:
@@ -127,50 +169,34 @@ def _without(parts: Parts, mark: str) -> Parts:
     return {name: value for name, value in parts.items() if not name.startswith(mark)}
 
 
-def keys_of(stage: str, parts: Parts, here: Mapping[str, str]) -> Keys:
-    """The keys of a stage that depends on these parts, in an environment of these versions."""
-    environment = environment_key(stage, here)
-    pieces = key_of(_without(parts, _TABLES), environment)
-    files = key_of(pieces, parts.get(f"{_TABLES}synthetic"))
-    return Keys(_key(parts), pieces, files, environment)
-
-
-def stage_keys(prepared: Prepared, ledger: Ledger | None = None) -> dict[str, str]:
-    """A key per stage of all that its artefacts depend on."""
-    return {stage: _key(parts) for stage, parts in stage_parts(prepared, ledger).items()}
-
-
-def validation_scratch(prepared: Prepared, here: Mapping[str, str]) -> Scratch:
-    """Where held-out predictions, and in folders of their own searches, folds and coverage, are kept for a rerun.
-
-    Repeats and schemes have names of their own there, so that others are added to those that are kept.
-    """
+def _validation_key(prepared: Prepared, select: str, here: Mapping[str, str]) -> str:
+    """Of all that held-out predictions depend on."""
     model = prepared.config.model.model_dump(mode="json")
     validation = {k: v for k, v in model["validation"].items() if k not in _OF_SCORES}
-    select = stage_keys(prepared)["select"]
     environment = environment_key("train", here)
-    key = key_of(CODE["validation"], select, model["families"], model["seed"], validation, environment)
-    return Scratch(prepared.directory / RECORDS / "validation" / key)
+    return key_of(CODE["validation"], select, model["families"], model["seed"], validation, environment)
 
 
 def stage_states(prepared: Prepared, here: Mapping[str, str] | None = None) -> dict[str, str]:
     """Stage → `done`, `to do`, `interrupted: …` with what is kept, or `stale: …` with what has changed since."""
     ledger, states = Ledger(prepared.directory), {}
-    here = versions() if here is None else here
-    for stage, parts in stage_parts(prepared, ledger).items():
+    keys = RunKeys(prepared, here)
+    stale: set[str] = set()
+    for stage, parts in keys.parts(ledger).items():
         paths = [prepared.directory / name for name in ARTEFACTS[stage]]
         entry = ledger.entry(stage)
-        if ledger.is_done(stage, _key(parts), paths):
+        if ledger.is_done(stage, key_of(parts), paths):
             states[stage] = "done"
-            if stage == "map" and states["train"].startswith("stale"):
+            if stage == "map" and "train" in stale:
                 states[stage] = "done; again if the ensemble or the area of applicability becomes another"
-        elif entry and entry.key != _key(parts):
+        elif entry and entry.key != key_of(parts):
+            stale.add(stage)
             states[stage] = f"stale: {_changes(entry.parts, parts)}"
         elif entry:
             missing = [path.name for path in paths if not path.exists()]
             states[stage] = f"incomplete: {', '.join(missing)} is gone"
         else:
-            states[stage] = _progress(prepared, stage, keys_of(stage, parts, here), here)
+            states[stage] = _progress(prepared, stage, keys, ledger)
     return states
 
 
@@ -182,10 +208,6 @@ def states_as_left(directory: OutPath) -> dict[str, str]:
         return dict.fromkeys(STAGES, str(error))
     return {stage: "done before; kept if nothing changes that it depends on" if ledger.entry(stage) else "to do"
             for stage in STAGES}  # fmt: skip
-
-
-def _key(parts: Parts) -> str:
-    return key_of(parts)
 
 
 def _changes(before: Parts, now: Parts) -> str:
@@ -200,15 +222,15 @@ def _changes(before: Parts, now: Parts) -> str:
     return f"follows {', '.join(name.removeprefix('stage ') for name in nearest)}"
 
 
-def _progress(prepared: Prepared, stage: str, keys: Keys, here: Mapping[str, str]) -> str:
+def _progress(prepared: Prepared, stage: str, keys: RunKeys, ledger: Ledger) -> str:
     """How far an unfinished stage had come."""
     if stage in STORES:
-        done = len(Records.of(prepared.directory / STORES[stage], keys.pieces).names())
+        done = len(Records.of(prepared.directory / STORES[stage], keys.of(stage, ledger).pieces).names())
         return (
             f"interrupted: {done} of {counted(prepared.grid.n_blocks, 'block')} {verb(done, 'is', 'are')} kept"
             if done
             else "to do"
         )
-    if stage == "train" and (done := validation_scratch(prepared, here).count()):
+    if stage == "train" and (done := keys.scratch().count()):
         return f"interrupted: {counted(done, 'repeat')} of the validation {verb(done, 'is', 'are')} kept"
     return "to do"

@@ -13,7 +13,7 @@ from engine.cube.sampling import cell_of, random_cells
 from engine.errors import InputError
 from engine.storage.zarr_store import open_dataset
 from pipelines.preflight.prepare import open_run
-from pipelines.run.stage_keys import stage_keys
+from pipelines.run.stage_keys import RunKeys
 from pipelines.soil_carbon.model.independent_sites import IN_TRAINING, SITES, TABLE, try_independent
 from pipelines.soil_carbon.prepared import Prepared
 
@@ -138,10 +138,10 @@ def test_bad_rows_are_found_by_check(pristine: Path, gelisol, tmp_path: Path):
 
 
 def test_only_the_report_depends_on_it(pristine: Path, folder: Path):
-    without = stage_keys(open_run(pristine / "run.yaml", (), folder))
+    without = RunKeys(open_run(pristine / "run.yaml", (), folder)).stages()
     table = as_mapped(folder)
-    first = stage_keys(opened(pristine, folder, table))
-    second = stage_keys(opened(pristine, folder, table.iloc[1:]))
+    first = RunKeys(opened(pristine, folder, table)).stages()
+    second = RunKeys(opened(pristine, folder, table.iloc[1:])).stages()
     assert len({keys["report"] for keys in (without, first, second)}) == 3
     for stage in ("profiles", "cube", "select", "train", "map"):
         assert without[stage] == first[stage] == second[stage]

@@ -11,7 +11,9 @@ import small_run
 from engine.grid.chunking import best_chunk
 from pipelines import STAGES
 from pipelines.preflight.prepare import open_run
-from pipelines.run.stage_keys import CODE, Parts, stage_parts, stage_states
+from pipelines.run import stage_keys as stage_keys_module
+from pipelines.run.execute import execute
+from pipelines.run.stage_keys import CODE, Parts, RunKeys, stage_states
 
 STALE = {
     "model.replicates=9": (("train", "map"), "stale: model.replicates changed"),
@@ -52,14 +54,14 @@ def test_a_setting_makes_stale_what_depends_on_it(pristine: Path, finished: Path
 
 def test_the_order_of_covariates_and_of_classes_counts(pristine: Path, run):
     """Columns come in the order of the covariates, codes in that of the classes."""
-    before = stage_parts(open_run(pristine / "run.yaml"))
+    before = RunKeys(open_run(pristine / "run.yaml")).parts()
     covariates = small_run.settings()["covariates"]
     run.set("covariates", dict(reversed(covariates.items())))
-    after = stage_parts(open_run(run.path))
+    after = RunKeys(open_run(run.path)).parts()
     assert _changed(before, after) == {"select": {"the order of the covariates"}}
     vegetation = covariates["vegetation"]
     run.set("covariates", covariates | {"vegetation": vegetation | {"classes": {"grassland": [3], "forest": [1, 2]}}})
-    assert _changed(before, stage_parts(open_run(run.path)))["cube"] == {"covariates.vegetation"}
+    assert _changed(before, RunKeys(open_run(run.path)).parts())["cube"] == {"covariates.vegetation"}
 
 
 def _changed(before: dict[str, Parts], after: dict[str, Parts]) -> dict[str, set[str]]:
@@ -77,7 +79,7 @@ def test_the_block_size_follows_from_the_grid_unless_it_is_given(pristine: Path)
     given = open_run(pristine / "run.yaml", (f"domain.chunk={chosen.grid.chunk}",))
     other = open_run(pristine / "run.yaml", ("domain.chunk=16",))
     assert other.grid.chunk == 16 != chosen.grid.chunk
-    assert stage_parts(given) == stage_parts(chosen) != stage_parts(other)
+    assert RunKeys(given).parts() == RunKeys(chosen).parts() != RunKeys(other).parts()
 
 
 def test_a_new_version_of_a_stage_makes_it_stale(pristine: Path, finished: Path, monkeypatch):
@@ -87,12 +89,12 @@ def test_a_new_version_of_a_stage_makes_it_stale(pristine: Path, finished: Path,
 
 
 def test_files_that_change_are_noticed(run, finished: Path):
-    before = stage_parts(open_run(run.path))
+    before = RunKeys(open_run(run.path)).parts()
     (run.data / "tn.tif").touch()
     (run.data / "ai.tif.aux.xml").write_text("<PAMDataset></PAMDataset>")
     (run.directory / "boundary.geojson").write_text((run.directory / "boundary.geojson").read_text() + "\n")
     run.edit_profiles(lambda table: table.assign(soc=table["soc"] + 1))
-    after = stage_parts(open_run(run.path))
+    after = RunKeys(open_run(run.path)).parts()
     changed = {
         stage: {name for name in parts if parts[name] != before[stage].get(name)} for stage, parts in after.items()
     }
@@ -125,3 +127,11 @@ def test_more_replicates_keep_those_that_are_there(
     assert fewer.exit_code == 0, fewer.output
     assert (out / "ensemble" / "manifest.json").read_bytes() == (finished / "ensemble" / "manifest.json").read_bytes()
     assert not (out / "ensemble" / "replicate_008.ubj").exists()
+
+
+def test_they_are_computed_once_for_a_run(pristine: Path, finished: Path, tmp_path: Path, monkeypatch):
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    found, compute = [], stage_keys_module._own_parts
+    monkeypatch.setattr(stage_keys_module, "_own_parts", lambda prepared: found.append(prepared) or compute(prepared))
+    execute(open_run(pristine / "run.yaml", (), out), until="map")
+    assert len(found) == 1

@@ -9,7 +9,7 @@ import pytest
 from engine.execution.ledger import Ledger
 from engine.execution.versions import packages, versions
 from pipelines.preflight.prepare import open_run
-from pipelines.run.stage_keys import keys_of, stage_parts
+from pipelines.run.stage_keys import RunKeys
 from pipelines.run.stage_versions import OF_STAGE, environment_key, of_stage, version_notes
 
 
@@ -84,16 +84,16 @@ def test_an_unfinished_stage_is_not_finished_with_other_versions(
 
 
 def test_pieces_have_their_versions_in_their_key_and_stages_have_not(pristine: Path):
-    parts, here = stage_parts(open_run(pristine / "run.yaml")), versions()
+    prepared, here = open_run(pristine / "run.yaml"), versions()
     for stage, names in OF_STAGE.items():
-        keys = keys_of(stage, parts[stage], here)
+        keys = RunKeys(prepared, here).of(stage)
         for name in ("xgboost-cpu" if name == "xgboost" else name for name in names if name != "gelisol"):
             if name in here:
-                other = keys_of(stage, parts[stage], here | {name: "99"})
+                other = RunKeys(prepared, here | {name: "99"}).of(stage)
                 assert other.stage == keys.stage
                 assert other.pieces != keys.pieces and other.environment != keys.environment
         # Its own version does not: the number of a stage's code says when results change.
-        assert keys_of(stage, parts[stage], here | {"gelisol": "99"}) == keys
+        assert RunKeys(prepared, here | {"gelisol": "99"}).of(stage) == keys
     assert environment_key("report", here) == environment_key("report", {})
 
 
