@@ -28,7 +28,7 @@ help:  ## List the targets
 demo: .venv/ready  ## Map the virtual region (made-up data): out/virtual/report.html
 	$(BIN)/gelisol demo --out out/virtual
 
-test: .venv/developer  ## Run the tests, file by file in two processes
+test: .venv/developer  ## Run the tests, file by file in three processes
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 NOTEBOOKS ?= force

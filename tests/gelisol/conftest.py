@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +24,16 @@ def threads() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory, threads: Client) -> Path:
+def whole(made_once: Callable[[str, Callable[[Path], object]], Path], threads: Client) -> Path:
     """Folder of the small run: run.yaml, data, and finished results in `out`; not to be changed."""
-    folder = small_run.write(tmp_path_factory.mktemp("whole") / "run").parent
-    cluster = f"cluster={{kind: address, address: '{threads.scheduler.address}'}}"
-    result = CliRunner().invoke(app, ["run", str(folder / "run.yaml"), "--set", cluster])
-    assert result.exit_code == 0, result.output
-    return folder
+
+    def make(folder: Path) -> None:
+        run_file = small_run.write(folder / "run")
+        cluster = f"cluster={{kind: address, address: '{threads.scheduler.address}'}}"
+        result = CliRunner().invoke(app, ["run", str(run_file), "--set", cluster])
+        assert result.exit_code == 0, result.output
+
+    return made_once("whole", make) / "run"
 
 
 @pytest.fixture

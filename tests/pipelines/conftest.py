@@ -12,12 +12,13 @@ from typer.testing import CliRunner, Result
 from pipelines.cli import app
 
 Gelisol = Callable[..., Result]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pristine(made_once: MadeOnce) -> Path:
     """The small run, never touched: its folder."""
-    return small_run.write(tmp_path_factory.mktemp("small") / "run").parent
+    return made_once("small", lambda folder: small_run.write(folder / "run")) / "run"
 
 
 @pytest.fixture
@@ -49,11 +50,11 @@ def on_scheduler(scheduler: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def finished(
-    pristine: Path, tmp_path_factory: pytest.TempPathFactory, gelisol: Gelisol, on_scheduler: list[str]
-) -> Path:
+def finished(pristine: Path, made_once: MadeOnce, gelisol: Gelisol, on_scheduler: list[str]) -> Path:
     """Results of the small run up to the map; not to be changed."""
-    out = tmp_path_factory.mktemp("finished") / "out"
-    result = gelisol("run", pristine / "run.yaml", "--out", out, "--until", "map", *on_scheduler)
-    assert result.exit_code == 0, result.output
-    return out
+
+    def make(folder: Path) -> None:
+        result = gelisol("run", pristine / "run.yaml", "--out", folder / "out", "--until", "map", *on_scheduler)
+        assert result.exit_code == 0, result.output
+
+    return made_once("finished", make) / "out"

@@ -1,16 +1,17 @@
 """Loaded by Dask into every worker of a fault test: counts the pieces of work, and does harm when it is told to.
 
 The folder in $GELISOL_FAULTS holds `faults.json`, a list of {step, nth, harm}, and receives `calls`, a line per piece
-of work that was begun. Each harm is done once, after the piece's data are written and before they are recorded.
+of work that was begun. Each harm is done once, after the piece's data are written and before they are recorded; those
+of BEFORE, before the piece.
 """
 
 import importlib
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.storage.paths import out_path
 FOLDER = Path(os.environ["GELISOL_FAULTS"])
 STEPS = {
     "cube": ("engine.cube.build", "write_block"),
-    "validate": ("engine.validation.cross_validation", "_predict"),
+    "validate": ("engine.validation.cross_validation", "_held_out"),
     "train": ("engine.ensemble.bootstrap", "fit_members"),
     "map": ("engine.mapping.blockwise", "map_block"),
     "cog": ("pipelines.soil_carbon.results.products", "write_cog"),
@@ -31,13 +32,14 @@ def watched(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
         nth = count(step)
         faults = json.loads((FOLDER / "faults.json").read_text())
         due = [f for f in faults if f["step"] == step and f["nth"] <= nth and first_time(f)]
+        with ExitStack() as before:
+            for fault in due:
+                if fault["harm"] in BEFORE:
+                    before.enter_context(BEFORE[fault["harm"]](fault))
+            result = function(*arguments, **keywords)
         for fault in due:
-            if fault["harm"] in ("hide", "wait"):
-                HARMS[fault["harm"]](fault)
-        result = function(*arguments, **keywords)
-        for fault in due:
-            if fault["harm"] not in ("hide", "wait"):
-                HARMS[fault["harm"]](fault)
+            if fault["harm"] in AFTER:
+                AFTER[fault["harm"]](fault)
         return result
 
     call.__module__, call.__qualname__, call.__name__ = function.__module__, function.__qualname__, function.__name__
@@ -88,28 +90,33 @@ def fill_disk(fault: dict[str, Any]) -> None:
             pass
 
 
-def hide(fault: dict[str, Any]) -> None:
-    """Take a file away, and bring it back some seconds later."""
+@contextmanager
+def hide(fault: dict[str, Any]) -> Iterator[None]:
+    """Take a file away while one piece of work is tried."""
     file = Path(fault["file"])
     away = file.with_name(f"{file.name}.away")
     file.rename(away)
-    threading.Timer(3, away.rename, [file]).start()
+    try:
+        yield
+    finally:
+        away.rename(file)
 
 
-def wait(fault: dict[str, Any]) -> None:
+@contextmanager
+def wait(fault: dict[str, Any]) -> Iterator[None]:
     (FOLDER / "waiting").touch()
     while not (FOLDER / "go").exists():
         time.sleep(0.05)
+    yield
 
 
-HARMS = {
+BEFORE = {"hide": hide, "wait": wait}
+AFTER = {
     "kill_worker": kill_worker,
     "kill_client": kill_client,
     "kill_pid": kill_pid,
     "eat_memory": eat_memory,
     "fill_disk": fill_disk,
-    "hide": hide,
-    "wait": wait,
 }
 
 # While this is loaded, before the worker answers to anybody: importing takes seconds.

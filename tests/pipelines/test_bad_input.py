@@ -1,8 +1,10 @@
 """Bad input through the command line: exit code 1, every problem with file, key and row, and nothing written."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -437,7 +439,8 @@ def test_problem_found_while_running_leaves_nothing_half_written(run, gelisol, o
     assert not [path for path in run.out.rglob("*") if ".partial" in path.name]
 
 
-def test_earlier_results_stay_as_they_were(run, finished, gelisol):
+def test_earlier_results_stay_as_they_were(run, finished, tmp_path, gelisol):
+    finished = Path(shutil.copytree(finished, tmp_path / "finished"))
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
     run.edit_text("zones: vegetation", "zones: tn")
     assert gelisol("run", run.path, "--out", finished).exit_code == 1

@@ -104,7 +104,7 @@ class Daemons:
              "--scheduler-file", self.address_file],
             env=environment, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        while not self.address_file.exists():
+        while not (self.address_file.exists() and self.address_file.read_text().endswith("}")):  # whole
             assert self.scheduler.poll() is None
             time.sleep(0.05)
         (folder / "pid").write_text(str(self.scheduler.pid))
