@@ -78,9 +78,11 @@ run = gelisol.run(run_file, client, until="cube", progress="lines")
 # In threads of this process, with the Dataset in one piece. (Without `client`, `map_dataset` takes the one that is
 # current; this one is closed first, so that there is none.)
 
-# %%
+# %% tags=["remove-stderr"]
 client.close()
 cluster.close()
+
+# %%
 alone = gelisol.map_dataset(dataset.compute(), made.sites, "socd_0-10", units="kg m-2", **settings).compute()
 for name in ("mean", "sd", "pi_lower", "pi_upper", "dissimilarity"):
     np.testing.assert_array_equal(on_cluster[name].values, alone[name].values)

@@ -40,9 +40,9 @@ catchments.to_file(folder / "catchments.gpkg", driver="GPKG")
 # %% [markdown]
 # ## As zones of the run
 #
-# `zones` takes a file with polygons like those of any covariate: an attribute, and the classes that its codes stand
-# for. In a finished run, changing it redoes the sums and the scores; cube and ensemble stay ([what is done
-# again](../reliability.md#what-is-done-again)).
+# `zones` takes polygons like those of any covariate: a file, an attribute, and the classes that its codes stand for.
+# In a finished run, another `zones` makes cube, scores and map again and keeps the replicates, which took longest
+# ([what is done again](../reliability.md#what-is-done-again)).
 
 # %%
 zones = {"href": "catchments.gpkg", "attribute": "code", "classes": {"upper": [1], "lower": [2], "rest": [3]}}
@@ -100,14 +100,15 @@ assert np.allclose(masked["area_km2"], table.loc[masked.index, "area_km2"])
 (masked["stock_pg"] / table.loc[masked.index, "stock_pg"] - 1).abs().max()
 
 # %% [markdown]
-# The last but one column is no range. The standard deviation of a sum is at most the sum of the standard deviations,
-# as it would be if all cells erred together; so the replicates' totals vary by no more than that. It may be much
-# less, and the residual error, which is not of the replicates, is not in it. Beside the true parts:
+# The last but one column is no range. The standard deviation of a sum is at most the sum of the standard deviations, as
+# it would be if all cells erred together; so the replicates' totals vary by no more than that, and may vary much less.
+# The residual error is not of the replicates and not in the bound: here the whole standard deviation, `all`, is larger.
 
 # %%
 of_depth = parts.query("depth == '0-30'").pivot(index="zone", columns="source", values="sd_pg")
 beside = masked[["replicates_sd_at_most_pg"]].join(of_depth[["replicates", "residual", "all"]])
 assert (beside["replicates"] <= beside["replicates_sd_at_most_pg"] * (1 + 1e-6)).all()
+assert (beside["all"] > beside["replicates_sd_at_most_pg"]).all()
 beside.round(4)
 
 # %% [markdown]
