@@ -214,7 +214,7 @@ def test_detection_limits(read):
 
 def test_what_stands_on_the_first_row_only_counts_for_the_site(read):
     rows = ("A,120,50,0,10,40,1", "A,,,10,30,20,1.2", "B,121,51,0,10,45,1", "B,121,51,10,30,25,1.1")
-    notes = read(text(*rows)).notes
+    notes = list(map(str, read(text(*rows)).notes))
     assert "Filled from other rows of the same site: coordinates in 1 row." in notes
 
 
@@ -260,7 +260,7 @@ def test_points_elsewhere_than_their_columns_and_two_crs(read, problems, tmp_pat
         Point(float(x), float(y) + (i == 0)) for i, (x, y) in enumerate(zip(table["lon"], table["lat"], strict=True))
     ]
     gpd.GeoDataFrame(table, geometry=points, crs=4326).to_file(tmp_path / "p.gpkg")
-    notes = read(name="p.gpkg").notes
+    notes = list(map(str, read(name="p.gpkg").notes))
     assert any("1 point elsewhere than its columns" in note for note in notes)
     gpd.GeoDataFrame(table.drop(columns=["lon", "lat"]), geometry=points, crs=4326).to_file(tmp_path / "q.gpkg")
     assert "but q.gpkg declares WGS 84" in problems(name="q.gpkg", crs="EPSG:32651")[0]
@@ -269,11 +269,11 @@ def test_points_elsewhere_than_their_columns_and_two_crs(read, problems, tmp_pat
 def test_markers_among_names_and_words_read_as_empty_are_mentioned(read):
     rows = [f"{row},{kind}" for row, kind in zip(ROWS, ("n.d.", "n.d.", "-9999", "Gelisol"), strict=True)]
     rows[1] = rows[1].replace(",1.2,", ",NA,")
-    notes = read(text(*rows, header=HEADER + ",soil_type")).notes
+    notes = list(map(str, read(text(*rows, header=HEADER + ",soil_type")).notes))
     assert any("`soil_type` is 'n.d.' in 2 records, which counts as a name" in note for note in notes)
     assert any("`soil_type` is '-9999' in 1 record" in note and "`missing: [-9999]`" in note for note in notes)
     assert "NA read as empty: bulk_density 1." in notes
-    listed = read(text(*rows, header=HEADER + ",soil_type"), missing=["n.d.", -9999]).notes
+    listed = list(map(str, read(text(*rows, header=HEADER + ",soil_type"), missing=["n.d.", -9999]).notes))
     assert not any("counts as a name" in note for note in listed)
 
 
