@@ -104,10 +104,6 @@ class GelisolError(Exception):
         self.problems = [_as_finding(problem)]
         super().__init__(str(problem))
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Any]]:
-        """Pickle with the problems, so that a worker's error arrives whole."""
-        return type(self), (self.problems,)
-
 
 class InputError(GelisolError):
     """The user's input is at fault: one finding per problem, all of them at once.
@@ -121,8 +117,12 @@ class InputError(GelisolError):
     def __init__(self, problems: str | Finding | Iterable[str | Finding]):
         given = [problems] if isinstance(problems, str | Finding) else problems
         found = [_as_finding(each) for each in given]
-        super().__init__("\n".join(map(str, found)))
+        Exception.__init__(self, "\n".join(map(str, found)))
         self.problems = found
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any]]:
+        """Pickle with the problems, so that a worker's error arrives whole."""
+        return type(self), (self.problems,)
 
 
 class FitError(GelisolError):
