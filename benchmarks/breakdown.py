@@ -9,7 +9,7 @@ import numpy as np
 from machine import table
 
 from engine.cube.features import Features
-from engine.ensemble.bootstrap import load_ensemble
+from engine.ensemble.trained import load_ensemble
 from engine.grid.grid import Block
 from engine.mapping.blockwise import MapPlan, map_block
 from engine.mapping.predict_block import OnePass

@@ -19,7 +19,7 @@ from breakdown import BLOCKS, breakdown
 from machine import Memory, describe, publish, table
 from made_up import REPLICATES, ROUNDS, a_grid, a_plan, make_cube, train
 
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.execution.cluster import local_client
 from engine.mapping.blockwise import map_region
 from pipelines.progress import Display

@@ -12,7 +12,8 @@ from odc.geo.geobox import GeoBox
 
 from engine.cube.build import DOMAIN
 from engine.cube.features import Features
-from engine.ensemble.bootstrap import Ensemble, train_ensemble
+from engine.ensemble.bootstrap import train_ensemble
+from engine.ensemble.trained import Ensemble
 from engine.execution.tasks import run_each
 from engine.grid.chunking import best_chunk
 from engine.grid.grid import Block, Grid

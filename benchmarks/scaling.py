@@ -17,7 +17,7 @@ from distributed import Client
 from machine import cpu_seconds, describe, publish, table
 from made_up import a_grid, a_plan, make_cube, train
 
-from engine.ensemble.bootstrap import Ensemble, load_ensemble
+from engine.ensemble.trained import Ensemble, load_ensemble
 from engine.execution.cluster import local_client
 from engine.execution.ledger import Records
 from engine.execution.tasks import run_each

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.cube.sampling import cell_of, sample
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.mapping.predict_rows import RowPredictor
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import open_dataset

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Unpack
 
 import numpy as np
 from distributed import Client
 
 from engine.cube.features import Features
-from engine.ensemble.bootstrap import Ensemble, assembled, fit_replicate, replicate_items
+from engine.ensemble.bootstrap import fit_replicate, replicate_items
+from engine.ensemble.manifest import Described, assembled
+from engine.ensemble.trained import Ensemble
 from engine.execution.tasks import Progress, run_each, silent
 from engine.models.persistence import Member
 
@@ -70,12 +73,8 @@ def train_packed(
     coefficients: np.ndarray,
     members: Sequence[Member],
     *,
-    outputs: Sequence[str],
-    units: str,
-    seed: int,
-    version: str,
-    least: float | None = None,
     progress: Progress = silent,
+    **described: Unpack[Described],
 ) -> PackedEnsemble:
     """Fit the members to each bootstrap sample; the numbers, and the parameters, are those of `train_ensemble`.
 
@@ -84,7 +83,7 @@ def train_packed(
     client : Client or None
         None fits them in this process, one replicate after the other.
     """
-    items = replicate_items(len(x), len(coefficients), seed)
+    items = replicate_items(len(x), len(coefficients), described["seed"])
     shared = (x, observed[:, 0], tuple(members), features.names)
     if client is None:
         found = {item[0]: fit_replicate(item, *shared) for item in items}
@@ -93,7 +92,7 @@ def train_packed(
         found = {item[0]: result for item, result in tasks}
     beside, manifest = assembled(
         {number: record for number, (_, record) in found.items()}, observed, features, coefficients, members,
-        outputs=outputs, units=units, seed=seed, version=version, least=least,
+        **described,
     )  # fmt: skip
     files = {name: content for number in sorted(found) for name, content in found[number][0].items()}
     return PackedEnsemble(manifest.digest, {**files, **beside})

@@ -8,7 +8,7 @@ import numpy as np
 from distributed import Client
 
 from engine.cube.build import DOMAIN
-from engine.ensemble.bootstrap import Ensemble, load_ensemble
+from engine.ensemble.trained import Ensemble, load_ensemble
 from engine.execution.block_store import Blocks
 from engine.execution.ledger import digest_of
 from engine.execution.tasks import Progress, silent

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.ensemble.bootstrap import Ensemble
 from engine.ensemble.statistics import Z_95, Cells, CellStatistics, statistic_of
+from engine.ensemble.trained import Ensemble
 from engine.forest import native
 from engine.mapping.zonal_sums import FixedPoint, Precision, ZoneGroups, ZoneSums, beyond
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.mapping.blockwise import precision_of
 from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.validation.applicability import Applicability

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 from distributed import Client
 
-from engine.ensemble.bootstrap import combine, draw
+from engine.ensemble.manifest import draw
 from engine.ensemble.prediction_intervals import Jackknife
+from engine.ensemble.trained import combine
 from engine.execution.cached_tasks import run_kept
 from engine.execution.ledger import Scratch, key_of
 from engine.execution.tasks import Progress, silent

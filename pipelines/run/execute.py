@@ -11,7 +11,7 @@ from typing import Any
 from distributed import Client, performance_report
 from rich.table import Table
 
-from engine.ensemble.bootstrap import damaged_files, read_manifest
+from engine.ensemble.manifest import damaged_files, read_manifest
 from engine.errors import Finding, InputError, RunError
 from engine.execution.cluster import connect, peak_memory
 from engine.execution.ledger import RECORDS, Entry, Ledger, Records, digest_of, key_of

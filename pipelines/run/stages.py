@@ -10,7 +10,7 @@ import pandas as pd
 from distributed import Client
 
 from engine.cube.build import build_cube
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.errors import Level
 from engine.execution.ledger import Records, Scratch
 from engine.extras import require

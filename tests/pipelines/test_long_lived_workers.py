@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from small_run import SmallRun
 
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.execution.ledger import digest_of
 from engine.storage.zarr_store import open_dataset
 

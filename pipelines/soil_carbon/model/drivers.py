@@ -9,7 +9,6 @@ import pandas as pd
 from distributed import Client
 
 from engine.cube.features import Feature, Features
-from engine.ensemble.bootstrap import Ensemble, load_ensemble
 from engine.ensemble.importance import (
     Curve,
     class_name,
@@ -19,6 +18,7 @@ from engine.ensemble.importance import (
     partial_dependence,
     permutation_increase,
 )
+from engine.ensemble.trained import Ensemble, load_ensemble
 from engine.errors import Finding
 from engine.execution.tasks import Progress, run_each, silent
 from engine.seeds import Use, streams

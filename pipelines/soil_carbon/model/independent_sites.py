@@ -9,7 +9,7 @@ import pandas as pd
 
 from engine.cube.build import DOMAIN, is_known
 from engine.cube.sampling import cell_of, sample
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.errors import Finding
 from engine.formatting import counted
 from engine.storage.atomic import remove, staged

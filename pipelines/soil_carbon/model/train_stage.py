@@ -11,8 +11,10 @@ from distributed import Client
 import engine
 from engine.cube.build import DOMAIN
 from engine.cube.sampling import random_cells
-from engine.ensemble.bootstrap import Ensemble, bootstrap_indices, train_ensemble
+from engine.ensemble.bootstrap import train_ensemble
+from engine.ensemble.manifest import bootstrap_indices
 from engine.ensemble.packed import PackedEnsemble, train_packed
+from engine.ensemble.trained import Ensemble
 from engine.errors import Finding, FitError
 from engine.execution.ledger import Scratch
 from engine.execution.tasks import Progress

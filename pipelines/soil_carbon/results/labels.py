@@ -6,8 +6,9 @@ import pandas as pd
 
 from engine.cube.build import layer_attrs
 from engine.cube.features import Features
-from engine.ensemble.bootstrap import Ensemble, read_manifest
-from engine.ensemble.bootstrap import write_words as write_words_of_ensemble
+from engine.ensemble.manifest import read_manifest
+from engine.ensemble.manifest import write_words as write_words_of_ensemble
+from engine.ensemble.trained import Ensemble
 from engine.storage.atomic import write_file
 from engine.storage.paths import OutPath, read_file
 from engine.storage.zarr_store import relabel

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from pydantic import ValidationError
 
 from engine.cube.sampling import sample
-from engine.ensemble.bootstrap import Manifest
+from engine.ensemble.manifest import Manifest
 from engine.errors import InputError
 from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
 from engine.storage.npz import from_npy

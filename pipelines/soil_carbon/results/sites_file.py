@@ -7,7 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
 from pipelines.runfile.target import CARBON_DENSITY, Target

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.cube.sampling import sample
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.errors import Finding
 from engine.mapping.blockwise import APPLICABLE, MapTotals
 from engine.mapping.map_sample import CellSample, draw_cells

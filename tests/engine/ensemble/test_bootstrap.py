@@ -10,14 +10,9 @@ import pytest
 import xgboost
 
 from engine.cube.features import Features
-from engine.ensemble.bootstrap import (
-    Ensemble,
-    bootstrap_indices,
-    damaged_files,
-    load_ensemble,
-    train_ensemble,
-    write_words,
-)
+from engine.ensemble.bootstrap import train_ensemble
+from engine.ensemble.manifest import bootstrap_indices, damaged_files, write_words
+from engine.ensemble.trained import Ensemble, load_ensemble
 from engine.errors import InputError
 from engine.execution.ledger import digest_of
 from engine.forest import is_built
@@ -190,7 +185,7 @@ def test_replicates_are_predicted_from_their_trees_alone(client, tmp_path, monke
     ensemble = trained(client, tmp_path / "ensemble")
     x = training()[0]
     expected = np.stack([ensemble.predict(replicate, x) for replicate in range(ensemble.manifest.replicates)])
-    monkeypatch.setattr("engine.ensemble.bootstrap.load_model", None)
+    monkeypatch.setattr("engine.ensemble.trained.load_model", None)
     assert np.array_equal(Ensemble(ensemble.path).predict_all(x), expected)
 
 

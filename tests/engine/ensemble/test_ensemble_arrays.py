@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from engine.cube.features import Features
-from engine.ensemble.bootstrap import Ensemble, train_ensemble
+from engine.ensemble.bootstrap import train_ensemble
+from engine.ensemble.trained import Ensemble
 from engine.errors import InputError
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from small_run import SmallRun
 
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from engine.execution.ledger import Ledger, digest_of
 from engine.storage.zarr_store import open_dataset
 from pipelines import STAGES

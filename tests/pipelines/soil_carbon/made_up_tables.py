@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.cube.features import Features
-from engine.ensemble.bootstrap import Manifest
+from engine.ensemble.manifest import Manifest
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.entry import source_spec

@@ -10,7 +10,7 @@ import pandas as pd
 import pyogrio
 import pytest
 
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
 from pipelines.soil_carbon.profiles.source_kinds import DATABASE, LITERATURE, OTHER, SURVEY, UNSTATED, kind_of
 from pipelines.soil_carbon.results.sites_file import LAYER, SITES, out_of_bag, write_sites
 
