@@ -26,8 +26,7 @@ from rich.text import Text
 
 from engine.errors import Finding, Level
 from engine.formatting import counted, duration, pace, plural, verb
-from engine.storage.append_log import appended
-from engine.storage.paths import OutPath
+from engine.storage.paths import OutPath, appended
 from pipelines.runfile.redact import redacted_text
 
 if TYPE_CHECKING:

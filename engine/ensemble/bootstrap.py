@@ -12,13 +12,13 @@ from engine.cube.features import Features
 from engine.ensemble.manifest import MANIFEST, Described, assembled, bootstrap_indices, files_of
 from engine.ensemble.trained import Ensemble, combine
 from engine.errors import InputError
-from engine.execution.ledger import Records, digest_of, digests_of, key_of
+from engine.execution.ledger import Records, digest_of, key_of
 from engine.execution.tasks import Progress, run_each, silent
 from engine.models.persistence import Member, fit_members, save_model, save_trees
 from engine.seeds import Use, streams
 from engine.storage.atomic import publish, remove, resume, sync_tree, write_file
 from engine.storage.npz import from_npz, npz
-from engine.storage.paths import OutPath, children, read_file
+from engine.storage.paths import OutPath, children, digests_of, read_file
 
 _TRAINING = "training.npz"
 CODE = 2

@@ -9,12 +9,11 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from engine.cube.features import Feature, Features
-from engine.execution.ledger import digests_of
 from engine.models.persistence import Member
 from engine.seeds import Use, streams
 from engine.storage.atomic import write_file
 from engine.storage.npz import npy
-from engine.storage.paths import OutPath, read_file
+from engine.storage.paths import OutPath, digests_of, read_file
 
 MANIFEST = "manifest.json"
 ARRAYS = ("bootstrap", "out_of_bag", "coefficients", "observed")

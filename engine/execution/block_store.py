@@ -1,28 +1,23 @@
 """Blocks of a store, each computed once: what is recorded is kept, what is missing is done, the whole is published."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from distributed import Client
 
-from engine.execution.ledger import Records, digests_of
+from engine.execution.ledger import Records
 from engine.execution.tasks import WAITS, Progress, run_each, silent
 from engine.grid.grid import Block, Grid
 from engine.storage.atomic import ROOT, publish, remove, resume, staged, unfinished
-from engine.storage.paths import OutPath, read_each
-from engine.storage.system import sync
+from engine.storage.paths import OutPath, digests_of, read_each, storage_of
 from engine.storage.zarr_store import Layer, chunk_names, create, relabel
 
 KEY = "gelisol_key"
 """Attribute of a store: the key of all that its content depends on."""
 _FILES, _DIGESTS = "files", "digests"
-_AT_ONCE = 16
-"""Files of a block that are waited for at the same time."""
 
 
 class _Plan(Protocol):
@@ -84,7 +79,7 @@ class Blocks:
         What every block gave, those of former runs first.
         """
         stage, done = self._open(plan.grid)
-        waits = waits if isinstance(stage, Path) else waits or WAITS
+        waits = waits or (WAITS if storage_of(stage).may_be_away else ())
         kept = set()
         for block_name, record in self.records.load_each(done):
             if record is not None:
@@ -117,9 +112,7 @@ class Blocks:
         """
         stage = resume(self.path, self.key)
         if is_store(stage):
-            if isinstance(stage, Path):
-                for left in stage.rglob("*.partial"):  # a chunk that was being written
-                    left.unlink(missing_ok=True)
+            storage_of(stage).remove_partial(stage)  # a chunk that was being written
         elif self.records.directory.is_dir() and key_of_store(self.path) == self.key:
             remove(stage)  # what is left of it, if the run ended while it removed it
             stage = self.path
@@ -144,20 +137,11 @@ def _do_block(
         return _found(record)
     found = function(block, plan, stage)
     files = chunk_names(blocks.layers, blocks.coords, block.index)
-    if isinstance(stage, Path):
-        _sync([stage / file for file in files])
+    storage_of(stage).sync([stage / file for file in files])
     digests = digests_of([stage / file for file in files])
     arrays = {f"found_{name}": values for name, values in found.items()} if found is not None else {}
     blocks.records.save(record_name(block.index), **{_FILES: np.array(files), _DIGESTS: np.array(digests)}, **arrays)
     return found
-
-
-def _sync(files: Sequence[Path]) -> None:
-    """Wait until those that are there are on disk, and their names."""
-    there = [file for file in files if file.exists()]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:  # a disk takes many at a time in little more than the time of one
-        list(pool.map(sync, there))
-        list(pool.map(sync, {file.parent for file in there}))
 
 
 def _found(record: dict[str, np.ndarray]) -> Found:

@@ -3,9 +3,8 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -137,13 +136,6 @@ def _arrays(content: bytes | None) -> dict[str, np.ndarray] | None:
         return from_npz(content)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
         return None
-
-
-def digests_of(files: Sequence[OutPath]) -> list[str]:
-    """SHA-256 of each of some small files, together no more than fit into memory; empty where there is none."""
-    if all(isinstance(file, Path) for file in files):
-        return [digest_of(file) for file in files]
-    return ["" if content is None else hashlib.sha256(content).hexdigest() for content in read_each(files)]
 
 
 def digest_of(file: OutPath) -> str:

@@ -7,28 +7,20 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import psutil
-from upath import UPath
 
-from engine.errors import InputError, RunError
-from engine.remote.retry import status_of
-from engine.storage.atomic import write_file
-from engine.storage.object_store import put_if
-from engine.storage.paths import OutPath, is_of_store, read_file, said_by_store
-from engine.storage.system import alone
+from engine.errors import RunError
+from engine.storage.paths import OutPath, is_of_store, read_file, storage_of
 
 LOCK = "run.lock"
 BEAT_S = 20.0
 """Seconds between the heartbeats of a run."""
 STALE_S = 300.0
 """A run on another machine whose last heartbeat is older than this is taken for dead."""
-_NO_TRAILER = (411, 501)
-"""How a store answers that wants the length of an upload beforehand, and knows no checksum that follows it."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +96,7 @@ def held(directory: OutPath) -> Holding | None:
 
 def _stamp(file: OutPath) -> tuple[float, str]:
     """When a file was written, s since 1970, and what tells its content on an object store."""
-    if isinstance(file, Path):
-        return file.stat().st_mtime, ""
-    info = file.fs.info(file.path)
-    return info["LastModified"].timestamp(), str(info["ETag"])
+    return storage_of(file).stamp(file)
 
 
 @contextmanager
@@ -124,10 +113,9 @@ def locked(directory: OutPath) -> Iterator[Owner | None]:
     RunError
         If another run works there, naming it.
     """
-    if isinstance(directory, Path):
-        directory.mkdir(parents=True, exist_ok=True)
+    storage_of(directory).make(directory)
     me = Owner.me()
-    with _guarded(directory):
+    with storage_of(directory).guarded(directory):
         before = held(directory)
         if before and before.alive:
             raise _refusal(directory, before)
@@ -146,7 +134,7 @@ def locked(directory: OutPath) -> Iterator[Owner | None]:
 def _release(directory: OutPath, me: Owner) -> None:
     """Let go; a lock that a store which fails has kept is stale as soon as this process is gone."""
     try:
-        with _guarded(directory):
+        with storage_of(directory).guarded(directory):
             now = held(directory)
             if now and now.owner == me:
                 (directory / LOCK).unlink(missing_ok=True)
@@ -164,59 +152,30 @@ def _refusal(directory: OutPath, holding: Holding | None) -> RunError:
 
 def _take(directory: OutPath, me: Owner, before: Holding | None) -> None:
     """Write the lock. On an object store only if what stood there, or nothing, still does: another may be as quick."""
-    file, content = directory / LOCK, _text(me)
-    if isinstance(file, Path):
-        write_file(file, content)
-        return
+    file = directory / LOCK
     try:
-        put_if(file, content, before.tag if before else None)
+        storage_of(file).write_if(file, _text(me), before.tag if before else None)
     except FileExistsError:
         now = held(directory)
         if now is None or now.owner != me:  # else the answer to the first try was lost on its way
             raise _refusal(directory, now) from None
-    except PermissionError as error:
-        raise InputError(f"{directory}: cannot be written to ({error}); see the rights of the key in use") from None
-    except OSError as error:
-        if error.__cause__ is None or status_of(error.__cause__) not in _NO_TRAILER:
-            raise
-        raise InputError(
-            f"{directory}: {said_by_store(error)}. This store does not take checksums that follow the data; set "
-            "AWS_REQUEST_CHECKSUM_CALCULATION=when_required in the environment, also of the workers"
-        ) from None
 
 
 def _text(owner: Owner) -> bytes:
     return json.dumps(asdict(owner)).encode()
 
 
-@contextmanager
-def _guarded(directory: OutPath) -> Iterator[None]:
-    """Look and write in one go; two runs that start together do not both see the folder free.
-
-    On an object store the write itself has a condition.
-    """
-    if not isinstance(directory, Path):
-        yield
-        return
-    with alone(directory):
-        yield
-
-
 def _beat(file: OutPath, me: Owner, ended: threading.Event) -> None:
     while not ended.wait(BEAT_S):
-        if isinstance(file, Path):
-            with suppress(OSError):
-                os.utime(file)
-        else:
-            _rewrite(file, me)
+        _give_sign(file, me)
 
 
-def _rewrite(file: UPath, me: Owner) -> None:
-    """A sign of life on an object store; none where another run has meanwhile taken this one for dead."""
+def _give_sign(file: OutPath, me: Owner) -> None:
+    """Give a sign of life; none where another run has meanwhile taken this one for dead."""
     try:
         now = held(file.parent)
         if now and now.owner == me:
-            put_if(file, _text(me), now.tag)
+            storage_of(file).touch(file, _text(me), now.tag)
     except Exception as error:
         if not is_of_store(error):
             raise

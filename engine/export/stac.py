@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from engine.export.cog import DESCRIPTION
 from engine.export.extent import Extent
 from engine.export.footprint import bounding_box, crs_of, footprint
 from engine.storage.atomic import staged
-from engine.storage.paths import OutPath
+from engine.storage.paths import OutPath, storage_of
 
 STATISTICS = {
     "minimum": "STATISTICS_MINIMUM",
@@ -183,11 +182,7 @@ def _project(item: pystac.Item, geobox: GeoBox) -> None:
 @contextmanager
 def _opened(path: OutPath) -> Iterator[rasterio.DatasetReader]:
     """A raster; of one on an object store, only the parts that are looked at are read."""
-    if isinstance(path, Path):
-        with rasterio.open(path) as raster:
-            yield raster
-        return
-    with path.open("rb", block_size=_BLOCK) as file, rasterio.open(file) as raster:
+    with storage_of(path).seekable(path, _BLOCK) as file, rasterio.open(file) as raster:
         yield raster
 
 

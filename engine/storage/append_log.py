@@ -9,22 +9,19 @@ from tempfile import TemporaryDirectory
 
 from upath import UPath
 
-from engine.storage.paths import OutPath, is_of_store
+from engine.storage.store_errors import is_of_store
 
 EVERY_S = 5.0
 """Seconds after which what was added is written to an object store; as many more for every MiB of the file."""
 
 
 @contextmanager
-def appended(path: OutPath) -> Iterator[Path]:
-    """A file on this machine's disks to add lines to.
+def copied_now_and_then(path: UPath) -> Iterator[Path]:
+    """A file on this machine's disks to add lines to, for an object.
 
-    An object is written anew as a whole, every few seconds and at the end: what was added in the last seconds before
+    The object is written anew as a whole, every few seconds and at the end: what was added in the last seconds before
     the process is killed is lost.
     """
-    if isinstance(path, Path):
-        yield path
-        return
     with TemporaryDirectory(prefix="gelisol-") as folder:
         local = Path(folder, path.name)
         with suppress(FileNotFoundError), path.open("rb") as before, local.open("wb") as copy:

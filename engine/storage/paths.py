@@ -4,23 +4,28 @@ Credentials and endpoint are those of the environment of each process (`AWS_ACCE
 place holds none of them, so that it may travel to workers and stand in files.
 """
 
-import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeGuard
 from urllib.parse import urlsplit
 
 from upath import UPath
 
 from engine.errors import InputError
 from engine.remote.files import fsspec_options, is_remote
-from engine.remote.retry import reason, status_of, unsigned
+from engine.remote.retry import unsigned
+from engine.storage.disk import DISK
+from engine.storage.object_store import OBJECTS
+from engine.storage.storage import OutPath as OutPath
+from engine.storage.storage import Storage
+from engine.storage.store_errors import is_of_store as is_of_store
+from engine.storage.store_errors import said_by_store as said_by_store
 
-if TYPE_CHECKING:
-    from zarr.storage import FsspecStore
 
-OutPath = Path | UPath
-"""A file or folder of the results; what both types of path can do alike."""
+def storage_of(path: OutPath) -> Storage[Any]:
+    """Return what can be done with a path; the one place that looks at its type."""
+    return DISK if isinstance(path, Path) else OBJECTS
 
 
 def out_path(text: str, base: Path) -> OutPath:
@@ -55,6 +60,11 @@ def problem_of(text: str) -> str:
     return ""
 
 
+def is_on_disk(path: OutPath) -> TypeGuard[Path]:
+    """Whether a path is one of this machine's file systems, which other programs can open."""
+    return storage_of(path).on_disk
+
+
 def require_access(place: OutPath) -> None:
     """Fail now, rather than after the first hours of work, if results cannot lie there.
 
@@ -63,128 +73,50 @@ def require_access(place: OutPath) -> None:
     InputError
         If the folder, or one above it, is a file; if the bucket is not there, or may not be listed.
     """
-    if isinstance(place, Path):
-        found = next(path for path in (place, *place.parents) if path.exists())
-        if not found.is_dir():
-            raise InputError(f"{place}: {found} is a file, where a folder is needed; give another `output.dir`")
-        return
-    bucket = place.drive
-    try:
-        place.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{_key(place)}/", MaxKeys=1)
-    except FileNotFoundError:
-        raise InputError(f"{place}: there is no bucket {bucket!r}; make it first, or correct `output.dir`") from None
-    except Exception as error:
-        if not is_of_store(error):
-            raise
-        said = reason(_of_client(error) or error)
-        raise InputError(
-            f"{place}: cannot be reached ({said}); credentials and endpoint are taken from the environment "
-            "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
-        ) from None
+    storage_of(place).require_access(place)
 
 
-def is_of_store(error: BaseException) -> bool:
-    """Whether it is a disk, an object store or the way to it that failed, and no fault of this program."""
-    return isinstance(error, OSError) or _of_client(error) is not None
+def appended(file: OutPath) -> AbstractContextManager[Path]:
+    """A file on this machine's disks to add lines to; an object is written anew every few seconds, see `append_log`."""
+    return storage_of(file).appended(file)
 
 
-def said_by_store(error: BaseException) -> str:
-    """What an object store, or the way to it, gave as its reason, and for which request; empty for any other fault.
-
-    s3fs makes an error of a file system of it, whose text some stores leave empty.
-    """
-    found = _of_client(error)
-    return f"the object store failed: {reason(found)}" if found else ""
-
-
-def _of_client(error: BaseException) -> BaseException | None:
-    """The error of the client of the store: itself, or the one behind it."""
-    for found in (error, error.__cause__):
-        if type(found).__module__.startswith(("aiobotocore", "aiohttp", "botocore")):
-            return found
-    return None
-
-
-def zarr_store(path: OutPath) -> "Path | FsspecStore":
+def zarr_store(path: OutPath) -> Any:
     """What Zarr and xarray open a store by."""
-    if isinstance(path, Path):
-        return path
-    from zarr.storage import FsspecStore
-
-    return FsspecStore.from_url(str(path), storage_options=dict(path.storage_options))
+    return storage_of(path).zarr_store(path)
 
 
 def read_file(file: OutPath) -> bytes:
-    """A whole file; of one that another process is writing anew, what it held before or what it holds then.
-
-    An object is asked for once: opened as a file, it would be asked for its tag first, and refused if that had changed.
-    """
-    return file.read_bytes() if isinstance(file, Path) else bytes(file.fs.cat_file(file.path))
+    """A whole file; of one that another process is writing anew, what it held before or what it holds then."""
+    return storage_of(file).read(file)
 
 
 def read_tail(file: OutPath, size: int) -> bytes:
     """The last bytes of a file that grows."""
-    if isinstance(file, UPath):
-        try:
-            return bytes(file.fs.cat_file(file.path, start=-size))
-        except OSError as error:
-            if error.__cause__ and status_of(error.__cause__) == 416:  # an object without any
-                return b""
-            raise
-    with file.open("rb") as content:
-        content.seek(max(0, content.seek(0, os.SEEK_END) - size))
-        return content.read()
+    return storage_of(file).read_tail(file, size)
 
 
 def read_each(files: Sequence[OutPath]) -> list[bytes | None]:
-    """Contents of small files, None where there is none; those of an object store are asked for all at once.
+    """Contents of small files of one place, None where there is none; of an object store all are asked for at once.
 
     Raises
     ------
     OSError
         If an object store fails otherwise than by having no such object.
     """
-    remote = [file for file in files if isinstance(file, UPath)]
-    if not remote:
-        return [_read(file) for file in files]
-    found = remote[0].fs.cat([file.path for file in remote], on_error="return")
-    contents = [found[file.path] for file in remote]
-    for content in contents:
-        if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
-            raise content
-    return [None if isinstance(content, Exception) else bytes(content) for content in contents]
+    return storage_of(files[0]).read_each(files) if files else []
+
+
+def digests_of(files: Sequence[OutPath]) -> list[str]:
+    """SHA-256 of each of some small files of one place, together no more than fit into memory; empty without one."""
+    return storage_of(files[0]).digests(files) if files else []
 
 
 def children(folder: OutPath) -> list[OutPath]:
-    """What lies in a folder; nothing where there is none.
-
-    fsspec's own patterns take an object store that fails for an empty folder, and work that is there for lost.
-    """
-    try:
-        if isinstance(folder, Path):
-            return list(folder.iterdir())
-        keys: list[str] = [key.rstrip("/") for key in folder.fs.ls(folder.path, detail=False)]
-        return [folder / key.rpartition("/")[2] for key in keys if key != folder.path]  # some make one of that name
-    except FileNotFoundError:
-        return []
+    """What lies in a folder; nothing where there is none."""
+    return storage_of(folder).children(folder)
 
 
 def files_in(folder: OutPath) -> list[OutPath]:
     """All files of a folder and the folders in it, in the order of their names, folder by folder."""
-    if isinstance(folder, Path):
-        return sorted(file for file in folder.rglob("*") if file.is_file())
-    # Some stores list a folder that has become empty, and some users make objects that stand for one.
-    under = f"{folder.path}/"
-    keys: list[str] = [key for key in folder.fs.find(under) if key.startswith(under) and not key.endswith("/")]
-    return [folder / key.removeprefix(under) for key in sorted(keys, key=lambda key: key.split("/"))]
-
-
-def _read(file: OutPath) -> bytes | None:
-    try:
-        return file.read_bytes()
-    except OSError:  # a disk that has lost a file loses the work that is recorded in it
-        return None
-
-
-def _key(place: UPath) -> str:
-    return place.path.partition("/")[2]
+    return storage_of(folder).files_in(folder)

@@ -28,7 +28,7 @@ from engine.sources.files import MissingFile
 from engine.sources.opening import open_source
 from engine.sources.spec import SourceSpec
 from engine.sources.unused_keys import misplaced
-from engine.storage.paths import OutPath, out_path, require_access
+from engine.storage.paths import OutPath, is_on_disk, out_path, require_access
 from pipelines.preflight.extents import coverage_of
 from pipelines.preflight.extras import missing_extras
 from pipelines.preflight.grouped_problems import grouped
@@ -145,7 +145,7 @@ def survey(
 
 def _require_other_place(run_file: Path, directory: OutPath | None) -> None:
     """Results hold the resolved run file, which must not replace the one that a person wrote."""
-    if not isinstance(directory, Path) or run_file.resolve() != (directory / "run.yaml").resolve():
+    if directory is None or not is_on_disk(directory) or run_file.resolve() != (directory / "run.yaml").resolve():
         return
     # Where a run has worked, it is the resolved one already.
     if not (directory / EVENTS).exists():

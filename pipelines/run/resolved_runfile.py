@@ -11,6 +11,7 @@ from engine.remote.files import is_remote, local_path
 from engine.sources.entry import SOURCE_KEYS
 from engine.sources.spec import SourceSpec
 from engine.storage.atomic import staged
+from engine.storage.paths import is_on_disk
 from pipelines.runfile.redact import redacted
 from pipelines.soil_carbon.prepared import Prepared
 
@@ -28,7 +29,7 @@ def write_run_file(prepared: Prepared) -> None:
         path = local_path(path)
         if Path(path).is_absolute():
             return path
-        if isinstance(prepared.directory, Path) and prepared.directory.drive == base.drive:
+        if is_on_disk(prepared.directory) and prepared.directory.drive == base.drive:
             return Path(os.path.relpath(base / path, prepared.directory)).as_posix()
         return (base / path).resolve().as_posix()
 
@@ -52,7 +53,7 @@ def write_run_file(prepared: Prepared) -> None:
     if tls := entries["cluster"].get("tls"):
         entries["cluster"]["tls"] = {name: relative(path, prepared.base) for name, path in tls.items()}
     entries["data"] = "."
-    entries["output"]["dir"] = "." if isinstance(prepared.directory, Path) else str(prepared.directory)
+    entries["output"]["dir"] = "." if is_on_disk(prepared.directory) else str(prepared.directory)
     # The round-trip representer keeps the order of keys; the safe one sorts them.
     yaml = YAML(typ="rt", pure=True)
     yaml.width = 1000

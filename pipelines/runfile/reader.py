@@ -12,7 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from engine.errors import Finding, InputError
 from engine.sources.entry import DEFAULTS, KINDS
 from engine.sources.spec import SourceSpec, StacSpec
-from engine.storage.paths import OutPath
+from engine.storage.paths import OutPath, is_on_disk
 from pipelines.runfile.model_section import FamilySpec, Selection, Validation
 from pipelines.runfile.nearest import nearest
 from pipelines.runfile.observations_section import PROFILE_COLUMNS, Observations, SiteTable
@@ -99,7 +99,7 @@ def read(path: str | OutPath, overrides: tuple[str, ...] = ()) -> Reading:
     for override in overrides:
         _override(document, override)
     # One on an object store has been resolved: its paths are absolute.
-    entries, base = _plain(document), path.resolve().parent if isinstance(path, Path) else Path.cwd()
+    entries, base = _plain(document), path.resolve().parent if is_on_disk(path) else Path.cwd()
     try:
         return Reading(RunFile.model_validate(entries), base)
     except ValidationError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import RunError
-from engine.execution.lock import LOCK, STALE_S, Owner, _rewrite, _take, held, locked
+from engine.execution.lock import LOCK, STALE_S, Owner, _give_sign, _take, held, locked
 from engine.storage.atomic import write_file
 
 
@@ -157,9 +157,9 @@ def test_a_run_of_another_machine_on_an_object_store(bucket, monkeypatch):
     write_file(bucket / LOCK, json.dumps(asdict(me)).encode())
     written = (bucket / LOCK).stat().st_mtime
     time.sleep(1.1)  # the store counts in seconds
-    _rewrite(bucket / LOCK, me)
+    _give_sign(bucket / LOCK, me)
     assert (bucket / LOCK).stat().st_mtime > written
     other = replace(me, host="another")
     write_file(bucket / LOCK, json.dumps(asdict(other)).encode())
-    _rewrite(bucket / LOCK, me)
+    _give_sign(bucket / LOCK, me)
     assert held(bucket).owner == other

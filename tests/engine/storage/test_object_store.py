@@ -17,17 +17,18 @@ from web import Web
 
 from engine.errors import InputError
 from engine.execution.block_store import Blocks, _do_block, damaged_blocks, key_of_store
-from engine.execution.ledger import Entry, Ledger, Records, digest_of, digests_of
+from engine.execution.ledger import Entry, Ledger, Records, digest_of
 from engine.execution.lock import held, locked
 from engine.grid.grid import Block, Grid
 from engine.sources.stac import item_cache as kept
 from engine.storage import append_log as journal
-from engine.storage.append_log import appended
 from engine.storage.atomic import publish, remove, staged, unfinished, write_file
 from engine.storage.object_store import put_if
 from engine.storage.paths import (
     OutPath,
+    appended,
     children,
+    digests_of,
     files_in,
     is_of_store,
     out_path,

@@ -77,7 +77,7 @@ def windows(monkeypatch):
     """Windows' rules for files, as this module follows them."""
     monkeypatch.setattr(system, "WINDOWS", True)
     monkeypatch.setattr(system, "swap", lambda one, other: False)
-    monkeypatch.setattr("engine.storage.atomic.swap", lambda one, other: False)
+    monkeypatch.setattr("engine.storage.disk.swap", lambda one, other: False)
 
 
 def test_a_file_in_use_is_replaced_once_it_is_free(tmp_path, monkeypatch, windows):
