@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from engine.errors import Finding, InputError
-from engine.sources.entry import DEFAULTS, KINDS
+from engine.sources.entry import KINDS, SOURCE_KEYS
 from engine.sources.spec import SourceSpec, StacSpec
 from engine.storage.paths import OutPath, is_on_disk
 from pipelines.runfile.model_section import FamilySpec, Selection, Validation
@@ -253,9 +253,12 @@ def _explain(keys: tuple[Any, ...], found: list[dict[str, Any]]) -> str:
 
 def _not_here(key: str, name: str, section: type[BaseModel]) -> str:
     """That a key does not apply to a kind of source, or that nothing has it; and which one may be meant."""
-    if not issubclass(section, SourceSpec) or name not in DEFAULTS:
+    if not issubclass(section, SourceSpec):
         return f"unknown key `{key}`{nearest(name, section.model_fields)}"
-    close = difflib.get_close_matches(name, section.model_fields, n=1)
+    here = [other for other in SOURCE_KEYS if other in section.model_fields]
+    if name not in SOURCE_KEYS:
+        return f"unknown key `{key}`{nearest(name, here)}"
+    close = difflib.get_close_matches(name, here, n=1)
     return f"`{key}` does not apply to {section.kind}; " + (f"did you mean `{close[0]}`?" if close else "leave it out")
 
 

@@ -133,5 +133,5 @@ def test_an_unread_column_with_a_familiar_name_is_mentioned(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("site,bulk_dens,colour\nA,1.2,red\n")
     (note,) = misspelt(read_table(path, {}))
-    assert "observations.columns: {bulk_density: bulk_dens}" in note
+    assert "observations.columns: {bulk_density: bulk_dens}" in note.message
     assert misspelt(read_table(path, {"bulk_density": "bulk_dens"})) == []
