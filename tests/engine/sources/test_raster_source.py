@@ -113,7 +113,7 @@ def test_tiles_of_several_grids_on_request(tmp_path, stored):
     source = open_source("v", source_spec(href="?.tif", grids="many"), tmp_path)
     assert isinstance(source, Patchwork) and source.summary().notes == ("2 pixel grids",)
     target = north_up(30_000, 250_000, 5000, 20, 20, LAEA)
-    error = source.on_grid(target, "bilinear, bilinear") - centres(target)[1]
+    error = source.on_grid(target, ("bilinear", "bilinear")) - centres(target)[1]
     assert np.isfinite(error).mean() > 0.9 and np.nanmax(np.abs(error)) < 0.051
 
 
