@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, TypeAdapter, fi
 from pydantic_core import PydanticCustomError
 
 from engine.sources.formula import names_in
-from engine.sources.kinds import ONE_KIND, FileSpec, ItemsSpec, LayersSpec, not_a_category
+from engine.sources.kinds import ONE_KIND, FileSpec, ItemsSpec, LayersSpec, RegisteredSpec, not_a_category
 from engine.sources.spec import SourceSpec
 
 
@@ -52,13 +52,13 @@ class FormulaSpec(SourceSpec):
 
 
 KINDS: dict[str, type[SourceSpec]] = {
-    "expression": FormulaSpec, "layers": LayersSpec, "stac": ItemsSpec, "href": FileSpec,
+    "expression": FormulaSpec, "layers": LayersSpec, "stac": ItemsSpec, "href": FileSpec, "source": RegisteredSpec,
 }  # fmt: skip
 """Key that tells a kind of source → the kind; the first that an entry has."""
 SOURCE_KEYS = (
-    "href", "stac", "expression", "of", "layers", "depth", "variable", "band", "crs", "coordinates", "grids", "scale",
-    "offset", "nodata", "valid_range", "period", "baseline", "months", "reduce", "resampling", "units", "expected",
-    "label", "group", "attribute", "layer", "classes", "about",
+    "href", "stac", "source", "options", "expression", "of", "layers", "depth", "variable", "band", "crs",
+    "coordinates", "grids", "scale", "offset", "nodata", "valid_range", "period", "baseline", "months", "reduce",
+    "resampling", "units", "expected", "label", "group", "attribute", "layer", "classes", "about",
 )  # fmt: skip
 """Keys of all kinds of source, in the order of the reference."""
 DEFAULTS: dict[str, Any] = {
@@ -106,7 +106,8 @@ AnySource = Annotated[
     Annotated[FormulaSpec, Tag("[FormulaSpec]")]
     | Annotated[LayersSpec, Tag("[LayersSpec]")]
     | Annotated[ItemsSpec, Tag("[ItemsSpec]")]
-    | Annotated[FileSpec, Tag("[FileSpec]")],
+    | Annotated[FileSpec, Tag("[FileSpec]")]
+    | Annotated[RegisteredSpec, Tag("[RegisteredSpec]")],
     Discriminator(_tag),
     BeforeValidator(_of_one_kind),
 ]

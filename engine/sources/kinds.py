@@ -12,10 +12,11 @@ from pydantic import (
 )
 
 from engine.remote.retry import is_signed, unsigned
+from engine.sources.registered import SOURCES
 from engine.sources.spec import SourceSpec, StacSpec, StoredSpec, layer_interval
 
 T = TypeVar("T", bound=SourceSpec)
-ONE_KIND = "a source is one of `href`, `stac`, `expression` and `layers`"
+ONE_KIND = "a source is one of `href`, `stac`, `expression`, `layers` and `source`"
 
 
 def _without_secrets(href: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -95,6 +96,30 @@ class ItemsSpec(StoredSpec):
     def _moved(self, change: Callable[[str], str], about: Callable[[str], str]) -> dict[str, Any]:
         del about
         return {"stac": _moved_stac(self.stac, change)}
+
+
+class RegisteredSpec(SourceSpec):
+    """A source of a kind that is registered, by this process or an installed package."""
+
+    kind: ClassVar[str] = "a kind that is registered (`source`)"
+
+    source: str = Field(description="kind of source that is registered, by its name")
+    options: dict[str, Any] = Field({}, description="what that kind of source wants to know; it says what")
+
+    @property
+    def place(self) -> str:
+        """Kind and options."""
+        given = ", ".join(f"{name}: {value}" for name, value in self.options.items())
+        return f"{self.source} ({given})" if given else self.source
+
+    @field_validator("source")
+    @classmethod
+    def _is_registered(cls, source: str) -> str:
+        if source in ("href", "stac", "expression", "layers"):
+            raise ValueError(f"{source!r} is a key of its own: give `{source}` in place of `source`")
+        if source not in SOURCES:
+            raise ValueError(f"{SOURCES.unknown(source)}; register a kind of source first (docs/extending.md)")
+        return source
 
 
 class LayersSpec(StoredSpec):

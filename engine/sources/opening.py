@@ -5,14 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import Finding, InputError, Where
+from engine.registry import OWN
 from engine.remote.files import place_of
 from engine.sources.base import Context, Source
 from engine.sources.composite import ExpressionSource, LayeredSource, layers_of, terms_of
-from engine.sources.entry import FormulaSpec
+from engine.sources.entry import KINDS, FormulaSpec
 from engine.sources.files import find
-from engine.sources.kinds import FileSpec, ItemsSpec, LayersSpec
+from engine.sources.kinds import FileSpec, LayersSpec, RegisteredSpec
 from engine.sources.netcdf import NETCDF_SUFFIXES, NetcdfSource, holds_arrays, refuse_references
 from engine.sources.raster import open_rasters
+from engine.sources.registered import SOURCES
 from engine.sources.spec import SourceSpec
 from engine.sources.stac import open_stac
 from engine.sources.vector import VectorSource
@@ -20,6 +22,8 @@ from engine.sources.vector import VectorSource
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".parq")
 _RASTER_SUFFIXES = (".tif", ".tiff", ".vrt", ".jp2")
 """What is never NetCDF, and not looked at."""
+_KEYS = {kind: key for key, kind in KINDS.items()}
+"""Kind of entry → the key that tells it, under which its opener is registered."""
 
 
 def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None = None) -> Source:
@@ -41,22 +45,30 @@ def open_source(name: str, spec: SourceSpec, base: Path, context: Context | None
     InputError
         With every problem of this source.
     """
-    context = context or Context()
-    if isinstance(spec, FormulaSpec):
-        inner = replace(context, others={**context.others, **spec.own_terms})
-        terms = terms_of(name, spec, context.others)
-        return ExpressionSource(name, spec, _open_each(name, terms, base, inner))
-    if isinstance(spec, LayersSpec):
-        entries, weights = layers_of(name, spec)
-        return LayeredSource(name, spec, _open_each(name, entries, base, context), weights)
-    if isinstance(spec, ItemsSpec):
-        return open_stac(name, spec, base, context)
-    assert isinstance(spec, FileSpec)
-    return _open_files(name, spec, base)
+    kind = spec.source if isinstance(spec, RegisteredSpec) else _KEYS[type(spec)]
+    return SOURCES.find(kind, f"covariates.{name}")(name, spec, base, context or Context())
 
 
-def _open_files(name: str, spec: FileSpec, base: Path) -> Source:
+@SOURCES.register("expression", by=OWN)
+def _open_formula(name: str, spec: FormulaSpec, base: Path, context: Context) -> Source:
+    inner = replace(context, others={**context.others, **spec.own_terms})
+    terms = terms_of(name, spec, context.others)
+    return ExpressionSource(name, spec, _open_each(name, terms, base, inner))
+
+
+@SOURCES.register("layers", by=OWN)
+def _open_layers(name: str, spec: LayersSpec, base: Path, context: Context) -> Source:
+    entries, weights = layers_of(name, spec)
+    return LayeredSource(name, spec, _open_each(name, entries, base, context), weights)
+
+
+SOURCES.register("stac", open_stac, by=OWN)
+
+
+@SOURCES.register("href", by=OWN)
+def _open_files(name: str, spec: FileSpec, base: Path, context: Context) -> Source:
     """Polygons, arrays or rasters, by the ending of the first file, or by what it holds."""
+    del context
     suffix = place_of(spec.hrefs[0], base).suffix.lower()
     if suffix in NETCDF_SUFFIXES:
         return NetcdfSource.open(name, spec, base)

@@ -448,7 +448,8 @@ def _uncovered(run: RunFile | Draft, survey: Survey) -> list[Finding]:
     for name, shares in survey.coverage.items():
         summary = survey.sources[name].summary()
         extent = ", ".join(f"{v:.6g}" for v in summary.footprint.boundingbox.bbox)
-        where = f"({summary.files[0].name}: {extent} in {summary.crs.proj.name})"
+        of = summary.files[0].name if summary.files else survey.sources[name].spec.place
+        where = f"({of}: {extent} in {summary.crs.proj.name})"
         if shares.domain == 0:
             problems.append(
                 Finding(f"covers none of the domain {where}; check its CRS and the boundary", f"covariates.{name}")

@@ -9,6 +9,9 @@ from engine.ensemble.statistics import CELL_STATISTICS
 from engine.errors import InputError
 from engine.models.families import FAMILIES
 from engine.registry import HERE, Registry
+from engine.sources.kinds import RegisteredSpec
+from engine.sources.registered import SOURCES
+from engine.sources.spec import SourceSpec
 from engine.validation.folds import SPLITTERS
 from pipelines.runfile.reader import RunFile
 
@@ -16,6 +19,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "model.families": FAMILIES,
     "model.validation.schemes": SPLITTERS,
     "model.statistics": CELL_STATISTICS,
+    "covariates": SOURCES,
 }
 """Key of the run file → where what it names is registered."""
 
@@ -24,7 +28,14 @@ def used(config: RunFile) -> Iterator[tuple[str, str]]:
     """Key of the run file and name of everything that is registered and that a run uses."""
     yield from (("model.families", spec.name) for spec in config.model.families if spec.estimator is None)
     yield from (("model.validation.schemes", name) for name in config.model.validation.schemes)
+    yield from (("covariates", name) for name in sorted(_kinds(config.covariates)))
     yield from (("model.statistics", name) for name in config.model.statistics)
+
+
+def _kinds(entries: Mapping[str, SourceSpec]) -> set[str]:
+    """Registered kinds of source, those of terms among them."""
+    found = {spec.source for spec in entries.values() if isinstance(spec, RegisteredSpec)}
+    return found.union(*(_kinds(spec.own_terms) for spec in entries.values()))
 
 
 def require_known(client: Client, config: RunFile) -> None:

@@ -49,6 +49,8 @@ AGAIN = {
 """Each role in words."""
 
 _OF_SOURCE = "covariates.*."
+_OF_REGISTERED = ("source", "options")
+"""Keys of a source of a registered kind."""
 DECISIONS: dict[str, tuple[Role, ...]] = {
     "name": (Role.REPORT,),
     "title": (Role.REPORT,),
@@ -69,6 +71,8 @@ DECISIONS: dict[str, tuple[Role, ...]] = {
     "covariates.*.stac.asset": (Role.CUBE,),
     "covariates.*.stac.query": (Role.CUBE,),
     "covariates.*.stac.sign": (Role.NOTHING,),
+    "covariates.*.source": (Role.CUBE,),
+    "covariates.*.options": (Role.CUBE,),
     "covariates.*.expression": (Role.CUBE,),
     "covariates.*.layers": (Role.CUBE,),
     "covariates.*.depth": (Role.CUBE,),
@@ -264,6 +268,8 @@ def _of_source(entry: dict[str, Any], within: str) -> Iterator[tuple[str, str, A
     Keys of all kinds of source, in one order: what an entry leaves out is what it is without.
     """
     for name in SOURCE_KEYS:
+        if name in _OF_REGISTERED and "source" not in entry:
+            continue  # of entries from before there were any
         value = entry.get(name, DEFAULTS[name])
         if name == "of" and value:
             for term, inner in value.items():

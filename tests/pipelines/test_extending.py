@@ -71,6 +71,9 @@ def test_a_run_uses_what_the_guide_registers(
     assert set(scores["family"]) == {"xgboost", "lightgbm"}
     assert set(scores["scheme"]) == {"random", "strips", "sklearn.model_selection.GroupKFold"}
     maps = open_dataset(extended.out / "maps.zarr")
+    cube = open_dataset(extended.out / "cube.zarr")
+    distance = cube["from_city"].where(cube["domain"] == 1)
+    assert distance.attrs["units"] == "degree" and 0 <= float(distance.min()) < 0.1 < 1 < float(distance.max()) < 3
     share = maps["above_five"]
     assert share.dims == ("depth", "y", "x") and share.attrs["units"] == "1"
     assert ((8 * share) % 1 == 0).where(maps["mean"].notnull(), True).all() and 0 < share.mean() < 1  # 8 replicates
