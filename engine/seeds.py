@@ -16,6 +16,9 @@ class Use(IntEnum):
     FOLDS = 5
     CELLS = 6
     MAPPED_CELLS = 7
+    ERROR_FIELD = 8
+    ERROR_DRAWS = 9
+    ERROR_MODEL = 10
 
 
 def streams(seed: int, use: Use, n: int) -> list[np.random.SeedSequence]:

@@ -1,0 +1,183 @@
+"""Draws from the joint distribution: maps that are equally likely to be the truth, each conditioned on the sites.
+
+A draw of the errors is made without the sites first, at the sites as well; what it says there, set against what the
+residuals say, is carried to all places by kriging (Matheron's rule). What a draw needs is small: for every output its
+coefficients of the basis, one weight per site, and the number of its replicate. The field comes from the lattice's
+noise when it is wanted, so that nothing of the size of the map is kept.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_solve
+
+from engine.seeds import Use
+from engine.uncertainty.error_model import ErrorModel
+from engine.uncertainty.lattice import Footprint, Window, integrals
+from engine.uncertainty.variance_components import PARTS
+
+SPACE, REST = PARTS.index("space"), PARTS.index("rest")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws 0 … n − 1 of a model's errors.
+
+    Attributes
+    ----------
+    model : ErrorModel
+    replicate : ndarray of int, shape (n,)
+        Which replicate each draw's predictions come from.
+    coefficients : ndarray, shape (n, outputs, basis.size)
+        Of the basis, conditioned on the sites.
+    weights : list of ndarray, shape (n, sites with the output)
+        Of the covariance with each site, output by output.
+    """
+
+    model: ErrorModel
+    replicate: np.ndarray
+    coefficients: np.ndarray
+    weights: list[np.ndarray]
+
+    @classmethod
+    def of(cls, model: ErrorModel, n: int) -> "Draws":
+        """Make `n` draws; the first of them do not depend on how many are made."""
+        replicates = len(model.coefficients)
+        replicate = np.arange(n) % replicates
+        mixing = np.linalg.cholesky(model.between)
+        prior, rest = (
+            np.random.default_rng(np.random.SeedSequence(model.seed, spawn_key=(int(Use.ERROR_DRAWS), part)))
+            for part in range(2)
+        )
+        # Shape (n, outputs, …): the outputs' errors are correlated, whatever part of them it is.
+        coefficients = np.einsum("de,nej->ndj", mixing, prior.standard_normal((n, model.outputs, model.basis.size)))
+        coefficients *= np.sqrt(model.priors)
+        noise = np.einsum("de,nei->ndi", mixing, rest.standard_normal((n, model.outputs, len(model.x))))
+        field = np.einsum("de,nei->ndi", mixing, _field_at_sites(model, n))
+        deviation = _deviation(model)
+        weights = []
+        for output, rows in enumerate(model.known):
+            at_sites = coefficients[:, output] @ model.columns[rows].T
+            at_sites += np.sqrt(model.variances[output, SPACE]) * field[:, output, rows]
+            at_sites += np.sqrt(model.variances[output, REST]) * model.spread[rows] * noise[:, output, rows]
+            at_sites += deviation[replicate, output][:, rows]
+            found = cho_solve(model.factors[output], (model.residual[rows, output] - at_sites).T).T
+            coefficients[:, output] += model.priors[output] * (found @ model.columns[rows])
+            weights.append(found)
+        return cls(model, replicate, coefficients, weights)
+
+    def at(self, x: np.ndarray, y: np.ndarray, columns: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """Draws of the truth at cells.
+
+        Parameters
+        ----------
+        x, y : ndarray, shape (cells,)
+            Centres on the grid's plane.
+        columns : ndarray, shape (cells, basis.size)
+            Of the basis.
+        predicted : ndarray, shape (replicates, cells)
+            Of the first output.
+
+        Returns
+        -------
+        ndarray of float32, shape (n, outputs, cells)
+        """
+        model = self.model
+        window = model.lattice.around(x, y)
+        nodes, shares = model.lattice.weights(x, y, window)
+        result = np.empty((len(self.replicate), model.outputs, len(x)), "float32")
+        field = self.field(window)
+        intercept, slope = model.coefficients[self.replicate, :, 0], model.coefficients[self.replicate, :, 1]
+        for output in range(model.outputs):
+            result[:, output] = intercept[:, output, None] + slope[:, output, None] * predicted[self.replicate]
+            result[:, output] += self.coefficients[:, output].astype("float32") @ columns.T.astype("float32")
+            of_output = field[:, output].reshape(len(result), -1)
+            for node, share in zip(nodes, shares.astype("float32"), strict=True):
+                result[:, output] += of_output[:, node] * share
+        return result
+
+    def field(self, window: Window) -> np.ndarray:
+        """The conditioned field at a window's nodes, float32, shape (n, outputs, rows, columns)."""
+        model = self.model
+        white = model.lattice.field(window, model.seed, len(self.replicate), model.outputs)
+        mixing = np.linalg.cholesky(model.between).astype("float32")
+        result = np.einsum("de,neij->ndij", mixing, white)
+        x, y = model.lattice.nodes(window)
+        for output, weights in enumerate(self.weights):
+            result[:, output] *= np.float32(np.sqrt(model.variances[output, SPACE]))
+            kriged = weights.astype("float32") @ model.with_space(output, x, y).T.astype("float32")
+            result[:, output] += kriged.reshape(len(result), *window.shape)
+        return result
+
+    def sums(
+        self, area: np.ndarray, predicted: np.ndarray, columns: np.ndarray, footprint: np.ndarray, window: Window
+    ) -> np.ndarray:
+        """Draws of the sums of area × truth over groups of cells, however large.
+
+        Parameters
+        ----------
+        area : ndarray, shape (groups,)
+        predicted : ndarray, shape (replicates, groups)
+            Sums of area × prediction of the first output.
+        columns : ndarray, shape (groups, basis.size)
+            Sums of area × columns of the basis.
+        footprint : ndarray, shape (groups, rows, columns)
+            Sums of area × bilinear weight of each node of a window.
+
+        Returns
+        -------
+        ndarray, shape (n, outputs, groups)
+            What `at` gives, summed over the cells.
+        """
+        model = self.model
+        intercept, slope = model.coefficients[self.replicate, :, 0], model.coefficients[self.replicate, :, 1]
+        result = intercept[:, :, None] * area + slope[:, :, None] * predicted[self.replicate][:, None, :]
+        result += self.coefficients @ columns.T
+        free = integrals(model.lattice, _of_groups(footprint, window), model.seed, len(self.replicate), model.outputs)
+        free = np.einsum("de,neg->ndg", np.linalg.cholesky(model.between), free)
+        x, y = model.lattice.nodes(window)
+        touched = np.flatnonzero(footprint.any(axis=0).ravel())
+        flat = footprint.reshape(len(footprint), -1)[:, touched]
+        for output, weights in enumerate(self.weights):
+            result[:, output] += np.sqrt(model.variances[output, SPACE]) * free[:, output]
+            of_site = np.zeros((len(flat), weights.shape[1]))
+            for start in range(0, len(touched), 4096):
+                part = touched[start : start + 4096]
+                of_site += flat[:, start : start + 4096] @ model.with_space(output, x[part], y[part])
+            result[:, output] += weights @ of_site.T
+        return result
+
+
+def _deviation(model: ErrorModel) -> np.ndarray:
+    """How each replicate differs from their mean at the sites, shape (replicates, outputs, sites)."""
+    of_output = model.coefficients[:, :, :1] + model.coefficients[:, :, 1:] * model.predicted[:, None, :]
+    return np.asarray(of_output - of_output.mean(axis=0))
+
+
+def _field_at_sites(model: ErrorModel, n: int) -> np.ndarray:
+    """The unconditioned field at the sites, standard normal, shape (n, outputs, sites)."""
+    lattice = model.lattice
+    window = lattice.around(model.x, model.y)
+    nodes, shares = lattice.weights(model.x, model.y, window)
+    row, column = np.divmod(nodes[0], window.shape[1])
+    footprints = [
+        Footprint(Window(window.row + r, window.column + c, (2, 2)), share.reshape(2, 2))
+        for r, c, share in zip(row, column, shares.T, strict=True)
+    ]
+    return integrals(lattice, footprints, model.seed, n, model.outputs)
+
+
+def _of_groups(footprint: np.ndarray, window: Window) -> list[Footprint]:
+    """The groups' footprints, each on the nodes that it touches."""
+    found = []
+    for values in footprint:
+        rows, columns = (np.flatnonzero(values.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            found.append(Footprint(Window(window.row, window.column, (1, 1)), np.zeros((1, 1))))
+            continue
+        here = Window(
+            window.row + int(rows[0]), window.column + int(columns[0]),
+            (int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1),
+        )  # fmt: skip
+        found.append(Footprint(here, values[window.place(here)]))
+    return found

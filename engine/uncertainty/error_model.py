@@ -1,0 +1,320 @@
+"""The joint model of a map's errors, fitted to what an ensemble missed at its own sites.
+
+For every output d and place s,
+
+    truth_d(s) = prediction_d(s) + δ_d(s) + h(s)·γ_d + w_d(s),        observed = truth + rest,
+
+where δ is how one replicate differs from their mean (errors of the model), h the columns of `Basis` (errors that whole
+zones, the contrast, or all places with much of a covariate share), w a random field (errors that neighbours share), and
+the rest what no place shares with another: the laboratory, and what differs within a cell. The rest averages out over a
+cell and all that is larger. Sites that share no cell cannot tell the two parts of it apart, nor from correlation
+shorter than the distances between them.
+
+Residuals out of bag, observed less predicted by the replicates that did not see the site, tell the variances of the
+parts (`variance_components`). The outputs share the field's range, how the rest grows with the prediction, and the
+correlation of their errors; every part of it is correlated between outputs in the same way.
+"""
+
+import hashlib
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from engine.errors import InputError
+from engine.seeds import Use
+from engine.storage.npz import from_npz, npz
+from engine.storage.paths import OutPath, read_file
+from engine.storage.zarr_store import write_file
+from engine.uncertainty.basis import Basis
+from engine.uncertainty.lattice import NODES_PER_RANGE, Lattice, correlation
+from engine.uncertainty.variance_components import PARTS, Fit, fit_variances
+
+FEWEST_SITES = 10
+"""Residuals of an output below which nothing is fitted."""
+MOST_FITTED = 300
+"""Sites, drawn at random, that the variances are fitted to."""
+MOST_SITES = 4000
+"""Sites, drawn at random, that the map is conditioned on."""
+RANGES = 0.7
+"""Standard deviation of the prior of the log range."""
+_PER_EXTENT = 8
+"""The prior's median range is the sites' extent over this."""
+_TRIED = np.exp(RANGES * np.array([-1.6, -0.8, 0.0, 0.8, 1.6]))
+"""Ranges that are tried, as shares of the prior's median."""
+GROWTH = (0.0, 0.5, 1.0)
+"""Powers of the prediction that the rest may grow with."""
+_MOST_NODES = 1000
+"""Of the lattice, along the longer side of the sites' extent."""
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """A fitted model of the errors.
+
+    Attributes
+    ----------
+    basis : Basis
+    x, y : ndarray, shape (sites,)
+        Places of the sites on the grid's plane, in its units.
+    columns : ndarray, shape (sites, basis.size)
+    residual : ndarray, shape (sites, outputs)
+        Out of bag; NaN where a site lacks the output.
+    predicted : ndarray of float32, shape (replicates, sites)
+        Predictions of the first output by every replicate, in the bag or not.
+    coefficients : ndarray, shape (replicates, outputs, 2)
+        Intercept and slope of every output on the first.
+    spread : ndarray, shape (sites,)
+        Size of the rest at each site, relative to that at a mean prediction.
+    variances : ndarray, shape (outputs, len(PARTS))
+    between : ndarray, shape (outputs, outputs)
+        Correlation of the outputs' errors.
+    range_ : float
+        Practical range of the field, in the plane's units.
+    growth : float
+        Power of the prediction that the rest's standard deviation grows with.
+    spacing : float
+        Of the field's lattice.
+    seed : int
+    """
+
+    basis: Basis
+    x: np.ndarray
+    y: np.ndarray
+    columns: np.ndarray
+    residual: np.ndarray
+    predicted: np.ndarray
+    coefficients: np.ndarray
+    spread: np.ndarray
+    variances: np.ndarray
+    between: np.ndarray
+    range_: float
+    growth: float
+    spacing: float
+    seed: int
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs."""
+        return self.residual.shape[1]
+
+    @cached_property
+    def lattice(self) -> Lattice:
+        """Where the field lives."""
+        return Lattice(self.spacing, self.range_ / self.spacing)
+
+    @cached_property
+    def known(self) -> list[np.ndarray]:
+        """Rows of the sites that have each output."""
+        return [np.flatnonzero(np.isfinite(values)) for values in self.residual.T]
+
+    @cached_property
+    def priors(self) -> np.ndarray:
+        """Prior variances of the coefficients, shape (outputs, basis.size)."""
+        return np.stack([self.basis.variances(*row[:4]) for row in self.variances])
+
+    def with_space(self, output: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Covariance of the field at places and at the sites of an output, shape (n, sites with it)."""
+        rows = self.known[output]
+        away = np.hypot(x[:, None] - self.x[rows], y[:, None] - self.y[rows])
+        return np.asarray(self.variances[output, PARTS.index("space")] * correlation(away / self.range_))
+
+    @cached_property
+    def factors(self) -> list[tuple[np.ndarray, bool]]:
+        """Cholesky factors of the covariance of each output's residuals."""
+        found = []
+        for output, rows in enumerate(self.known):
+            h = self.columns[rows]
+            rest = self.variances[output, PARTS.index("rest")] * self.spread[rows] ** 2
+            covariance = (h * self.priors[output]) @ h.T + self.with_space(output, self.x[rows], self.y[rows])
+            found.append(cho_factor(covariance + np.diag(rest), lower=True))
+        return found
+
+    @cached_property
+    def weights(self) -> list[np.ndarray]:
+        """Σ⁻¹ times the residuals of each output: what conditions the mean on the sites."""
+        return [
+            cho_solve(factor, self.residual[rows, output])
+            for output, (factor, rows) in enumerate(zip(self.factors, self.known, strict=True))
+        ]
+
+    @cached_property
+    def shifts(self) -> np.ndarray:
+        """Conditional mean of the coefficients, shape (outputs, basis.size)."""
+        return np.stack(
+            [
+                self.priors[output] * (self.columns[rows].T @ self.weights[output])
+                for output, rows in enumerate(self.known)
+            ]
+        )
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what `save` writes."""
+        return hashlib.sha256(self._content()).hexdigest()
+
+    def _content(self) -> bytes:
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "basis"}
+        return npz(arrays | {f"basis_{f.name}": getattr(self.basis, f.name) for f in fields(Basis)})
+
+    def save(self, path: OutPath) -> None:
+        """Write to an `.npz` file, which appears whole or not at all."""
+        write_file(path, self._content())
+
+    @classmethod
+    def load(cls, path: OutPath, digest: str | None = None) -> "ErrorModel":
+        """Read what `save` wrote; with a digest, the file must have this SHA-256.
+
+        Raises
+        ------
+        InputError
+            If the file is missing, damaged, or another one.
+        """
+        try:
+            content = read_file(path)
+            if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+                raise InputError(f"{path}: has changed since the run began; run again")
+            arrays: dict[str, Any] = {n: v if v.ndim else v.item() for n, v in from_npz(content).items()}
+            basis = Basis(**{f.name: arrays.pop(f"basis_{f.name}") for f in fields(Basis)})
+            return cls(basis=basis, **arrays)
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{path}: holds no model of the errors ({reason}); run the stage `map` again") from error
+
+
+def fit_error_model(
+    *,
+    observed: np.ndarray,
+    out_of_bag: np.ndarray,
+    predicted: np.ndarray,
+    coefficients: np.ndarray,
+    design: np.ndarray,
+    zone: np.ndarray,
+    zones: int,
+    x: np.ndarray,
+    y: np.ndarray,
+    seed: int,
+) -> ErrorModel | None:
+    """Fit the joint model of the errors.
+
+    Parameters
+    ----------
+    observed : ndarray, shape (sites, outputs)
+        NaN where a site lacks an output.
+    out_of_bag : ndarray, shape (replicates, sites)
+        Predictions of the first output; NaN where the site is in the bag.
+    predicted : ndarray, shape (replicates, sites)
+        The same, of all replicates.
+    coefficients : ndarray, shape (replicates, outputs, 2)
+        Intercept and slope of every output on the first.
+    design : ndarray, shape (sites, columns)
+        Design matrix.
+    zone : ndarray of int, shape (sites,)
+        1 … zones; 0 for none.
+    x, y : ndarray, shape (sites,)
+        On the grid's plane.
+    seed : int
+        Of the draws, and of which sites are taken where there are very many.
+
+    Returns
+    -------
+    ErrorModel or None
+        None where some output has residuals at fewer than `FEWEST_SITES` sites, or none that differ.
+    """
+    free = np.isfinite(out_of_bag)
+    seen = np.flatnonzero(free.any(axis=0))
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(Use.ERROR_MODEL),)))
+    if len(seen) > MOST_SITES:
+        seen = np.sort(rng.choice(seen, MOST_SITES, replace=False))
+    free, observed, design, zone, x, y = free[:, seen], observed[seen], design[seen], zone[seen], x[seen], y[seen]
+    of_all = predicted[:, seen]
+    first = np.where(free, out_of_bag[:, seen], 0.0)
+    count = free.sum(axis=0)
+    of_site = coefficients[:, :, 0].T @ free + np.einsum("bd,bs->ds", coefficients[:, :, 1], first)
+    residual = observed - of_site.T / count[:, None]
+    known = np.isfinite(residual)
+    if (known.sum(axis=0) < FEWEST_SITES).any() or any(
+        np.ptp(r[k]) == 0 for r, k in zip(residual.T, known.T, strict=True)
+    ):
+        return None
+    mean = first.sum(axis=0) / count
+    basis = Basis.of(mean, design, zones)
+    columns = basis.columns(mean, design, zone)
+    extent = max(float(np.ptp(x)), float(np.ptp(y)))
+    typical = max(extent / _PER_EXTENT, 1e-9)
+    relative = np.maximum(mean / mean.mean(), 0.05) if mean.mean() > 0 else np.ones(len(mean))
+    range_, growth, fits = _fit_all(residual, columns, basis, x, y, relative, typical, rng)
+    return ErrorModel(
+        basis=basis, x=x, y=y, columns=columns, residual=residual, predicted=of_all.astype("float32"),
+        coefficients=coefficients, spread=relative**growth, variances=np.stack([fit.variances for fit in fits]),
+        between=_between(residual), range_=range_, growth=growth,
+        spacing=max(range_ / NODES_PER_RANGE, extent / _MOST_NODES), seed=seed,
+    )  # fmt: skip
+
+
+def _fit_all(
+    residual: np.ndarray,
+    columns: np.ndarray,
+    basis: Basis,
+    x: np.ndarray,
+    y: np.ndarray,
+    relative: np.ndarray,
+    typical: float,
+    rng: np.random.Generator,
+) -> tuple[float, float, list[Fit]]:
+    """Range and growth that all outputs share, and the fit of each output: the best of those tried.
+
+    Parameters
+    ----------
+    relative : ndarray, shape (sites,)
+        Predictions over their mean.
+    typical : float
+        Median of the range's prior.
+    """
+    outputs = []
+    for values in residual.T:
+        rows = np.flatnonzero(np.isfinite(values))
+        if len(rows) > MOST_FITTED:
+            rows = np.sort(rng.choice(rows, MOST_FITTED, replace=False))
+        kernels = np.stack([(columns[rows] * share) @ columns[rows].T for share in _shares(basis)])
+        outputs.append(
+            (values[rows], kernels, np.hypot(x[rows, None] - x[rows], y[rows, None] - y[rows]), relative[rows])
+        )
+    best: tuple[float, float, float, list[Fit]] | None = None
+    for range_ in typical * _TRIED:
+        prior = (np.log(range_ / typical) / RANGES) ** 2 / 2
+        for growth in GROWTH:
+            fits = [
+                fit_variances(r, np.concatenate([kernels, correlation(away / range_)[None]]), scale**growth)
+                for r, kernels, away, scale in outputs
+            ]
+            misfit = prior + sum(fit.misfit for fit in fits)
+            if best is None or misfit < best[0]:
+                best = (misfit, float(range_), growth, fits)
+    assert best is not None
+    return best[1:]
+
+
+def _shares(basis: Basis) -> np.ndarray:
+    """Prior variance of each column where one of the systematic parts has variance 1, shape (4, basis.size)."""
+    return np.stack([basis.variances(*part) for part in np.eye(4)])
+
+
+def _between(residual: np.ndarray) -> np.ndarray:
+    """Correlation of the outputs' residuals over the sites that have both, made positive definite.
+
+    Outputs that fewer than `FEWEST_SITES` sites share count as uncorrelated.
+    """
+    outputs = residual.shape[1]
+    result = np.eye(outputs)
+    for a in range(outputs):
+        for b in range(a):
+            both = np.isfinite(residual[:, a]) & np.isfinite(residual[:, b])
+            if both.sum() >= FEWEST_SITES and np.ptp(residual[both, a]) > 0 < np.ptp(residual[both, b]):
+                result[a, b] = result[b, a] = np.corrcoef(residual[both, a], residual[both, b])[0, 1]
+    values, vectors = np.linalg.eigh(result)
+    result = (vectors * np.maximum(values, 1e-3)) @ vectors.T
+    scale = np.sqrt(np.diag(result))
+    return np.asarray(result / np.outer(scale, scale))
