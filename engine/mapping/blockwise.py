@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 from distributed import Client
+from scipy.special import ndtri
 
 from engine.cube.build import DOMAIN
 from engine.ensemble.trained import Ensemble, load_ensemble
@@ -13,13 +14,18 @@ from engine.execution.block_store import Blocks
 from engine.execution.ledger import digest_of
 from engine.execution.tasks import Progress, silent
 from engine.grid.grid import Block, Grid
+from engine.mapping.error_sums import ErrorPrecision, ErrorSums, ErrorTotals
 from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision, ZoneSums
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import Layer, array
+from engine.uncertainty.cells import cell_moments
+from engine.uncertainty.error_model import ErrorModel
 from engine.validation.applicability import Applicability
 
 DISSIMILARITY, APPLICABLE = "dissimilarity", "applicable"
+OF_CELL = ("cell_mean", "cell_lower", "cell_upper")
+"""A cell's own mean under the joint model of the errors, and the interval that holds it."""
 _HEADROOM = 16.0
 """Predictions beyond so many times the largest training value are refused."""
 
@@ -39,9 +45,13 @@ class MapPlan:
     zones : str or None
         Cube variable with zone codes 1 … n_zones.
     level : float
-        Nominal coverage of the prediction interval.
+        Nominal coverage of the prediction interval, and of that of a cell's mean.
     further : tuple of str
         Registered statistics beside those of every map.
+    errors : OutPath or None
+        The joint model of the errors, if there is one.
+    errors_digest : str
+        SHA-256 of that file.
     """
 
     grid: Grid
@@ -55,6 +65,18 @@ class MapPlan:
     level: float
     precision: Precision
     further: tuple[str, ...] = ()
+    errors: OutPath | None = None
+    errors_digest: str = ""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Statistics that are mapped output by output."""
+        return (*STATISTICS, *self.further, *(OF_CELL if self.errors else ()))
+
+    @property
+    def groups(self) -> int:
+        """Groups of cells: zones and none, inside the area of applicability, then outside it."""
+        return 2 * (self.n_zones + 1)
 
 
 @dataclass(frozen=True)
@@ -102,10 +124,25 @@ class MapTotals:
         )
 
 
+@dataclass(frozen=True)
+class Totals:
+    """All that is summed over the zones of a map; without a model of the errors, `errors` is None."""
+
+    map: MapTotals
+    errors: ErrorTotals | None
+
+
 def make_plan(
-    grid: Grid, cube: OutPath, ensemble: Ensemble, applicability: OutPath, zones: str | None, n_zones: int,
-    level: float, further: tuple[str, ...] = (),
-) -> MapPlan:  # fmt: skip
+    grid: Grid,
+    cube: OutPath,
+    ensemble: Ensemble,
+    applicability: OutPath,
+    zones: str | None,
+    n_zones: int,
+    level: float,
+    further: tuple[str, ...] = (),
+    errors: OutPath | None = None,
+) -> MapPlan:
     """Settle the precision of the sums from what the ensemble can predict."""
     height, width = grid.shape
     # A cell's true area differs from the projected one by the areal scale, within 2^±4 wherever one would map.
@@ -113,7 +150,7 @@ def make_plan(
     precision = precision_of(ensemble, largest_area, height * width)
     return MapPlan(
         grid, cube, ensemble.path, ensemble.hash, applicability, digest_of(applicability), zones, n_zones, level,
-        precision, further,
+        precision, further, errors, digest_of(errors) if errors else "",
     )  # fmt: skip
 
 
@@ -133,7 +170,7 @@ def map_region(
     progress: Progress = silent,
     *,
     key: str,
-) -> tuple[MapTotals, MapTotals]:
+) -> tuple[Totals, Totals]:
     """Map every block into the store `path`, which appears once it is whole; blocks of an interrupted run are kept.
 
     Parameters
@@ -147,38 +184,65 @@ def map_region(
 
     Returns
     -------
-    everywhere, applicable : MapTotals
+    everywhere, applicable : Totals
         Over all mapped cells, and over those inside the area of applicability.
     """
     ensemble = load_ensemble(plan.ensemble, plan.digest)
     replicates, outputs, _ = ensemble.coefficients.shape
-    layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in (*STATISTICS, *plan.further)}
+    layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in plan.layers}
     layers[DISSIMILARITY] = Layer("float32", attrs[DISSIMILARITY])
     layers[APPLICABLE] = Layer("uint8", attrs[APPLICABLE])
-    sums = ZoneSums.zero(2 * (plan.n_zones + 1), replicates, outputs)
+    sums = ZoneSums.zero(plan.groups, replicates, outputs)
+    errors = _errors(plan)
+    of_errors = ErrorSums.zero(errors, plan.groups, errors.lattice.around(*_corners(plan.grid))) if errors else None
     blocks = Blocks(path, key, layers, coords, attrs[""])
     for found in blocks.fill(client, _sum_block, plan, progress=progress, name="map"):
         if found is not None:
-            sums += ZoneSums(**found)
+            sums += ZoneSums(**{name: values for name, values in found.items() if not name.startswith("error_")})
+            if of_errors:
+                of_errors.add(ErrorSums.from_arrays(found))
     blocks.publish()
+
+    def totals(sums: ZoneSums, of_errors: ErrorSums | None) -> Totals:
+        decoded = ErrorTotals.of(of_errors, _error_precision(plan)) if of_errors else None
+        return Totals(MapTotals.of(sums, plan.precision, ensemble.coefficients), decoded)
+
     inside, outside = sums.halves()
-    inside_totals = MapTotals.of(inside, plan.precision, ensemble.coefficients)
+    errors_inside, errors_outside = of_errors.halves() if of_errors else (None, None)
+    applicable = totals(inside, errors_inside)
     inside += outside
-    return MapTotals.of(inside, plan.precision, ensemble.coefficients), inside_totals
+    if errors_inside and errors_outside:
+        errors_inside.add(errors_outside)
+    return totals(inside, errors_inside), applicable
+
+
+def _corners(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of the centres of the grid's first and last cell."""
+    height, width = grid.shape
+    return _centres(grid, np.array([0, height - 1]), np.array([0, width - 1]))
+
+
+def _centres(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates of cells, the same whatever block they are in."""
+    x, y = grid.geobox.pix2wld(cols + 0.5, rows + 0.5)
+    return np.asarray(x), np.asarray(y)
 
 
 def _sum_block(block: Block, plan: MapPlan, path: OutPath) -> dict[str, np.ndarray] | None:
     """`map_block`, with the sums as plain arrays."""
-    sums = map_block(block, plan, path)
-    return None if sums is None else vars(sums)
+    found = map_block(block, plan, path)
+    if found is None:
+        return None
+    sums, of_errors = found
+    return vars(sums) | (of_errors.arrays() if of_errors else {})
 
 
-def map_block(block: Block, plan: MapPlan, path: OutPath) -> ZoneSums | None:
+def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, ErrorSums | None] | None:
     """Map one block and write its statistics.
 
     Returns
     -------
-    ZoneSums or None
+    (ZoneSums, ErrorSums or None) or None
         Groups are the zones (0: none) of applicable cells, then those of the others. None if the block has no cell
         with every covariate.
     """
@@ -200,14 +264,50 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> ZoneSums | None:
     group = zone + (plan.n_zones + 1) * ~applicable
     order = np.argsort(group, kind="stable")
     area = plan.grid.cell_areas(block).ravel()[cells[order]]
-    statistics, sums = _one_pass(plan).run(x[order], area, group[order], 2 * (plan.n_zones + 1))
+    statistics, sums = _one_pass(plan).run(x[order], area, group[order], plan.groups)
     writer = _Writer(path, block, cells)
     writer.write(DISSIMILARITY, dissimilarity)
     writer.write(APPLICABLE, applicable)
     writer.cells = cells[order]
     for place, name in enumerate((*STATISTICS, *plan.further)):
         writer.write(name, statistics[:, place])
-    return sums
+    errors = _errors(plan)
+    if errors is None:
+        return sums, None
+    row, col = np.divmod(cells[order], block.geobox.shape.x)
+    where = _centres(plan.grid, row + block.rows.start, col + block.cols.start)
+    mean, sd = (statistics[:, STATISTICS.index(name)] for name in ("mean", "sd"))
+    columns = errors.basis.columns(mean[0], x[order], zone[order])
+    truth = cell_moments(errors, *where, columns, mean, sd)
+    least = -np.inf if ensemble.manifest.least is None else ensemble.manifest.least
+    far = truth.sd * ndtri((1 + plan.level) / 2)
+    expected = np.maximum(truth.mean, least)
+    for name, values in zip(OF_CELL, (expected, truth.mean - far, truth.mean + far), strict=True):
+        writer.write(name, np.maximum(values, least))
+    of_errors = ErrorSums.of(
+        errors, _error_precision(plan), *where, columns, truth.mean, area, group[order], plan.groups
+    )
+    return sums, of_errors
+
+
+def _errors(plan: MapPlan) -> ErrorModel | None:
+    """The joint model of the errors, read once per worker process."""
+    return _load_errors(plan.errors, plan.errors_digest) if plan.errors else None
+
+
+@lru_cache(maxsize=2)
+def _load_errors(path: OutPath, digest: str) -> ErrorModel:
+    return ErrorModel.load(path, digest)
+
+
+def _error_precision(plan: MapPlan) -> ErrorPrecision:
+    errors = _errors(plan)
+    assert errors is not None
+    height, width = plan.grid.shape
+    largest = plan.grid.nominal_cell_area * (1 if plan.grid.is_equal_area else _HEADROOM)
+    mean = plan.precision.mean.bound / largest
+    side = float(abs(plan.grid.geobox.resolution.x))
+    return ErrorPrecision.for_map(errors, _HEADROOM * mean, largest, height * width, side)
 
 
 def _one_pass(plan: MapPlan) -> OnePass:

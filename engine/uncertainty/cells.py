@@ -1,15 +1,20 @@
 """The truth of single cells: its mean and how sure it is, without draws."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.linalg import cho_solve
 
 from engine.uncertainty.error_model import ErrorModel
-from engine.uncertainty.lattice import Window
+from engine.uncertainty.lattice import TILE, Window, overlap
 from engine.uncertainty.variance_components import PARTS
 
+SLAB = 4096
+"""Cells that are taken together."""
 _SPACE = PARTS.index("space")
+_REACH = 1e-9
+"""Correlation with the nearest site below which a node is as if there were no sites."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class CellMoments:
 def cell_moments(
     model: ErrorModel, x: np.ndarray, y: np.ndarray, columns: np.ndarray, mean: np.ndarray, sd: np.ndarray
 ) -> CellMoments:
-    """Condition cells on the sites.
+    """Condition cells on the sites; a cell's numbers do not depend on which other cells are asked for.
 
     The field's share is computed at the nodes of its lattice and interpolated between them; the replicates' spread adds
     to it, as independent.
@@ -40,46 +45,64 @@ def cell_moments(
     nodes, shares = model.lattice.weights(x, y, window)
     found = CellMoments(np.empty(mean.shape), np.empty(mean.shape))
     for output in range(model.outputs):
-        field = _NodeMoments.of(model, output, window)
-        kriged = _at(field.values, nodes, shares)
-        found.mean[output] = mean[output] + columns @ model.shifts[output] + kriged[0]
-        variance = ((columns @ field.systematic) * columns).sum(axis=1) + kriged[1]
-        variance -= 2 * (columns * kriged[2:].T).sum(axis=1)
-        found.sd[output] = np.sqrt(np.maximum(variance, 0) + np.square(sd[output], dtype="float64"))
+        values = _over_window(model, output, window)
+        root = _systematic_root(model, output)
+        for start in range(0, len(x), SLAB):
+            part = slice(start, min(start + SLAB, len(x)))
+            h = np.zeros((SLAB, columns.shape[1]))
+            h[: part.stop - start] = columns[part]
+            # Always of the same shape: products of matrices may round otherwise where they are of another.
+            products = h @ np.column_stack([root, model.shifts[output]])
+            products, h = products[: part.stop - start], h[: part.stop - start]
+            kriged = sum(values[:, node] * share for node, share in zip(nodes[:, part], shares[:, part], strict=True))
+            found.mean[output, part] = mean[output, part] + products[:, -1] + kriged[0]
+            variance = np.square(products[:, :-1]).sum(axis=1) + kriged[1] - 2 * (h * kriged[2:].T).sum(axis=1)
+            spread = np.square(sd[output, part], dtype="float64")
+            found.sd[output, part] = np.sqrt(np.maximum(variance, 0) + spread)
     return found
 
 
-def _at(values: np.ndarray, nodes: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Bilinear interpolation of values at nodes, shape (…, nodes), to cells, shape (…, cells)."""
-    return np.asarray(sum(values[..., node] * share for node, share in zip(nodes, shares, strict=True)))
+def kriged_field(model: ErrorModel, output: int, window: Window) -> np.ndarray:
+    """Conditional mean of the field at a window's nodes, shape (rows, columns)."""
+    return _over_window(model, output, window)[0].reshape(window.shape)
 
 
-@dataclass(frozen=True)
-class _NodeMoments:
-    """What one output's error is at the nodes of a window, conditioned on the sites.
+def _over_window(model: ErrorModel, output: int, window: Window) -> np.ndarray:
+    """`_node_moments` of a window, put together from whole tiles, shape (2 + basis.size, nodes)."""
+    result = np.empty((2 + model.basis.size, *window.shape))
+    for tile in model.lattice.tiles(window):
+        here = Window(tile[0] * TILE, tile[1] * TILE, (TILE, TILE))
+        into, of = overlap(window, here)
+        result[(slice(None), *into)] = _node_moments(model, output, here)[(slice(None), *of)]
+    return result.reshape(len(result), -1)
 
-    Attributes
-    ----------
-    values : ndarray, shape (2 + basis.size, nodes)
+
+@lru_cache(maxsize=48)
+def _node_moments(model: ErrorModel, output: int, window: Window) -> np.ndarray:
+    """What one output's field is at nodes, conditioned on the sites.
+
+    Returns
+    -------
+    ndarray, shape (2 + basis.size, rows, columns)
         Mean and variance of the field; and what, times the basis, is its covariance with the systematic part.
-    systematic : ndarray, shape (basis.size, basis.size)
-        Covariance of the coefficients.
     """
+    columns = model.columns[model.known[output]] * model.priors[output]
+    covariance = model.with_space(output, *model.lattice.nodes(window))
+    values = np.zeros((2 + columns.shape[1], len(covariance)))
+    values[1] = model.variances[output, _SPACE]
+    reached = np.flatnonzero(covariance.max(axis=1) > _REACH * model.variances[output, _SPACE])
+    if len(reached):
+        solved = cho_solve(model.factors[output], covariance[reached].T)
+        values[0, reached] = covariance[reached] @ model.weights[output]
+        values[1, reached] -= (covariance[reached] * solved.T).sum(axis=1)
+        values[2:, reached] = columns.T @ solved
+    return values.reshape(-1, *window.shape)
 
-    values: np.ndarray
-    systematic: np.ndarray
 
-    @classmethod
-    def of(cls, model: ErrorModel, output: int, window: Window) -> "_NodeMoments":
-        prior, columns = model.priors[output], model.columns[model.known[output]]
-        carried = cho_solve(model.factors[output], columns * prior)
-        systematic = np.diag(prior) - (columns * prior).T @ carried
-        covariance = model.with_space(output, *model.lattice.nodes(window))
-        reached = np.flatnonzero(covariance.max(axis=1) > 1e-9 * model.variances[output, _SPACE])
-        values = np.zeros((2 + len(prior), len(covariance)))
-        values[1] = model.variances[output, _SPACE]
-        near = covariance[reached]
-        values[0, reached] = near @ model.weights[output]
-        values[1, reached] -= (near * cho_solve(model.factors[output], near.T).T).sum(axis=1)
-        values[2:, reached] = (near @ carried).T
-        return cls(values, systematic)
+@lru_cache(maxsize=16)
+def _systematic_root(model: ErrorModel, output: int) -> np.ndarray:
+    """A root R of the coefficients' conditional covariance, R Rᵀ, shape (basis.size, basis.size)."""
+    prior, columns = model.priors[output], model.columns[model.known[output]]
+    carried = cho_solve(model.factors[output], columns * prior)
+    values, vectors = np.linalg.eigh(np.diag(prior) - (columns * prior).T @ carried)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))

@@ -16,6 +16,8 @@ from engine.uncertainty.error_model import ErrorModel
 from engine.uncertainty.lattice import Footprint, Window, integrals
 from engine.uncertainty.variance_components import PARTS
 
+MEAN = -1
+"""Stands for the mean of the replicates."""
 SPACE, REST = PARTS.index("space"), PARTS.index("rest")
 
 
@@ -27,7 +29,7 @@ class Draws:
     ----------
     model : ErrorModel
     replicate : ndarray of int, shape (n,)
-        Which replicate each draw's predictions come from.
+        Which replicate each draw's predictions come from; `MEAN` for the mean of all.
     coefficients : ndarray, shape (n, outputs, basis.size)
         Of the basis, conditioned on the sites.
     weights : list of ndarray, shape (n, sites with the output)
@@ -40,10 +42,15 @@ class Draws:
     weights: list[np.ndarray]
 
     @classmethod
-    def of(cls, model: ErrorModel, n: int) -> "Draws":
-        """Make `n` draws; the first of them do not depend on how many are made."""
-        replicates = len(model.coefficients)
-        replicate = np.arange(n) % replicates
+    def of(cls, model: ErrorModel, n: int, *, replicates: bool = True) -> "Draws":
+        """Make `n` draws; the first of them do not depend on how many are made.
+
+        Parameters
+        ----------
+        replicates : bool
+            Whether draws start from single replicates; else all of them start from the replicates' mean.
+        """
+        replicate = np.arange(n) % len(model.coefficients) if replicates else np.full(n, MEAN)
         mixing = np.linalg.cholesky(model.between)
         prior, rest = (
             np.random.default_rng(np.random.SeedSequence(model.seed, spawn_key=(int(Use.ERROR_DRAWS), part)))
@@ -87,9 +94,9 @@ class Draws:
         nodes, shares = model.lattice.weights(x, y, window)
         result = np.empty((len(self.replicate), model.outputs, len(x)), "float32")
         field = self.field(window)
-        intercept, slope = model.coefficients[self.replicate, :, 0], model.coefficients[self.replicate, :, 1]
         for output in range(model.outputs):
-            result[:, output] = intercept[:, output, None] + slope[:, output, None] * predicted[self.replicate]
+            intercept, slope = model.coefficients[:, output].T
+            result[:, output] = _with_mean(intercept[:, None] + slope[:, None] * predicted)[self.replicate]
             result[:, output] += self.coefficients[:, output].astype("float32") @ columns.T.astype("float32")
             of_output = field[:, output].reshape(len(result), -1)
             for node, share in zip(nodes, shares.astype("float32"), strict=True):
@@ -130,8 +137,8 @@ class Draws:
             What `at` gives, summed over the cells.
         """
         model = self.model
-        intercept, slope = model.coefficients[self.replicate, :, 0], model.coefficients[self.replicate, :, 1]
-        result = intercept[:, :, None] * area + slope[:, :, None] * predicted[self.replicate][:, None, :]
+        intercept, slope = model.coefficients[..., :1], model.coefficients[..., 1:]
+        result = _with_mean(intercept * area + slope * predicted[:, None, :])[self.replicate]
         result += self.coefficients @ columns.T
         free = integrals(model.lattice, _of_groups(footprint, window), model.seed, len(self.replicate), model.outputs)
         free = np.einsum("de,neg->ndg", np.linalg.cholesky(model.between), free)
@@ -151,7 +158,12 @@ class Draws:
 def _deviation(model: ErrorModel) -> np.ndarray:
     """How each replicate differs from their mean at the sites, shape (replicates, outputs, sites)."""
     of_output = model.coefficients[:, :, :1] + model.coefficients[:, :, 1:] * model.predicted[:, None, :]
-    return np.asarray(of_output - of_output.mean(axis=0))
+    return _with_mean(np.asarray(of_output - of_output.mean(axis=0)))
+
+
+def _with_mean(of_replicates: np.ndarray) -> np.ndarray:
+    """Values of the replicates, and their mean in the place `MEAN`, along the first axis."""
+    return np.concatenate([of_replicates, of_replicates.mean(axis=0, keepdims=True)])
 
 
 def _field_at_sites(model: ErrorModel, n: int) -> np.ndarray:

@@ -25,9 +25,9 @@ from scipy.linalg import cho_factor, cho_solve
 
 from engine.errors import InputError
 from engine.seeds import Use
+from engine.storage.atomic import write_file
 from engine.storage.npz import from_npz, npz
 from engine.storage.paths import OutPath, read_file
-from engine.storage.zarr_store import write_file
 from engine.uncertainty.basis import Basis
 from engine.uncertainty.lattice import NODES_PER_RANGE, Lattice, correlation
 from engine.uncertainty.variance_components import PARTS, Fit, fit_variances
@@ -42,15 +42,15 @@ RANGES = 0.7
 """Standard deviation of the prior of the log range."""
 _PER_EXTENT = 8
 """The prior's median range is the sites' extent over this."""
-_TRIED = np.exp(RANGES * np.array([-1.6, -0.8, 0.0, 0.8, 1.6]))
-"""Ranges that are tried, as shares of the prior's median."""
+_TRIED = np.exp(RANGES * np.array([-1.6, -0.8, 0.8, 1.6]))
+"""Ranges that are tried beside the prior's median, as shares of it."""
 GROWTH = (0.0, 0.5, 1.0)
 """Powers of the prediction that the rest may grow with."""
 _MOST_NODES = 1000
 """Of the lattice, along the longer side of the sites' extent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ErrorModel:
     """A fitted model of the errors.
 
@@ -282,19 +282,18 @@ def _fit_all(
         outputs.append(
             (values[rows], kernels, np.hypot(x[rows, None] - x[rows], y[rows, None] - y[rows]), relative[rows])
         )
-    best: tuple[float, float, float, list[Fit]] | None = None
-    for range_ in typical * _TRIED:
+
+    def fits(range_: float, growth: float) -> tuple[float, float, float, list[Fit]]:
+        found = [
+            fit_variances(r, np.concatenate([kernels, correlation(away / range_)[None]]), scale**growth)
+            for r, kernels, away, scale in outputs
+        ]
         prior = (np.log(range_ / typical) / RANGES) ** 2 / 2
-        for growth in GROWTH:
-            fits = [
-                fit_variances(r, np.concatenate([kernels, correlation(away / range_)[None]]), scale**growth)
-                for r, kernels, away, scale in outputs
-            ]
-            misfit = prior + sum(fit.misfit for fit in fits)
-            if best is None or misfit < best[0]:
-                best = (misfit, float(range_), growth, fits)
-    assert best is not None
-    return best[1:]
+        return prior + sum(fit.misfit for fit in found), range_, growth, found
+
+    best = min((fits(typical, growth) for growth in GROWTH), key=lambda fit: fit[0])
+    others = (fits(float(range_), best[2]) for range_ in typical * _TRIED)
+    return min((best, *others), key=lambda fit: fit[0])[1:]
 
 
 def _shares(basis: Basis) -> np.ndarray:

@@ -104,7 +104,7 @@ class Lattice:
         return nodes, np.stack([(1 - up) * (1 - across), (1 - up) * across, up * (1 - across), up * across])
 
     def nodes(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """x and y of a window's nodes, flat."""
+        """Coordinates x and y of a window's nodes, flat."""
         rows, columns = (
             start + np.arange(n) for start, n in zip((window.row, window.column), window.shape, strict=True)
         )
@@ -157,7 +157,7 @@ class Lattice:
             )[..., HALO:-HALO, HALO:-HALO]
             smooth = irfft2(rfft2(block) * transformed, s=block.shape[-2:])[..., HALO:-HALO, HALO:-HALO]
             here = Window(row * TILE, column * TILE, (TILE, TILE))
-            (into, of) = _overlap(window, here)
+            (into, of) = overlap(window, here)
             result[(..., *into)] = smooth[(..., *of)]
         return result
 
@@ -177,7 +177,7 @@ def _padded(kernel: np.ndarray) -> np.ndarray:
     return np.roll(square, (-(n // 2), -(n // 2)), axis=(0, 1))
 
 
-def _overlap(a: Window, b: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def overlap(a: Window, b: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Where two windows meet, as places in the first and in the second."""
     into, of = [], []
     for start_a, n_a, start_b, n_b in (
@@ -216,7 +216,7 @@ def integrals(lattice: Lattice, footprints: Sequence[Footprint], seed: int, draw
         here = Window(row * TILE, column * TILE, (TILE, TILE))
         of_tile = np.zeros((len(numbers), TILE, TILE), "float32")
         for place, number in enumerate(numbers):
-            into, of = _overlap(here, smooth[number].window)
+            into, of = overlap(here, smooth[number].window)
             of_tile[(place, *into)] = smooth[number].values[of]
         noise = white_noise((row, column), seed, draws, layers).reshape(draws * layers, -1)
         result[:, :, numbers] += (noise @ of_tile.reshape(len(numbers), -1).T).reshape(draws, layers, -1)

@@ -18,12 +18,14 @@ from engine.formatting import counted
 from engine.mapping.blockwise import make_plan, map_region
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
+from engine.uncertainty.error_model import ErrorModel
 from pipelines.progress import Display
 from pipelines.run.provenance import Provenance
 from pipelines.run.stage_keys import Keys
 from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.model.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.model.independent_sites import try_independent
+from pipelines.soil_carbon.model.joint_errors import fit_errors
 from pipelines.soil_carbon.model.screening import select
 from pipelines.soil_carbon.model.train_stage import Modelling, Setting
 from pipelines.soil_carbon.model.training_table import TrainingTable
@@ -31,6 +33,7 @@ from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.profile_table.bad_rows import left_out_table
 from pipelines.soil_carbon.results.catalogue import write_catalogue
 from pipelines.soil_carbon.results.headline import SUMMARY, read_headline
+from pipelines.soil_carbon.results.joint_totals import joint_totals
 from pipelines.soil_carbon.results.labels import COVARIATES, of_store
 from pipelines.soil_carbon.results.products import map_attrs, write_cogs
 from pipelines.soil_carbon.results.sites_file import write_sites
@@ -147,26 +150,31 @@ def _map(context: Context) -> dict[str, Any]:
     labels = config.depth_labels
     variable, zones = prepared.zones
     ensemble = Ensemble(context.path("ensemble"))
+    with context.display.stage("errors", "model"):
+        errors, of_errors = fit_errors(prepared, ensemble)
     plan = make_plan(
         prepared.grid, context.path("cube.zarr"), ensemble, context.path("applicability.npz"), variable, len(zones),
-        config.model.interval, config.model.statistics,
+        config.model.interval, config.model.statistics, errors,
     )  # fmt: skip
     coords = {"depth": ("depth", np.array(labels), {"long_name": "depth interval", "units": "cm"})}
     attrs = map_attrs(config) | {"": of_store(config, config.target.long)}
     with context.display.stage("map", "block") as progress:
-        everywhere, applicable = map_region(
+        whole, inside = map_region(
             context.cluster, plan, context.path("maps.zarr"), coords, attrs, progress, key=context.keys.pieces
         )
     with context.display.stage("zones", "test"):
-        notes, residual, uncertainty = write_zone_tables(prepared, ensemble, everywhere, applicable)
+        joint = [joint_totals(ErrorModel.load(errors), totals) if errors else None for totals in (whole, inside)]
+        everywhere, applicable = whole.map, inside.map
+        of_zones, uncertainty = write_zone_tables(prepared, ensemble, everywhere, joint[0])
+    notes = (*([of_errors] if of_errors else []), *of_zones)
     target = config.target
-    stocks = in_pg(stock_table(everywhere, zones, labels, residual.everywhere if residual else None), target)
-    inside = in_pg(stock_table(applicable, zones, labels, residual.applicable if residual else None), target)
+    stocks = in_pg(stock_table(everywhere, zones, labels, joint[0]), target)
+    stocks_inside = in_pg(stock_table(applicable, zones, labels, joint[1]), target)
     replicates = in_pg(replicate_table(everywhere, zones, labels), target)
     tables = {
         "replicate_totals.csv": per_zone_as_written(replicates, stocks, target),
         "stocks.csv": stocks_as_written(stocks, target),
-        "stocks_applicable.csv": stocks_as_written(inside, target),
+        "stocks_applicable.csv": stocks_as_written(stocks_inside, target),
         "stock_uncertainty.csv": per_zone_as_written(in_pg(uncertainty, target), stocks, target),
     }
     for name, table in tables.items():

@@ -152,7 +152,7 @@ DECISIONS: dict[str, tuple[Role, ...]] = {
     "model.replicates": (Role.TRAIN,),
     "model.interval": (Role.MAP,),
     "model.statistics": (Role.MAP,),
-    "model.residual_error": (Role.TABLES,),
+    "model.residual_error": (Role.MAP,),
     "model.seed": (Role.TRAIN, Role.TABLES),
     "zones": (Role.SCORES, Role.MAP),
     "cluster": (Role.NOTHING,),

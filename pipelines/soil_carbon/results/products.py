@@ -12,7 +12,7 @@ from engine.execution.ledger import Records, digest_of
 from engine.execution.tasks import Progress, run_each, silent
 from engine.export.cog import write_cog
 from engine.export.qgis import Class, Ramp, write_style
-from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
+from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, OF_CELL, STATISTICS
 from engine.storage.atomic import remove
 from engine.storage.paths import OutPath, children
 from engine.storage.zarr_store import open_dataset
@@ -20,6 +20,7 @@ from engine.validation.applicability import Applicability
 from pipelines.runfile.reader import RunFile
 from pipelines.runfile.target import CARBON
 from pipelines.soil_carbon.formatting import sentence, unit
+from pipelines.soil_carbon.model.joint_errors import FILE as ERROR_MODEL
 from pipelines.soil_carbon.results.overviews import distance_limits, limits, picture
 
 _MISSING = "outside the domain, or without a value of a covariate"
@@ -48,6 +49,9 @@ def statistic_attrs(what: str, units: str, interval: float, further: Sequence[st
     level = f"{100 * interval:g} %"
     return {
         **{name: CELL_STATISTICS.find(name).attrs(what, units, level) for name in (*STATISTICS, *further)},
+        "cell_mean": {"long_name": f"{what}, expected mean of the cell given the sites", "units": units},
+        "cell_lower": {"long_name": f"lower bound of the {level} interval of the cell's own mean", "units": units},
+        "cell_upper": {"long_name": f"upper bound of the {level} interval of the cell's own mean", "units": units},
         DISSIMILARITY: {"long_name": "dissimilarity from the training sites", "units": "1"},
         APPLICABLE: {
             "long_name": "area of applicability",
@@ -89,8 +93,10 @@ class _Cog:
         return f"{self.name}.qml"
 
 
-def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
+def _cogs(config: RunFile, directory: OutPath) -> dict[str, list[_Cog]]:
     """Files of every item of the catalogue: one item per depth, and one for where the model applies."""
+    of_cell = OF_CELL if (directory / ERROR_MODEL).exists() else ()
+    mapped = (*STATISTICS, *config.model.statistics, *of_cell)
     attrs = map_attrs(config)
     made_up = _made_up(config)
     items = {
@@ -99,7 +105,7 @@ def _cogs(config: RunFile) -> dict[str, list[_Cog]]:
                 band_name(depth, name, config.target.name), name,
                 f"{depth} cm: {attrs[name]['long_name']}{made_up}", attrs[name]["units"], {"depth": index},
             )
-            for name in (*STATISTICS, *config.model.statistics)
+            for name in mapped
         ]
         for index, depth in enumerate(config.depth_labels)
     }  # fmt: skip
@@ -120,7 +126,7 @@ def write_cogs(
     records : Records
         Of this map's files: those that are recorded and there are kept.
     """
-    cogs = [cog for item in _cogs(config).values() for cog in item]
+    cogs = [cog for item in _cogs(config, directory).values() for cog in item]
     done = {
         cog.file
         for cog in cogs
@@ -141,7 +147,7 @@ def write_cogs(
 def item_files(config: RunFile, directory: OutPath) -> Iterator[tuple[str, str, dict[str, tuple[OutPath, OutPath]]]]:
     """For every item of the catalogue its key, its title, and variable → the map's GeoTIFF and its style."""
     folder = directory / "cog"
-    for key, cogs in _cogs(config).items():
+    for key, cogs in _cogs(config, directory).items():
         depth = key in config.depth_labels
         title = f"{sentence(config.target.long)}, {key} cm" if depth else "Area of applicability"
         files = {cog.variable: (folder / cog.file, folder / cog.style) for cog in cogs}

@@ -1,0 +1,60 @@
+"""The joint model of a map's errors, fitted to the sites that trained its ensemble: `error_model.npz`."""
+
+import io
+
+import numpy as np
+import pandas as pd
+from pyproj import Transformer
+
+from engine.ensemble.bootstrap import Ensemble
+from engine.grid.grid import crs_of
+from engine.seeds import Use, integer, streams
+from engine.storage.atomic import remove
+from engine.storage.paths import OutPath, read_file
+from engine.uncertainty.error_model import ErrorModel, fit_error_model
+from pipelines.soil_carbon.prepared import Prepared
+
+FILE = "error_model.npz"
+"""Where the model is kept in the results folder."""
+
+
+def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, str]:
+    """Fit and keep the joint model of the errors, unless the run file wants none or the sites are too few.
+
+    Returns
+    -------
+    OutPath or None
+        Where the model is.
+    str
+        What the user should know of it, or why there is none; empty where the run file wants none.
+    """
+    path = prepared.directory / FILE
+    model = _fitted(prepared, ensemble) if prepared.config.model.residual_error else None
+    if model is None:
+        remove(path)
+        few = "joint model of the errors: too few sites with different residuals; cells have no interval of their own"
+        return None, few if prepared.config.model.residual_error else ""
+    model.save(path)
+    return path, ""
+
+
+def _fitted(prepared: Prepared, ensemble: Ensemble) -> ErrorModel | None:
+    content = io.BytesIO(read_file(prepared.directory / "ensemble" / "training.parquet"))
+    training = pd.read_parquet(content)
+    _, zones = prepared.zones
+    codes = {name: code for code, name in enumerate(zones, start=1)}
+    to_plane = Transformer.from_crs("EPSG:4326", crs_of(prepared.grid.geobox).proj, always_xy=True)
+    x, y = to_plane.transform(training["lon"].to_numpy(), training["lat"].to_numpy())
+    design = ensemble.features.matrix({name: training[name].to_numpy() for name in ensemble.features.covariates})
+    return fit_error_model(
+        observed=ensemble.observed,
+        out_of_bag=ensemble.out_of_bag,
+        predicted=ensemble.predict_all(design),
+        coefficients=ensemble.coefficients,
+        design=design,
+        zone=np.array([codes.get(name, 0) for name in training["zone"].astype(str)]),
+        zones=len(zones),
+        x=np.asarray(x),
+        y=np.asarray(y),
+        seed=integer(streams(prepared.config.model.seed, Use.ERROR_MODEL, 1)[0]),
+    )

@@ -1,0 +1,96 @@
+"""Mean and standard deviation of cells against the Gaussian process written out in full."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_up import SPACING, region
+from scipy.interpolate import RegularGridInterpolator
+
+from engine.uncertainty.cells import cell_moments
+
+
+def moments(made, of=slice(None)):
+    return cell_moments(
+        made.model, made.x[of], made.y[of], made.columns[of], made.mean[:, of], made.sd[:, of]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("differ", [0.0, 0.5], ids=["equal replicates", "replicates that differ"])
+def test_cells_on_nodes_as_the_dense_gaussian_process(differ):
+    made = region(1, differ=differ)
+    found = moments(made)
+    for output in range(2):
+        mean, covariance = made.dense(output, made.x, made.y, made.columns)
+        assert found.mean[output] == pytest.approx(made.mean[output] + mean, abs=1e-8)
+        assert found.sd[output] == pytest.approx(np.sqrt(np.diag(covariance) + made.sd[output] ** 2), abs=1e-8)
+        assert np.ptp(mean) > 0.5
+        assert np.ptp(found.sd[output]) > 0.1
+    assert (made.sd.max() > 0.1) == (differ > 0)
+
+
+def test_cells_between_nodes_interpolate_the_dense_gaussian_process():
+    made = region(2, off=0.37, sites=40, side=12)
+    found = moments(made)
+    window = made.model.lattice.around(made.x, made.y)
+    axes = [
+        (start + np.arange(n)) * SPACING for start, n in zip((window.row, window.column), window.shape, strict=True)
+    ]
+    x, y = (values.ravel() for values in np.meshgrid(axes[1], axes[0]))
+    size, nodes = made.model.basis.size, len(x)
+    # Coefficients of the basis and the field at the nodes, as one joint vector: rows of the identity are the columns.
+    for output in range(2):
+        rows, variances = made.model.known[output], made.model.variances[output]
+        prior = np.diag(variances[[0, 1, 2, 2, 2, 3, 3, 3]] / np.array([1, 1, 3, 3, 3, 1, 1, 1]))
+        h = made.model.columns[rows]
+        of_sites = made.prior(output, made.model.x[rows], made.model.y[rows], h)
+        of_sites += np.diag(variances[5] * made.model.spread[rows] ** 2)
+        places = np.append(x, made.model.x[rows]), np.append(y, made.model.y[rows])
+        field = made.prior(output, *places, np.zeros((nodes + len(rows), size)))  # no columns: the field alone
+        joint = np.zeros((size + nodes, size + nodes))
+        joint[:size, :size], joint[size:, size:] = prior, field[:nodes, :nodes]
+        across = np.concatenate([prior @ h.T, field[:nodes, nodes:]])
+        gain = np.linalg.solve(of_sites, across.T).T
+        mean, covariance = gain @ made.model.residual[rows, output], joint - gain @ across.T
+
+        def at_cells(values):
+            return RegularGridInterpolator(axes, values.reshape(window.shape))(np.column_stack([made.y, made.x]))
+
+        expected = made.mean[output] + made.columns @ mean[:size] + at_cells(mean[size:])
+        assert found.mean[output] == pytest.approx(expected, abs=1e-8)
+        variance = ((made.columns @ covariance[:size, :size]) * made.columns).sum(axis=1)
+        variance += at_cells(np.diag(covariance)[size:])
+        for column in range(size):
+            variance += 2 * made.columns[:, column] * at_cells(covariance[column, size:])
+        assert found.sd[output] == pytest.approx(np.sqrt(variance), abs=1e-8)
+
+
+def test_far_from_all_sites_the_field_is_as_uncertain_as_without_them():
+    made = region(3)
+    away = replace(made, x=made.x + 1e5)
+    found = moments(away)
+    for output in range(2):
+        mean, covariance = away.dense(output, away.x, away.y, away.columns)
+        assert found.mean[output] == pytest.approx(made.mean[output] + mean, abs=1e-8)
+        assert found.sd[output] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-8)
+        assert (found.sd[output] ** 2 > made.model.variances[output, 4]).all()
+        assert found.mean[output] == pytest.approx(
+            made.mean[output] + made.columns @ made.model.shifts[output], abs=1e-8
+        )
+
+
+def test_cells_are_the_same_for_any_split_of_them():
+    made = region(4, off=0.25)
+    whole = moments(made)
+    for part in np.array_split(np.random.default_rng(0).permutation(len(made.x)), 7):
+        found = moments(made, part)
+        assert found.mean == pytest.approx(whole.mean[:, part], abs=1e-10)
+        assert found.sd == pytest.approx(whole.sd[:, part], abs=1e-10)
+
+
+def test_replicates_add_their_variance():
+    made = region(5)
+    without = moments(made)
+    found = cell_moments(made.model, made.x, made.y, made.columns, made.mean, np.full(made.mean.shape, 3.0))
+    assert found.mean.tolist() == without.mean.tolist()
+    assert found.sd == pytest.approx(np.hypot(without.sd, 3))
