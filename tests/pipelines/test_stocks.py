@@ -7,13 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_run
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from engine.mapping.blockwise import MapTotals
 from engine.storage.zarr_store import open_dataset
-from pipelines.soil_carbon.results.stocks import joint_range, replicate_table, stock_table
+from pipelines.soil_carbon.results.joint_totals import JointTotals
+from pipelines.soil_carbon.results.stocks import replicate_table, stock_table
 
 CELL_KM2 = 25.0
 
@@ -85,7 +83,7 @@ def test_stocks_are_the_sum_of_the_mapped_cells(finished: Path, stocks: pd.DataF
     maps, cube = open_dataset(finished / "maps.zarr"), open_dataset(finished / "cube.zarr")
     zone = cube["vegetation"].values
     for d, depth in enumerate(small_run.DEPTHS):
-        density = maps["mean"].values[d].astype("float64")
+        density = maps["cell_mean"].values[d].astype("float64")
         for code, name in enumerate(small_run.ZONES, start=1):
             cells = density[(zone == code) & np.isfinite(density)]
             row = stocks.loc[name, depth]
@@ -115,25 +113,22 @@ def test_spread_of_stocks_is_that_of_the_replicates(finished: Path, stocks: pd.D
     spread = replicates.groupby(["zone", "depth"])["stock_pg"].std().sort_index()
     parts = pd.read_csv(finished / "stock_uncertainty.csv").pivot(index=["zone", "depth"], columns="source")["sd_pg"]
     pd.testing.assert_series_equal(spread, parts["replicates"].sort_index(), check_names=False, rtol=1e-9)
-    whole = np.hypot(parts["replicates"], parts["residual"]).sort_index()
-    pd.testing.assert_series_equal(whole, stocks["stock_sd_pg"].sort_index(), check_names=False, rtol=1e-9)
+    joint = parts["all"].sort_index()
+    pd.testing.assert_series_equal(joint, stocks["stock_sd_pg"].sort_index(), check_names=False, rtol=1e-9)
 
 
-@given(
-    stocks=arrays(float, 20, elements=st.floats(1, 9)),
-    residual=st.lists(st.floats(0, 5), min_size=2, max_size=2),
-)
-def test_residual_error_only_widens_the_range(stocks: np.ndarray, residual: list[float]):
-    less, more = sorted(residual)
-    narrow, wide = joint_range(stocks, less), joint_range(stocks, more)
-    assert 0 <= wide[0] <= narrow[0] + 1e-9 and narrow[1] - 1e-9 <= wide[1]
-    assert joint_range(stocks, 0.0) == tuple(np.percentile(stocks, [2.5, 97.5]))
-
-
-def test_normal_errors_add_in_squares():
-    replicates = np.random.default_rng(0).normal(100, 3, 200_000)
-    lower, upper = joint_range(replicates, 4.0)
-    assert (lower, upper) == pytest.approx((100 - 1.96 * 5, 100 + 1.96 * 5), abs=0.1)
+def test_a_joint_distribution_gives_stock_and_range(totals: MapTotals):
+    """Zone `wet`: 2100 expected with an SD of 50, so that the range is 2100 ± 98; no range reaches below 0."""
+    joint = JointTotals(
+        expected=np.array([[2100.0, 30, 2130]]), square=np.array([[15_000.0, 9, 15_009]]),
+        sd=np.array([[50.0, 40, 60]]), residual_sd=np.array([[40.0, 30, 50]]),
+    )  # fmt: skip
+    table = stock_table(totals, ["wet", "dry"], ["0-30"], joint).set_index("zone")
+    wet = table.loc["wet"]
+    assert (wet["stock_pg"], wet["socd_mean"], wet["stock_sd_pg"]) == pytest.approx((2100e-6, 7, 50e-6))
+    assert (wet["stock_lower_pg"], wet["stock_upper_pg"]) == pytest.approx((2002e-6, 2198e-6))
+    assert wet["socd_spatial_sd"] == pytest.approx(1)  # √(15 000 / 300 − 7²)
+    assert table.loc["dry", "stock_lower_pg"] == 0
 
 
 def test_map_is_missing_outside_and_where_a_covariate_is(finished: Path):

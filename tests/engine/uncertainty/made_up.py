@@ -66,13 +66,15 @@ class Region:
         return gain @ m.residual[rows, output], joint[n:, n:] - gain @ joint[:n, n:]
 
 
-def region(seed=0, sites=60, outputs=2, replicates=3, differ=0.0, off=0.0, side=20):
-    """Make a region across borders of tiles; `off`: of the cells from the nodes, in spacings, in x and y.
+def region(seed=0, sites=60, outputs=2, replicates=3, differ=0.0, off=0.0, side=20, first=(55, -9)):
+    """Make a region, across borders of tiles unless its `first` node, row and column, is another.
+
+    Cells lie `off` spacings beside the nodes, in x and y.
 
     The residuals are of the model itself; the second output lacks every other site. Replicates are equal, or `differ`.
     """
     rng = np.random.default_rng([seed, 77])
-    column, row = np.meshgrid(np.arange(-9, side - 9), np.arange(55, 55 + side))
+    column, row = np.meshgrid(first[1] + np.arange(side), first[0] + np.arange(side))
     x, y = (column.ravel() + off) * SPACING, (row.ravel() + off) * SPACING
     covariates = np.column_stack([np.sin(x / 700), y / 900, rng.normal(size=len(x))])
     predicted = 10 + 2 * np.cos(x / 500) + covariates[:, 2] + differ * rng.normal(size=(replicates, len(x)))

@@ -7,7 +7,9 @@ import pytest
 from made_up import SPACING, region
 from scipy.interpolate import RegularGridInterpolator
 
-from engine.uncertainty.cells import cell_moments
+from engine.uncertainty import cells
+from engine.uncertainty.cells import cell_moments, kriged_field
+from engine.uncertainty.lattice import Window
 
 
 def moments(made, of=slice(None)):
@@ -79,13 +81,34 @@ def test_far_from_all_sites_the_field_is_as_uncertain_as_without_them():
         )
 
 
-def test_cells_are_the_same_for_any_split_of_them():
-    made = region(4, off=0.25)
+def test_cells_are_the_same_to_the_bit_for_any_split_of_them():
+    made = region(4, off=0.25, differ=0.3)
     whole = moments(made)
     for part in np.array_split(np.random.default_rng(0).permutation(len(made.x)), 7):
         found = moments(made, part)
-        assert found.mean == pytest.approx(whole.mean[:, part], abs=1e-10)
-        assert found.sd == pytest.approx(whole.sd[:, part], abs=1e-10)
+        assert np.array_equal(found.mean, whole.mean[:, part])
+        assert np.array_equal(found.sd, whole.sd[:, part])
+
+
+def test_cells_beyond_a_slab(monkeypatch):
+    made = region(4, off=0.25, sites=25)
+    whole = moments(made)
+    monkeypatch.setattr(cells, "SLAB", 90)
+    found = moments(made)
+    assert found.mean == pytest.approx(whole.mean, abs=1e-12)
+    assert found.sd == pytest.approx(whole.sd, abs=1e-12)
+
+
+def test_kriged_field_at_nodes_as_the_dense_gaussian_process():
+    made = region(6, sites=40)
+    window = made.model.lattice.around(made.x, made.y)
+    x, y = made.model.lattice.nodes(window)
+    for output in range(2):
+        mean, _ = made.dense(output, x, y, np.zeros((len(x), made.model.basis.size)))
+        found = kriged_field(made.model, output, window)
+        assert found == pytest.approx(mean.reshape(window.shape), abs=1e-8)
+        far = Window(window.row + 900, window.column, (2, 2))
+        assert (kriged_field(made.model, output, far) == 0).all()
 
 
 def test_replicates_add_their_variance():

@@ -21,7 +21,7 @@ def hits():
     """
     cells, sums, independent = [], [], []
     for seed in range(REGIONS):
-        made = region(seed, sites=20, outputs=1, side=SIDE)
+        made = region(seed, sites=20, outputs=1, side=SIDE, first=(20, 20))
         made, errors = simulate(made, np.random.default_rng([seed, 3]))
         truth = made.mean[0] + errors[0]
         moments = cell_moments(made.model, made.x, made.y, made.columns, made.mean, made.sd)

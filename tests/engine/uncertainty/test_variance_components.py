@@ -86,7 +86,7 @@ def test_known_variances_come_back_on_average():
     # Total about 1: the standard deviations are within the priors', which then pull little.
     variances = np.array([0.05, 0.05, 0.1, 0.1, 0.3, 0.5])
     found = []
-    for seed in range(12):
+    for seed in range(8):
         kernels, spread, rng = made_up(200, seed)
         found.append(fit_variances(draw(variances, kernels, spread, rng), kernels, spread).variances)
     ratio = np.array(found) / variances
