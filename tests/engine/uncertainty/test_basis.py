@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -38,6 +38,17 @@ def test_worked_by_hand():
         [1, 1, -1, 0, 0, 0],  # beyond the sites on all sides, and in no zone
         [1, -1, 1, 0, 1, 0],
     ]
+
+
+@settings(max_examples=30, deadline=None)
+@example(0.1, 10)  # the mean of ten tenths is not a tenth: rounded
+@given(hundredths, st.integers(2, 60))
+def test_a_column_that_is_the_same_at_all_sites_counts_for_nothing(value, sites):
+    prediction, same = np.arange(float(sites)), np.full((sites, 1), value)
+    basis = Basis.of(prediction, same, zones=0)
+    assert basis.scale[1] == 0
+    assert (basis.columns(prediction, same, np.zeros(sites, int))[:, 2] == 0).all()
+    assert (basis.columns(prediction, same + prediction[:, None], np.zeros(sites, int))[:, 2] == 0).all()
 
 
 @settings(max_examples=30, deadline=None)
