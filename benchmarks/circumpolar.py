@@ -60,13 +60,13 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
         memory.start_again()
         watch = Estimate()
         with display.stage("map", "blocks") as progress:
-            totals, _ = map_region(
+            whole, _ = map_region(
                 client, plan, out / "maps.zarr", coords, attrs, lambda *n: (progress(*n), watch(*n)), key="benchmark"
             )
         seconds = time.monotonic() - watch.started
     return {
         "wanted": cells,
-        "cells": int(totals.cells[-1]),
+        "cells": int(whole.map.cells[-1]),
         "blocks": grid.n_blocks,
         "block_side": grid.chunk,
         "workers": threads,
@@ -74,7 +74,7 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
         "training_seconds": training,
         "seconds": seconds,
         "memory_gb": memory.peak / 1e9,
-        "row_trees_per_second": totals.cells[-1] * REPLICATES * ROUNDS / seconds,
+        "row_trees_per_second": whole.map.cells[-1] * REPLICATES * ROUNDS / seconds,
     } | {f"estimate_after_{after}_s": estimate for after, estimate in watch.estimates.items()}
 
 

@@ -103,11 +103,11 @@ def time_of_map(client: Client, grid: Grid, out: Path, ensemble: Ensemble, displ
     plan, coords, attrs = a_plan(grid, out, ensemble)
     started = time.monotonic()
     with display.stage(f"map, blocks of {grid.chunk}", "blocks") as progress:
-        totals, _ = map_region(client, plan, out / "maps.zarr", coords, attrs, progress, key="benchmark")
+        whole, _ = map_region(client, plan, out / "maps.zarr", coords, attrs, progress, key="benchmark")
     seconds = time.monotonic() - started
     shutil.rmtree(out / "maps.zarr")
     Records.of(out / "maps.zarr", "benchmark").clear()
-    return seconds, int(totals.cells[-1])
+    return seconds, int(whole.map.cells[-1])
 
 
 def fit(start: float, task: float, cells: int, grids: dict[int, Grid], seconds: dict[tuple[int, int], float]) -> Cost:

@@ -32,7 +32,8 @@ class Basis:
     def of(cls, prediction: np.ndarray, x: np.ndarray, zones: int) -> "Basis":
         """From the training sites: predictions out of bag, shape (sites,), and the design matrix, (sites, columns)."""
         values = np.column_stack([prediction, x]).astype("float64")
-        return cls(values.mean(axis=0), values.std(axis=0), values.min(axis=0), values.max(axis=0), zones)
+        low, high = values.min(axis=0), values.max(axis=0)
+        return cls(values.mean(axis=0), np.where(low < high, values.std(axis=0), 0.0), low, high, zones)
 
     @property
     def size(self) -> int:

@@ -19,6 +19,7 @@ import hashlib
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -47,7 +48,7 @@ _TRIED = np.exp(RANGES * np.array([-1.6, -0.8, 0.8, 1.6]))
 GROWTH = (0.0, 0.5, 1.0)
 """Powers of the prediction that the rest may grow with."""
 _MOST_NODES = 1000
-"""Of the lattice, along the longer side of the sites' extent."""
+"""Of the lattice, along the longer side of the map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +180,7 @@ class ErrorModel:
             arrays: dict[str, Any] = {n: v if v.ndim else v.item() for n, v in from_npz(content).items()}
             basis = Basis(**{f.name: arrays.pop(f"basis_{f.name}") for f in fields(Basis)})
             return cls(basis=basis, **arrays)
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, BadZipFile) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{path}: holds no model of the errors ({reason}); run the stage `map` again") from error
 
@@ -196,6 +197,7 @@ def fit_error_model(
     x: np.ndarray,
     y: np.ndarray,
     seed: int,
+    extent: float = 0.0,
 ) -> ErrorModel | None:
     """Fit the joint model of the errors.
 
@@ -217,11 +219,14 @@ def fit_error_model(
         On the grid's plane.
     seed : int
         Of the draws, and of which sites are taken where there are very many.
+    extent : float
+        Longer side of the map, in the plane's units: the field's lattice is no finer than a thousandth of it.
 
     Returns
     -------
     ErrorModel or None
-        None where some output has residuals at fewer than `FEWEST_SITES` sites, or none that differ.
+        None where some output has residuals at fewer than `FEWEST_SITES` sites, or none that differ, or where all sites
+        are in one place.
     """
     free = np.isfinite(out_of_bag)
     seen = np.flatnonzero(free.any(axis=0))
@@ -242,15 +247,14 @@ def fit_error_model(
     mean = first.sum(axis=0) / count
     basis = Basis.of(mean, design, zones)
     columns = basis.columns(mean, design, zone)
-    extent = max(float(np.ptp(x)), float(np.ptp(y)))
-    typical = max(extent / _PER_EXTENT, 1e-9)
+    typical = among_sites / _PER_EXTENT
     relative = np.maximum(mean / mean.mean(), 0.05) if mean.mean() > 0 else np.ones(len(mean))
     range_, growth, fits = _fit_all(residual, columns, basis, x, y, relative, typical, rng)
     return ErrorModel(
         basis=basis, x=x, y=y, columns=columns, residual=residual, predicted=of_all.astype("float32"),
         coefficients=coefficients, spread=relative**growth, variances=np.stack([fit.variances for fit in fits]),
         between=_between(residual), range_=range_, growth=growth,
-        spacing=max(range_ / NODES_PER_RANGE, extent / _MOST_NODES), seed=seed,
+        spacing=max(range_ / NODES_PER_RANGE, max(extent, among_sites) / _MOST_NODES), seed=seed,
     )  # fmt: skip
 
 

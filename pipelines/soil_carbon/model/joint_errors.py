@@ -46,6 +46,7 @@ def _fitted(prepared: Prepared, ensemble: Ensemble) -> ErrorModel | None:
     to_plane = Transformer.from_crs("EPSG:4326", crs_of(prepared.grid.geobox).proj, always_xy=True)
     x, y = to_plane.transform(training["lon"].to_numpy(), training["lat"].to_numpy())
     design = ensemble.features.matrix({name: training[name].to_numpy() for name in ensemble.features.covariates})
+    box = prepared.grid.geobox.boundingbox
     return fit_error_model(
         observed=ensemble.observed,
         out_of_bag=ensemble.out_of_bag,
@@ -56,5 +57,6 @@ def _fitted(prepared: Prepared, ensemble: Ensemble) -> ErrorModel | None:
         zones=len(zones),
         x=np.asarray(x),
         y=np.asarray(y),
+        extent=max(box.span_x, box.span_y),
         seed=integer(streams(prepared.config.model.seed, Use.ERROR_MODEL, 1)[0]),
     )
