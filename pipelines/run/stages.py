@@ -166,7 +166,7 @@ def _map(context: Context) -> dict[str, Any]:
         joint = [joint_totals(ErrorModel.load(errors), totals) if errors else None for totals in (whole, inside)]
         everywhere, applicable = whole.map, inside.map
         of_zones, uncertainty = write_zone_tables(prepared, ensemble, everywhere, joint[0])
-    notes = (*([of_errors] if of_errors else []), *of_zones)
+    notes = (*of_errors, *of_zones)
     target = config.target
     stocks = in_pg(stock_table(everywhere, zones, labels, joint[0]), target)
     stocks_inside = in_pg(stock_table(applicable, zones, labels, joint[1]), target)

@@ -171,8 +171,8 @@ class Model(Section):
     )
     residual_error: bool = Field(
         True,
-        description="intervals of cells, stocks and their ranges come from the joint distribution of the errors; false: "
-        "stocks and ranges are those of the replicates, as in the study",
+        description="intervals of cells, stocks and their ranges come from the joint distribution of the errors; "
+        "false: stocks and ranges are those of the replicates, as in the study",
     )
     seed: int = Field(20250731, ge=0, description="seed of all randomness")
 

@@ -6,36 +6,43 @@ import numpy as np
 import pandas as pd
 from pyproj import Transformer
 
-from engine.ensemble.bootstrap import Ensemble
+from engine.ensemble.trained import Ensemble
+from engine.errors import Finding
 from engine.grid.grid import crs_of
 from engine.seeds import Use, integer, streams
 from engine.storage.atomic import remove
 from engine.storage.paths import OutPath, read_file
-from engine.uncertainty.error_model import ErrorModel, fit_error_model
+from engine.uncertainty.error_model import FEWEST_SITES, ErrorModel, fit_error_model
 from pipelines.soil_carbon.prepared import Prepared
 
 FILE = "error_model.npz"
 """Where the model is kept in the results folder."""
 
 
-def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, str]:
+def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, tuple[Finding, ...]]:
     """Fit and keep the joint model of the errors, unless the run file wants none or the sites are too few.
 
     Returns
     -------
     OutPath or None
         Where the model is.
-    str
-        What the user should know of it, or why there is none; empty where the run file wants none.
+    tuple of Finding
+        Why there is none, unless the run file wants none.
     """
     path = prepared.directory / FILE
     model = _fitted(prepared, ensemble) if prepared.config.model.residual_error else None
-    if model is None:
-        remove(path)
-        few = "joint model of the errors: too few sites with different residuals; cells have no interval of their own"
-        return None, few if prepared.config.model.residual_error else ""
-    model.save(path)
-    return path, ""
+    if model is not None:
+        model.save(path)
+        return path, ()
+    remove(path)
+    if not prepared.config.model.residual_error:
+        return None, ()
+    return None, (
+        Finding.warning(
+            f"some depth has fewer than {FEWEST_SITES} sites with residuals that differ: cells have no interval of "
+            "their own, and the ranges of totals are those of the replicates alone, which is too narrow."
+        ),
+    )
 
 
 def _fitted(prepared: Prepared, ensemble: Ensemble) -> ErrorModel | None:
