@@ -240,9 +240,11 @@ def fit_error_model(
     of_site = coefficients[:, :, 0].T @ free + np.einsum("bd,bs->ds", coefficients[:, :, 1], first)
     residual = observed - of_site.T / count[:, None]
     known = np.isfinite(residual)
-    among_sites = max(float(np.ptp(x)), float(np.ptp(y)))
     few = any(k.sum() < FEWEST_SITES or np.ptp(r[k]) == 0 for r, k in zip(residual.T, known.T, strict=True))
-    if few or among_sites == 0:
+    if few:
+        return None
+    among_sites = max(float(np.ptp(x)), float(np.ptp(y)))
+    if among_sites == 0:
         return None
     mean = first.sum(axis=0) / count
     basis = Basis.of(mean, design, zones)
