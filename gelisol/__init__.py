@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gelisol._execute import run
     from gelisol._map_dataset import map_dataset
     from gelisol._mapper import SoilMapper
-    from gelisol._runs import Run, Verdict, open
+    from gelisol._runs import Run, open
+    from gelisol._verdict import Verdict
 
 __all__ = [
     "Check",
@@ -45,7 +46,7 @@ _HOME = {
     "InputError": "engine.errors",
     "Run": "gelisol._runs",
     "SoilMapper": "gelisol._mapper",
-    "Verdict": "gelisol._runs",
+    "Verdict": "gelisol._verdict",
     "check": "gelisol._check",
     "map_dataset": "gelisol._map_dataset",
     "open": "gelisol._runs",

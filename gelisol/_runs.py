@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +13,7 @@ import xarray as xr
 
 from engine.errors import InputError
 from gelisol._arguments import ArgumentError, results_place
+from gelisol._verdict import Verdict
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -29,44 +30,6 @@ _SCORES = ("r2_explained", "r2", "rmse", "mae", "bias", "ccc")
 _SIDE = 320
 """Most pixels along a side of the small map."""
 _COLOURS = {"uncertainty": "magma_r", "sd": "magma_r", "dissimilarity": "YlGnBu"}
-
-
-class Verdict(str):
-    """What the validation says of a run: `supported`, `weak` or `none`, as text, with what it rests on.
-
-    Parameters
-    ----------
-    level : str
-        The text.
-    conclusion : str
-        What follows, in a sentence.
-    reasons : tuple of str
-        Those that weigh most first.
-    totals : tuple of str
-        One line per depth.
-
-    Examples
-    --------
-    >>> verdict = gelisol.open("out").verdict
-    >>> verdict in ("supported", "weak", "none"), len(verdict.totals)
-    (True, 2)
-    """
-
-    conclusion: str
-    reasons: tuple[str, ...]
-    totals: tuple[str, ...]
-
-    def __new__(
-        cls, level: str, conclusion: str = "", reasons: tuple[str, ...] = (), totals: tuple[str, ...] = ()
-    ) -> Verdict:
-        """Make the text, and attach what it rests on."""
-        verdict = super().__new__(cls, level)
-        verdict.conclusion, verdict.reasons, verdict.totals = conclusion, reasons, totals
-        return verdict
-
-    def __getnewargs__(self) -> tuple[str, str, tuple[str, ...], tuple[str, ...]]:  # type: ignore[override]
-        """Pickle with all parts."""
-        return str(self), self.conclusion, self.reasons, self.totals
 
 
 def open(directory: str | PathLike[str] | OutPath) -> Run:
@@ -294,6 +257,45 @@ class Run:
         config = self._sound_config()
         model = config.model
         return predict_at(self.directory, points, config.target.name, model.interval, model.statistics)
+
+    def draws(self, bbox: Sequence[float], n: int = 100) -> xr.DataArray:
+        """Draw maps of a part of the region that are equally likely to be true, given the sites.
+
+        They are draws of the joint distribution that the intervals of cells and the ranges of totals come from: sum one
+        over any area, and it is a draw of the area's stock; depths go together within each.
+
+        Parameters
+        ----------
+        bbox : sequence of float
+            West, south, east and north, degrees; drawn is the rectangle of the grid that holds it.
+        n : int
+            How many; the first of them are the same however many are asked for.
+
+        Returns
+        -------
+        DataArray
+            Values are float32, dims `draw, depth, y, x`, with CRS and units; NaN where the maps have no value. No draw
+            is cut off at 0, so that sums stay unbiased.
+
+        Raises
+        ------
+        InputError
+            Before the stage `map` is done, if the run has no joint distribution, if no cell's centre is in `bbox`, or
+            if the draws would take more than 4 GB.
+
+        Examples
+        --------
+        >>> run = gelisol.open("out")
+        >>> draws = run.draws((120.5, 50.5, 121.5, 51.5), n=20)
+        >>> draws.dims, draws.sizes["draw"], draws.attrs["units"]
+        (('draw', 'depth', 'y', 'x'), 20, 'kg m-2')
+        >>> bool((draws.std("draw") > 0).any())
+        True
+        """
+        from gelisol._draws import draw_maps
+
+        self._require("maps.zarr", "map")
+        return draw_maps(self.directory, self._sound_config(), bbox, n)
 
     def plot(self, statistic: str = "mean", depth: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw a map.
