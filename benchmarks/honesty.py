@@ -2,7 +2,7 @@
 
 Every region of every design is trained as a run would train it, but without files, in cells of 5 km and with fixed
 hyperparameters: some ten seconds. The result of each is kept in the folder, so that the same command goes on from
-there.
+there; what other code has made is made again.
 
 Examples
 --------
@@ -13,11 +13,13 @@ Examples
 """
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from threadpoolctl import threadpool_limits
 
 REPLICATES, DRAWS = 100, 200
 SMALL = {"regions": 2, "replicates": 10, "draws": 20}
+CODE = ("engine/ensemble", "engine/models", "engine/uncertainty", "engine/validation", "pipelines/virtual")
 WITHIN = 0.03
 """How far coverage may be from nominal at the levels of `HELD`; simulation error is allowed for on top."""
 HELD = (0.8, 0.9, 0.95)
@@ -51,7 +54,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.small:
         vars(arguments).update(SMALL)
-    settings = (arguments.replicates, arguments.draws)
+    settings = Settings(arguments.replicates, arguments.draws, digest_of_code())
     arguments.out.mkdir(parents=True, exist_ok=True)
     run(arguments.out, range(arguments.regions), arguments.designs, settings, arguments.workers)
     found = read(arguments.out, range(arguments.regions), arguments.designs, settings)
@@ -61,12 +64,36 @@ def main() -> None:
         publish("honesty.py", shown)
 
 
-def file_of(folder: Path, number: int, design: str, settings: tuple[int, int]) -> Path:
-    """Where the result of a region is kept; results of other settings are not mixed in."""
-    return folder / f"{design}-{number:03d}-{settings[0]}x{settings[1]}.json"
+@dataclass(frozen=True)
+class Settings:
+    """What a result depends on beside region and design: results of others are not mixed in.
+
+    Attributes
+    ----------
+    code : str
+        Digest of the code that decides over the numbers.
+    """
+
+    replicates: int
+    draws: int
+    code: str
 
 
-def run(folder: Path, regions: Iterable[int], designs: Iterable[str], settings: tuple[int, int], workers: int) -> None:
+def digest_of_code() -> str:
+    """Eight digits that change with any file of the models, of their errors, of the regions and of this benchmark."""
+    here = Path(__file__).parent
+    folders = [here.parent / part for part in CODE]
+    files = sorted([*here.glob("hones*.py"), *(file for folder in folders for file in folder.rglob("*.py"))])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:8]
+
+
+def file_of(folder: Path, number: int, design: str, settings: Settings) -> Path:
+    """Where the result of a region is kept."""
+    made_by = f"{settings.replicates}x{settings.draws}-{settings.code}"
+    return folder / f"{design}-{number:03d}-{made_by}.json"
+
+
+def run(folder: Path, regions: Iterable[int], designs: Iterable[str], settings: Settings, workers: int) -> None:
     """Make what is not there yet, region by region."""
     todo = [(n, [d for d in designs if not file_of(folder, n, d, settings).exists()]) for n in regions]
     todo = [(number, missing) for number, missing in todo if missing]
@@ -82,20 +109,19 @@ def run(folder: Path, regions: Iterable[int], designs: Iterable[str], settings: 
             print(f"region {task.result()}: {done} of {len(tasks)}", flush=True)
 
 
-def make(folder: Path, number: int, designs: list[str], settings: tuple[int, int]) -> int:
+def make(folder: Path, number: int, designs: list[str], settings: Settings) -> int:
     """One region, by all designs; returns its number."""
-    replicates, draws = settings
     with threadpool_limits(1):
         landscape = landscape_of(number)
         region = region_of(landscape, number)
         cores = new_cores(landscape, region, number)
         for design in designs:
             sites = sites_of(landscape, region, number, DESIGNS[design])
-            ensemble = train(sites, replicates, seed=number)
+            ensemble = train(sites, settings.replicates, seed=number)
             given = (region, sites, ensemble, ensemble.predict_all(region.covariates), cores)
             inside = applicable(region, sites, ensemble, seed=number)
             rows = []
-            for answer in (*before(*given), *after(*given, draws=draws, seed=number)):
+            for answer in (*before(*given), *after(*given, draws=settings.draws, seed=number)):
                 rows += scored(answer)
                 if answer.support in ("cell", "core"):
                     rows += scored(answer.only(inside if answer.support == "cell" else inside[cores.cell], APPLICABLE))
@@ -131,7 +157,7 @@ def scored(answer: Answer) -> list[dict]:
     ]  # fmt: skip
 
 
-def read(folder: Path, regions: Iterable[int], designs: Iterable[str], settings: tuple[int, int]) -> pd.DataFrame:
+def read(folder: Path, regions: Iterable[int], designs: Iterable[str], settings: Settings) -> pd.DataFrame:
     """All results: a row for every region, design, method, support and depth; lists over `LEVELS` become columns."""
     rows = []
     for design in designs:

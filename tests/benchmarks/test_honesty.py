@@ -10,9 +10,6 @@ import pandas as pd
 import pytest
 from scipy.stats import norm
 
-SETTINGS = (8, 40)
-"""Replicates and draws."""
-
 
 @pytest.fixture(scope="module")
 def honesty() -> ModuleType:
@@ -27,13 +24,27 @@ def honesty() -> ModuleType:
 @pytest.fixture(scope="module")
 def found(honesty: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """Two regions of two designs, few replicates; made by two calls of which the first was cut short."""
-    folder = tmp_path_factory.mktemp("honesty")
-    honesty.run(folder, [0], ["random"], SETTINGS, workers=1)
-    first = honesty.file_of(folder, 0, "random", SETTINGS)
+    folder, settings = tmp_path_factory.mktemp("honesty"), honesty.Settings(8, 40, honesty.digest_of_code())
+    honesty.run(folder, [0], ["random"], settings, workers=1)
+    first = honesty.file_of(folder, 0, "random", settings)
     written = first.stat().st_mtime_ns
-    honesty.run(folder, range(2), ["random", "untidy"], SETTINGS, workers=1)
+    honesty.run(folder, range(2), ["random", "untidy"], settings, workers=1)
     assert first.stat().st_mtime_ns == written and len(list(folder.iterdir())) == 4
-    return honesty.read(folder, range(2), ["random", "untidy"], SETTINGS)
+    return honesty.read(folder, range(2), ["random", "untidy"], settings)
+
+
+def test_results_of_other_code_are_made_again(honesty: ModuleType, tmp_path):
+    """The same settings and code name the same file; another draw, region or code another."""
+    code = honesty.digest_of_code()
+    assert len(code) == 8 and code == honesty.digest_of_code()
+    names = {
+        honesty.file_of(tmp_path, number, design, honesty.Settings(8, draws, made_by))
+        for number, design, draws, made_by in [
+            (0, "random", 40, code), (0, "random", 40, code), (1, "random", 40, code), (0, "untidy", 40, code),
+            (0, "random", 50, code), (0, "random", 40, "00000000"),
+        ]
+    }  # fmt: skip
+    assert len(names) == 5
 
 
 def answer(honesty: ModuleType, sd_of_error: float, n: int = 40_000, method: str = "after", support: str = "total"):
