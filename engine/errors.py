@@ -1,4 +1,4 @@
-"""Errors that are meant for people: what is wrong, where, and what to do about it."""
+"""Errors that a user reads: what is wrong, where, and how to correct it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class Level(StrEnum):
-    """How grave a finding is."""
+    """Level of a finding."""
 
     PROBLEM = "problem"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in the user's input: a problem that stops a run, a warning, or a note.
+    """Finding in the user's input: a problem that stops a run, a warning, or a note.
 
     Code decides by these attributes, never by words of the message.
 

@@ -1,24 +1,24 @@
-"""Counts, rates and durations as people say them."""
+"""Counts, rates and durations in words."""
 
 _MINUTE, _HOUR = 60, 3600
 
 
 def plural(noun: str) -> str:
-    """The plural of a noun, or of a phrase that ends in one: `block` → `blocks`, `family` → `families`."""
+    """Return the plural of a noun, or of a phrase that ends in one: `block` → `blocks`, `family` → `families`."""
     if noun.endswith("y") and noun[-2:-1] not in set("aeiou"):
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "z", "ch", "sh")) else f"{noun}s"
 
 
 def singular(nouns: str) -> str:
-    """The noun whose `plural` it is."""
+    """Return the noun whose `plural` it is."""
     if nouns.endswith("ies"):
         return f"{nouns[:-3]}y"
     return nouns[:-2] if nouns.endswith(("ses", "xes", "zes", "ches", "shes")) else nouns.removesuffix("s")
 
 
 def counted(n: int, noun: str, many: str | None = None) -> str:
-    """A count with its noun: `1 block`, `12,345 blocks`, `0 sites`.
+    """Return a count with its noun: `1 block`, `12,345 blocks`, `0 sites`.
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ def counted(n: int, noun: str, many: str | None = None) -> str:
 
 
 def verb(n: int, one: str, many: str) -> str:
-    """The form of a verb that goes with a count: `verb(n, "lies", "lie")`."""
+    """Choose the form of a verb that goes with a count: `verb(n, "lies", "lie")`."""
     return one if n == 1 else many
 
 
 def doing(n: int, noun: str, does: str) -> str:
-    """A count with its noun and verb: `doing(1, "layer", "holds")` is `1 layer holds`, of two `2 layers hold`."""
+    """Return a count with its noun and verb: `doing(1, "layer", "holds")` is `1 layer holds`; `2 layers hold`."""
     plain = {"has": "have", "is": "are", "was": "were"}.get(does, does.removesuffix("s"))
     return f"{counted(n, noun)} {verb(n, does, plain)}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: `under 1 s`, `75 s`, `67 min`, `2 h 5 min`."""
+    """Return a duration in words: `under 1 s`, `75 s`, `67 min`, `2 h 5 min`."""
     if seconds < 1:
         return "under 1 s"
     if seconds < 100:
@@ -54,7 +54,7 @@ def duration(seconds: float) -> str:
 
 
 def pace(per_second: float, noun: str) -> str:
-    """A rate as people say it: `5.3 s per block`, `2.4 min per block`, `12 blocks per second`.
+    """Return a rate in words: `5.3 s per block`, `2.4 min per block`, `12 blocks per second`.
 
     Parameters
     ----------

@@ -12,14 +12,14 @@ _MODULES = {"dask": "dask.array", "sparse": "sparse"}
 
 
 class _Late:
-    """What xarray knows of an array library, found out when it is imported."""
+    """Entry in xarray's table of array libraries, resolved when the library is imported."""
 
     def __init__(self, name: str, find: Any):
         self._name, self._find, self._found = name, find, None
 
     @property
     def type(self) -> tuple[type, ...]:
-        """Classes of its arrays; there are no arrays before it is imported."""
+        """Classes of the library's arrays; empty before it is imported."""
         return self._real().type if _MODULES[self._name] in sys.modules else ()
 
     def __getattr__(self, name: str) -> Any:

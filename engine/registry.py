@@ -104,7 +104,7 @@ class Registry(Mapping[str, T]):
         return found.thing
 
     def unknown(self, name: str) -> str:
-        """Say that nothing has this name, and what was meant, or what there is."""
+        """Return an error for an unknown name, with the nearest name or those that exist."""
         close = difflib.get_close_matches(name, self, n=1, cutoff=0.6)
         hint = f"; did you mean `{close[0]}`?" if close else ""
         return f"{name!r} is not among {', '.join(self)}{hint}"
@@ -168,7 +168,7 @@ class Registry(Mapping[str, T]):
 
 @lru_cache
 def packages_offering(group: str) -> tuple[str, ...]:
-    """Names of the installed packages that offer something in a group."""
+    """Return the names of the installed packages that offer something in a group."""
     return tuple(sorted({point.dist.name for point in entry_points(group=group) if point.dist}))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Use(IntEnum):
-    """What a stream is for. Numbers are part of a run's identity: never renumber."""
+    """Purpose of a stream of random numbers. Numbers are part of a run's identity: never renumber."""
 
     ENSEMBLE = 0
     VALIDATION = 1
@@ -22,10 +22,10 @@ class Use(IntEnum):
 
 
 def streams(seed: int, use: Use, n: int) -> list[np.random.SeedSequence]:
-    """`n` independent streams; the first of them do not depend on how many are asked for."""
+    """Return `n` independent streams; the first of them do not depend on `n`."""
     return np.random.SeedSequence(seed, spawn_key=(int(use),)).spawn(n)
 
 
 def integer(stream: np.random.SeedSequence) -> int:
-    """A seed for libraries that take a non-negative 31-bit integer."""
+    """Return a seed for libraries that take a non-negative 31-bit integer."""
     return int(stream.generate_state(1)[0] >> 1)

@@ -34,7 +34,7 @@ class DomainMask:
     classes: tuple[int, ...] = ()
 
     def holds(self, values: np.ndarray) -> np.ndarray:
-        """Where the covariate's values keep the cell in the domain; a missing value does not."""
+        """Return where the covariate's values keep the cell in the domain; a missing value does not."""
         if self.classes:
             return np.isin(values, self.classes)
         return (values >= self.low) & (values <= self.high)
@@ -42,7 +42,7 @@ class DomainMask:
 
 @dataclass(frozen=True)
 class CubePlan:
-    """What goes into a cube.
+    """Contents of a cube: the grid, the outline and the sources, in their order.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class CubePlan:
 
 @dataclass
 class CubeCounts:
-    """How many cells the cube has, filled in from the blocks.
+    """Number of cells of the cube, counted over its blocks.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class CubeCounts:
 
 
 def is_known(values: np.ndarray) -> np.ndarray:
-    """Where a cube variable is not missing."""
+    """Return where a cube variable is not missing."""
     return np.isfinite(values) if values.dtype.kind == "f" else values != MISSING_CLASS
 
 
@@ -135,7 +135,7 @@ def build_cube(
 
 
 def _count_block(block: Block, plan: CubePlan, path: OutPath) -> dict[str, np.ndarray]:
-    """`write_block`, with the counts as arrays: `known` in the order of the plan's sources."""
+    """Write a block and return its counts as arrays: `known` in the order of the plan's sources."""
     counts = write_block(block, plan, path)
     known = [counts.known[name] for name in plan.sources]
     return {"inside": np.array(counts.inside), "complete": np.array(counts.complete), "known": np.array(known)}
@@ -169,7 +169,7 @@ def _layer(source: Source) -> Layer:
 
 
 def layer_attrs(name: str, spec: Variable) -> dict[str, Any]:
-    """Attributes of a covariate's variable in a cube."""
+    """Return attributes of a covariate's variable in a cube."""
     attrs = {"long_name": spec.label or name, "group": spec.group}
     if not spec.is_categorical:
         return {**attrs, "units": spec.units}
@@ -179,7 +179,7 @@ def layer_attrs(name: str, spec: Variable) -> dict[str, Any]:
 
 
 def _require_cells(counts: CubeCounts) -> None:
-    """A cube without one complete cell cannot be mapped: say which covariate is to blame."""
+    """Refuse a cube without one complete cell, and name the covariate that is to blame."""
     if counts.inside == 0:
         raise InputError(Finding("no cell of the grid lies inside the outline and the mask; check `domain`", "domain"))
     nowhere = [name for name, known in counts.known.items() if known == 0]

@@ -1,4 +1,4 @@
-"""From covariates to the columns that a model sees."""
+"""Columns of the design matrix, made from covariates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Features:
 
     @classmethod
     def of(cls, specs: Mapping[str, Variable]) -> "Features":
-        """One column per number; one per class of a category (all classes: trees need no reference class)."""
+        """Return one column per number and one per class of a category (all classes: trees need no reference class)."""
         columns: list[Feature] = []
         for name, spec in specs.items():
             label = spec.label or name
@@ -59,11 +59,11 @@ class Features:
         return tuple(dict.fromkeys(column.covariate for column in self.columns))
 
     def complete(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Where no covariate is missing; bool in the shape of the covariates."""
+        """Return where no covariate is missing; bool in the shape of the covariates."""
         return np.logical_and.reduce([is_known(values[name]) for name in self.covariates])
 
     def matrix(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The design matrix.
+        """Return the design matrix.
 
         Parameters
         ----------

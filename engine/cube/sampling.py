@@ -15,7 +15,7 @@ from engine.storage.zarr_store import array, open_dataset
 
 
 def cell_of(geobox: GeoBox, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cell that holds each point.
+    """Return the cell that holds each point.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def cell_of(geobox: GeoBox, lon: np.ndarray, lat: np.ndarray) -> tuple[np.ndarra
 
 
 def sample(cube: OutPath, lon: np.ndarray, lat: np.ndarray, variables: Sequence[str]) -> pd.DataFrame:
-    """Values of the cells that hold the points; only the chunks under the points are read.
+    """Return the values of the cells that hold the points; only the chunks under the points are read.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def sample(cube: OutPath, lon: np.ndarray, lat: np.ndarray, variables: Sequence[
 
 
 def random_cells(cube: OutPath, variable: str, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Centres of cells drawn at random, with replacement, from those whose value is not 0.
+    """Draw cells at random, with replacement, from those whose value is not 0, and return their centres.
 
     The grid is read in strips, first to count and then to pick, so that memory is bounded by a strip.
 
@@ -77,7 +77,7 @@ def random_cells(cube: OutPath, variable: str, n: int, rng: np.random.Generator)
 def random_places(
     values: Any, geobox: GeoBox, strip: int, n: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`random_cells` of any array on a grid.
+    """Draw cells as `random_cells` does, from any array on a grid.
 
     Parameters
     ----------

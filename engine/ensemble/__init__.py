@@ -1,1 +1,1 @@
-"""Bootstrap replicates and what they say together."""
+"""Bootstrap replicates and the statistics over them."""

@@ -88,7 +88,7 @@ def train_ensemble(
 
 @lru_cache(maxsize=1)
 def _training(path: OutPath, digest: str) -> tuple[np.ndarray, np.ndarray]:
-    """The training data with this hash, read once per worker process."""
+    """Read the training data with this hash, once per worker process."""
     content = read_file(path)
     if hashlib.sha256(content).hexdigest() != digest:
         raise InputError(f"{path}: has changed since the run began; run again")
@@ -101,7 +101,7 @@ Item = tuple[int, np.ndarray, np.random.SeedSequence]
 
 
 def replicate_items(sites: int, replicates: int, seed: int) -> list[Item]:
-    """What `fit_replicate` fits, in order."""
+    """Return the items that `fit_replicate` fits, in order."""
     indices = bootstrap_indices(sites, replicates, seed)
     return list(zip(range(replicates), indices, streams(seed, Use.ENSEMBLE, replicates), strict=True))
 
@@ -153,7 +153,7 @@ def _fit(
 def _kept(
     records: Records, replicate: int, members: Sequence[Member], stage: OutPath, path: OutPath
 ) -> dict[str, np.ndarray] | None:
-    """The record of a replicate whose files are sound, here or in the finished ensemble, from where they are taken.
+    """Return the record of a replicate whose files are sound, here or in the finished ensemble they are taken from.
 
     Of one whose files are not, the record goes.
     """

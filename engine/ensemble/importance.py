@@ -1,4 +1,4 @@
-"""What drives a model: shares of gain, permutation importance and partial dependence, one replicate at a time."""
+"""Drivers of a model: shares of gain, permutation importance and partial dependence, one replicate at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ CLASS_SEPARATOR = "="
 
 @dataclass(frozen=True)
 class Curve:
-    """Where the partial dependence on a covariate is evaluated.
+    """Values of a covariate at which its partial dependence is evaluated.
 
     Attributes
     ----------
@@ -41,13 +41,16 @@ class Curve:
 
 
 def column_blocks(features: Features, key: Callable[[Feature], str]) -> dict[str, np.ndarray]:
-    """Columns that belong together, e.g. the classes of a category or the covariates of a group: name → columns."""
+    """Group the columns that belong together, e.g.
+
+    the classes of a category or the covariates of a group: name → columns.
+    """
     names = [key(column) for column in features.columns]
     return {name: np.flatnonzero([name == other for other in names]) for name in dict.fromkeys(names)}
 
 
 def gain_shares(models: Sequence[object], weights: Sequence[float], names: Sequence[str]) -> np.ndarray:
-    """Share of each column in the gain of one replicate.
+    """Return the share of each column in the gain of one replicate.
 
     For XGBoost, the sum of the loss reductions of all splits on the column (`total_gain`); for others, scikit-learn's
     `feature_importances_`. A replicate of several models averages their shares by the models' weights.
@@ -91,7 +94,7 @@ def permutation_increase(
     stream: np.random.SeedSequence,
     repeats: int,
 ) -> np.ndarray:
-    """How much the RMSE of predictions grows when what a block of columns says is shuffled among the sites.
+    """Return by how much the RMSE grows when the values of a block of columns are shuffled among the sites.
 
     Parameters
     ----------
@@ -128,7 +131,7 @@ def _rmse(predicted: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def curves(features: Features, x: np.ndarray, points: int) -> list[Curve]:
-    """A curve per covariate: quantiles of its training values from 1 to 99 %, or all classes of a category.
+    """Return a curve per covariate: quantiles of its training values from 1 to 99 %, or all classes of a category.
 
     Parameters
     ----------
@@ -152,12 +155,12 @@ def curves(features: Features, x: np.ndarray, points: int) -> list[Curve]:
 
 
 def class_name(column: Feature) -> str:
-    """The class that a column stands for; "" for a number."""
+    """Return the class that a column stands for; "" for a number."""
     return "" if column.class_code is None else column.name.removeprefix(column.covariate + CLASS_SEPARATOR)
 
 
 def partial_dependence(predict: Predict, x: np.ndarray, curve: Curve) -> np.ndarray:
-    """Mean prediction over the training sites with one covariate set to each value in turn (Friedman 2001).
+    """Average predictions over the training sites with one covariate set to each value in turn (Friedman 2001).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What an ensemble's folder holds, and how its files are called."""
+"""Manifest and file names of an ensemble's folder."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ _ARRAY_FILES = tuple(f"{name}.npy" for name in ARRAYS)
 
 
 class Manifest(BaseModel):
-    """What an ensemble folder holds, `manifest.json`.
+    """Manifest of an ensemble's folder, `manifest.json`.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Manifest(BaseModel):
 
 
 class Described(TypedDict):
-    """What a manifest says of an ensemble beside what it is made of.
+    """Descriptive part of a manifest, which does not change the ensemble.
 
     Attributes
     ----------
@@ -145,22 +145,22 @@ def assembled(
 
 
 def bootstrap_indices(sites: int, replicates: int, seed: int) -> np.ndarray:
-    """Row numbers of each bootstrap sample, drawn with replacement, shape (replicates, sites), int32."""
+    """Return the row numbers of each bootstrap sample, drawn with replacement, shape (replicates, sites), int32."""
     return draw(sites, streams(seed, Use.ENSEMBLE, replicates))
 
 
 def draw(sites: int, samples: Sequence[np.random.SeedSequence]) -> np.ndarray:
-    """One bootstrap sample per stream, shape (samples, sites), int32."""
+    """Draw one bootstrap sample per stream, shape (samples, sites), int32."""
     return np.stack([np.random.default_rng(s).integers(0, sites, sites) for s in samples]).astype("int32")
 
 
 def read_manifest(path: OutPath) -> Manifest:
-    """The manifest of an ensemble's folder."""
+    """Read the manifest of an ensemble's folder."""
     return Manifest.model_validate_json(read_file(path / MANIFEST))
 
 
 def damaged_files(path: OutPath) -> list[str]:
-    """Files of an ensemble that are not those that were trained."""
+    """List the files of an ensemble that differ from those that were trained."""
     manifest = read_manifest(path)
     wanted = manifest.files | manifest.arrays
     found = digests_of([path / name for name in wanted])
@@ -189,17 +189,17 @@ def _as_text(manifest: Manifest) -> bytes:
 
 
 def model_files(members: Sequence[Member], replicate: int) -> list[str]:
-    """File names of a replicate's models."""
+    """Return the file names of a replicate's models."""
     if len(members) == 1:
         return [f"replicate_{replicate:03d}{members[0].suffix}"]
     return [f"replicate_{replicate:03d}_{member.family.name}{member.suffix}" for member in members]
 
 
 def trees_files(members: Sequence[Member], replicate: int) -> list[str]:
-    """File names of the trees of a replicate's models; there is none for a model without trees."""
+    """Return the file names of the trees of a replicate's models; a model without trees has none."""
     return [name.rpartition(".")[0] + ".trees.npz" for name in model_files(members, replicate)]
 
 
 def files_of(members: Sequence[Member], replicate: int) -> list[str]:
-    """File names of a replicate's models and of their trees."""
+    """Return the file names of a replicate's models and of their trees."""
     return model_files(members, replicate) + trees_files(members, replicate)

@@ -47,7 +47,7 @@ class PackedEnsemble:
 
 @dataclass(frozen=True, eq=False)
 class _Unpacked:
-    """An ensemble in a folder that goes when nobody holds this any more."""
+    """Ensemble in a temporary folder that is deleted with the last reference to it."""
 
     folder: "TemporaryDirectory[str]"
     ensemble: Ensemble

@@ -48,7 +48,7 @@ class Jackknife:
     def of(
         cls, observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray, least: float = -np.inf
     ) -> "Jackknife":
-        """From an ensemble's out-of-bag predictions.
+        """Build the intervals from an ensemble's out-of-bag predictions.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class Jackknife:
         return cls(residual[order].astype("float32"), codes, share, np.asarray(coefficients, "float64"), least)
 
     def ranks(self, level: float) -> tuple[int, int]:
-        """Positions, from 0, of the interval's ends among the sorted votes ∓ residuals; −1 and n where unbounded.
+        """Return the positions, from 0, of the interval's ends among sorted votes ∓ residuals; −1 and n if unbounded.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Jackknife:
         return n - 1 - upper, upper
 
     def interval(self, predictions: np.ndarray, levels: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Prediction intervals of cells.
+        """Return the prediction intervals of cells.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Jackknife:
         return np.maximum(lower, self.least), np.maximum(upper, self.least)
 
     def _votes(self, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean over the replicates that each site took no part in, added up in a fixed order.
+        """Average over the replicates that each site took no part in, added up in a fixed order.
 
         Returns
         -------

@@ -16,7 +16,7 @@ Z_95 = 1.96
 
 @dataclass(frozen=True)
 class CellStatistics:
-    """Per cell, shape (n,), float64.
+    """Statistics of cells, each of shape (n,), float64.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class CellStatistics:
 
 
 def over_replicates(values: np.ndarray) -> CellStatistics:
-    """Statistics of cells over replicates, in float64.
+    """Return statistics of cells over replicates, in float64.
 
     Each cell's numbers depend on its own values only, and are added up replicate by replicate, so that they are the
     same whichever block the cell is in, and the same as those of the compiled code (`engine/forest/statistics.hpp`).

@@ -19,7 +19,7 @@ from engine.storage.paths import OutPath, read_file
 
 
 def combine(members: Sequence[Member], predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Weighted sum of the members' predictions, float32."""
+    """Return the weighted sum of the members' predictions, float32."""
     if len(members) == 1:
         return np.asarray(predictions[0], "float32")
     weighted = [member.weight * np.asarray(p, "float64") for member, p in zip(members, predictions, strict=True)]
@@ -85,14 +85,14 @@ class Ensemble:
 
     @cached_property
     def jackknives(self) -> list[Jackknife]:
-        """What prediction intervals need, for every output."""
+        """Residuals and votes that prediction intervals need, for every output."""
         outputs = range(len(self.manifest.outputs))
         least = -np.inf if self.manifest.least is None else self.manifest.least
         return [Jackknife.of(self.observed[:, k], self.out_of_bag, self.coefficients[:, k], least) for k in outputs]
 
     @cached_property
     def forests(self) -> list[Forest | None]:
-        """Every member's replicates, compiled; None for a member that is no tree ensemble, or without the kernel.
+        """Replicates of every member, compiled; None for a member without trees, or without the kernel.
 
         Raises
         ------
@@ -107,7 +107,7 @@ class Ensemble:
             raise InputError(f"{self.path}: {error}; run the stage `train` again") from error
 
     def _compiled(self, place: int) -> Forest | None:
-        """A member's replicates; None where they are no trees."""
+        """Compile a member's replicates; None if they are not trees."""
         manifest = self.manifest
         names = [trees_files(manifest.members, replicate)[place] for replicate in range(manifest.replicates)]
         if not all(name in manifest.files for name in names):
@@ -119,7 +119,7 @@ class Ensemble:
             return None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """An ensemble travels by path and hash: it is read where it arrives."""
+        """Pickle an ensemble as its path and hash, from which it is read where it arrives."""
         return load_ensemble, (self.path, self.hash)
 
     @property
@@ -128,7 +128,7 @@ class Ensemble:
         return self.forests[0] if len(self.forests) == 1 else None
 
     def predict_all(self, x: np.ndarray | pd.DataFrame) -> np.ndarray:
-        """Predictions of every replicate, float32, shape (replicates, n); parameters as for `predict`."""
+        """Return predictions of every replicate, float32, shape (replicates, n); parameters as for `predict`."""
         x, members = self._columns_of(x), self.manifest.members
         predictions = [
             forest.predict(x).T if forest else np.stack([models[place].predict(x) for models in self.models])
@@ -137,7 +137,7 @@ class Ensemble:
         return combine(members, predictions)
 
     def predict(self, replicate: int, x: np.ndarray | pd.DataFrame) -> np.ndarray:
-        """Predictions of one replicate of the modelled output.
+        """Return predictions of one replicate of the modelled output.
 
         Parameters
         ----------
@@ -158,7 +158,7 @@ class Ensemble:
         return combine(self.manifest.members, [model.predict(x) for model in self.models[replicate]])
 
     def _columns_of(self, x: np.ndarray | pd.DataFrame) -> np.ndarray:
-        """The design matrix in the order of the features."""
+        """Return the design matrix in the order of the features."""
         names = self.features.names
         if isinstance(x, pd.DataFrame):
             given = [str(name) for name in x.columns]
@@ -177,7 +177,7 @@ class Ensemble:
 
 @lru_cache(maxsize=2)
 def load_ensemble(path: OutPath, digest: str) -> Ensemble:
-    """The ensemble with this hash, read once per worker process."""
+    """Read the ensemble with this hash, once per worker process."""
     ensemble = Ensemble(path)
     if ensemble.hash != digest:
         raise InputError(f"{path}: has changed since the run began; run again")

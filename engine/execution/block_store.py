@@ -52,7 +52,7 @@ class Blocks:
 
     @property
     def records(self) -> Records:
-        """What is done."""
+        """Records of the finished blocks."""
         return Records.of(self.path, self.key)
 
     def fill(
@@ -106,7 +106,7 @@ class Blocks:
         self.records.clear()
 
     def _open(self, grid: Grid) -> tuple[OutPath, set[str]]:
-        """The store to write to, and the blocks that are in it.
+        """Return the store to write to, and the blocks that are in it.
 
         A finished store of the same key that lacks blocks (they were found damaged) is mended where it stands.
         """
@@ -149,24 +149,24 @@ def _found(record: dict[str, np.ndarray]) -> Found:
 
 
 def record_name(index: tuple[int, int]) -> str:
-    """Name of a block's record."""
+    """Return the name of a block's record."""
     return f"block_{index[0]:05d}_{index[1]:05d}"
 
 
 def is_store(path: OutPath) -> bool:
-    """Whether there is a store; what is left of one is none."""
+    """Return whether a whole store lies here, not the remains of one."""
     return (path / ROOT).exists()
 
 
 def key_of_store(path: OutPath) -> str | None:
-    """The key that a store was made with."""
+    """Return the key that a store was made with."""
     (content,) = read_each([path / ROOT])
     key = json.loads(content)["attributes"].get(KEY) if content else None
     return str(key) if key else None
 
 
 def damaged_blocks(path: OutPath, key: str) -> dict[str, str]:
-    """Blocks of a store, finished or not, whose files are not those that were written.
+    """List the blocks of a store, finished or not, whose files differ from those that were written.
 
     Returns
     -------

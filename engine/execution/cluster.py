@@ -1,4 +1,4 @@
-"""From configuration to a Dask client, with workers that suit the machine."""
+"""Dask clients made from the run file, with workers that suit the machine."""
 
 import importlib
 import inspect
@@ -36,7 +36,7 @@ _MOST: WeakKeyDictionary[Client, int] = WeakKeyDictionary()
 
 
 def most_workers(client: Client) -> int | None:
-    """The most workers of a cluster that grows and shrinks with its work; None of one that does not."""
+    """Return the largest number of workers of an adaptive cluster; None for a cluster of fixed size."""
     return _MOST.get(client)
 
 
@@ -94,7 +94,7 @@ def connect(
 
 @contextmanager
 def local_client(workers: int | None = None, threads: int = 1, memory: str | None = None) -> Iterator[Client]:
-    """Start workers on this machine: one process a core, one thread each, unless told otherwise.
+    """Start workers on this machine, by default one process per core with one thread each.
 
     Parameters
     ----------
@@ -113,12 +113,12 @@ def local_client(workers: int | None = None, threads: int = 1, memory: str | Non
 
 
 def local_workers(threads: int) -> int:
-    """How many workers this machine has cores for."""
+    """Return the number of workers that this machine has cores for."""
     return max(1, (os.cpu_count() or 1) // threads)
 
 
 def local_memory(workers: int) -> int:
-    """Bytes of each of so many local workers, unless told otherwise."""
+    """Return the bytes of memory of each of `workers` local workers, by default an equal share."""
     return int(psutil.virtual_memory().total * MEMORY_SHARE / workers)
 
 
@@ -146,7 +146,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _unless_set(name: str, ours: Any, dasks: Any) -> dict[str, Any]:
-    """A setting of Dask's, unless the user has set it."""
+    """Change a Dask setting, unless the user has set it."""
     return {name: ours} if dask.config.get(name) == dasks else {}
 
 
@@ -197,7 +197,7 @@ def _started(
 
 
 def _reason(error: BaseException) -> str:
-    """What Dask's errors say, with what is at the bottom of them."""
+    """Return the message of a Dask error with that of its root cause."""
     root = error
     while root.__cause__ is not None:
         root = root.__cause__
@@ -205,7 +205,7 @@ def _reason(error: BaseException) -> str:
 
 
 def cluster_class(name: str) -> type:
-    """The Dask cluster class of a dotted name.
+    """Import the Dask cluster class of a dotted name.
 
     Raises
     ------
@@ -294,13 +294,13 @@ def _security(tls: Mapping[str, str] | None) -> Security | None:
 
 
 def peak_memory(client: Client) -> int:
-    """Highest resident memory of any worker since it was last asked, bytes; workers that are gone are not counted."""
+    """Return the highest resident memory of any worker since the last call, bytes; departed workers do not count."""
     found = client.run(_peak_of_this_process, on_error="ignore")
     return max((peak for peak in found.values() if isinstance(peak, int)), default=0)
 
 
 def _peak_of_this_process() -> int:
-    """The high-water mark, which is lowered to what is in use now where the system can do so (Linux)."""
+    """Return this process's peak memory and, where the system can (Linux), reset it to the current use."""
     used = psutil.Process().memory_info()
     peak = int(getattr(used, "peak_wset", used.rss))  # Windows keeps the peak, too; elsewhere what is in use now
     if sys.platform == "darwin":

@@ -1,4 +1,4 @@
-"""What is done: each stage with a key of all that it depends on, so that a rerun repeats only what has changed."""
+"""Ledger of finished stages: each has a key of all that it depends on, so that a rerun repeats only what changed."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _AT_ONCE = 256
 
 
 def key_of(*parts: Any) -> str:
-    """A short hash of values that JSON can hold."""
+    """Hash values that JSON can hold."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -40,11 +40,11 @@ class Scratch:
         self._directory = directory
 
     def inner(self, name: str) -> "Scratch":
-        """A folder in it, for arrays of another kind; they do not count."""
+        """Return a folder in it for arrays of another kind, which are not counted."""
         return Scratch(None if self._directory is None else self._directory / name)
 
     def load(self, name: str) -> np.ndarray | None:
-        """An array kept before, or None."""
+        """Load an array kept before, or return None."""
         if self._directory is None:
             return None
         (content,) = read_each([self._directory / f"{name}.npy"])
@@ -59,7 +59,7 @@ class Scratch:
             write_file(self._directory / f"{name}.npy", npy(values))
 
     def count(self) -> int:
-        """Number of arrays kept."""
+        """Return the number of arrays kept."""
         return sum(file.suffix == ".npy" for file in children(self._directory)) if self._directory is not None else 0
 
     def clear_others(self) -> None:
@@ -91,20 +91,20 @@ class Records:
 
     @classmethod
     def of(cls, artefact: OutPath, key: str) -> "Records":
-        """Those of an artefact of a results folder."""
+        """Return the records of an artefact of a results folder."""
         return cls(artefact.parent / RECORDS / artefact.name / key)
 
     def names(self) -> set[str]:
-        """Pieces that are recorded."""
+        """Return the names of the recorded pieces."""
         return {file.stem for file in children(self.directory) if file.suffix == ".npz"}
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """A record, or None where there is none that can be read."""
+        """Load a record; None if it is absent or cannot be read."""
         ((_, record),) = self.load_each([name])
         return record
 
     def load_each(self, names: Iterable[str]) -> Iterator[tuple[str, dict[str, np.ndarray] | None]]:
-        """Names and records, as `load` gives them, some hundreds at a time."""
+        """Yield names and records, as `load` returns them, some hundreds at a time."""
         remaining = iter(names)
         while some := list(islice(remaining, _AT_ONCE)):
             contents = read_each([self.directory / f"{name}.npz" for name in some])
@@ -139,7 +139,7 @@ def _arrays(content: bytes | None) -> dict[str, np.ndarray] | None:
 
 
 def digest_of(file: OutPath) -> str:
-    """SHA-256 of a file, or of a folder's names and contents; empty where there is nothing."""
+    """Return the SHA-256 of a file, or of a folder's names and contents; "" if the path does not exist."""
     if not file.exists():
         return ""
     if file.is_dir():
@@ -208,16 +208,16 @@ class Ledger:
             raise InputError(f"{self._file}: cannot be read ({reason}); delete it, or run with --fresh") from error
 
     def is_done(self, stage: str, key: str, artefacts: Iterable[OutPath]) -> bool:
-        """Whether a stage was done with this key and what it left is still there."""
+        """Return whether a stage was finished with this key and its artefacts still exist."""
         entry = self._entries.stages.get(stage)
         return entry is not None and entry.key == key and all(path.exists() for path in artefacts)
 
     def entry(self, stage: str) -> Entry | None:
-        """What is recorded of a stage, whatever its key."""
+        """Return the record of a stage, whatever its key."""
         return self._entries.stages.get(stage)
 
     def begun(self, stage: str) -> dict[str, str]:
-        """The versions that an unfinished stage was begun with; empty where none was."""
+        """Return the versions that an unfinished stage was begun with; empty without one."""
         return self._entries.begun.get(stage, {})
 
     def begin(self, stage: str, versions: dict[str, str] | None = None) -> None:
@@ -241,5 +241,5 @@ class Ledger:
 
 
 def _without_empty(entry: dict[str, Any]) -> dict[str, Any]:
-    """What a stage need not have is not written where it has none."""
+    """Drop optional fields that are empty."""
     return {name: value for name, value in entry.items() if value or name not in _OPTIONAL}

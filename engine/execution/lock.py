@@ -25,7 +25,7 @@ STALE_S = 300.0
 
 @dataclass(frozen=True)
 class Owner:
-    """Who works in a folder.
+    """Owner of a lock: the process that works in a folder.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Owner:
 
     @classmethod
     def me(cls) -> "Owner":
-        """The process that asks."""
+        """Describe the current process."""
         process = psutil.Process()
         try:
             user = getpass.getuser()
@@ -84,7 +84,7 @@ class Holding:
 
 
 def held(directory: OutPath) -> Holding | None:
-    """The lock of a folder, stale or not."""
+    """Return the lock of a folder, stale or not."""
     file = directory / LOCK
     try:
         # In this order: one that is taken over in between does not have this tag any more.
@@ -95,7 +95,7 @@ def held(directory: OutPath) -> Holding | None:
 
 
 def _stamp(file: OutPath) -> tuple[float, str]:
-    """When a file was written, s since 1970, and what tells its content on an object store."""
+    """Return when a file was written, s since 1970, and on an object store the tag of its content."""
     return storage_of(file).stamp(file)
 
 

@@ -1,4 +1,4 @@
-"""How the error of a task reaches the user: decided here, and in one form, an error without a traceback.
+"""Errors of tasks, brought into the one form that the user meets: an error without a traceback.
 
 | what is at fault | in the task | what `run_each` raises |
 |---|---|---|
@@ -46,7 +46,7 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether trying again may help: a file could not be read or written, and not for lack of space."""
+    """Return whether a retry may help: a file could not be read or written, and the disk is not full."""
     at_fault = error.__cause__ if isinstance(error, GelisolError) else error
     if isinstance(error, GelisolError):
         return isinstance(at_fault, OSError)

@@ -38,15 +38,15 @@ _PATIENCE = 10.0
 
 
 class Progress(Protocol):
-    """Told of finished work; a display, a log or nothing."""
+    """Receiver of progress: a display, a log or a function that does nothing."""
 
     def __call__(self, done: int, total: int) -> None:
-        """`done` of `total` tasks are finished."""
+        """Report that `done` of `total` tasks are finished."""
         ...
 
 
 def silent(done: int, total: int) -> None:
-    """A `Progress` that shows nothing."""
+    """Ignore progress."""
 
 
 def run_each(
@@ -136,7 +136,7 @@ def run_each(
 
 
 class _Room:
-    """How many tasks to have in flight: by the threads of the workers that are there now.
+    """Number of tasks to keep in flight, by the threads of the current workers.
 
     Attributes
     ----------
@@ -198,7 +198,7 @@ class _Watch:
 
 
 def _as_ready(completed: as_completed, look: Callable[[], None]) -> Iterator[tuple[Any, tuple[Any, float]]]:
-    """Futures as they are ready, with their results and how long these took; `look` is called meanwhile.
+    """Yield futures as they finish, with their results and durations; `look` is called meanwhile.
 
     Results are fetched in the background: one that is lost with its worker, and computed again, keeps no other waiting.
     """
@@ -217,7 +217,7 @@ def _as_ready(completed: as_completed, look: Callable[[], None]) -> Iterator[tup
 
 
 def _run(function: Callable[..., Any], item: Any, waits: tuple[float, ...], *shared: Any) -> Any:
-    """One task: its result and how long it took, or a `Failure`; what may pass by itself is tried again."""
+    """Run one task and return its result and duration, or a `Failure`; transient errors are retried."""
     started = time.monotonic()
     for seconds in (*waits, None):
         try:

@@ -24,7 +24,7 @@ LIBRARIES: dict[str, tuple[str, Callable[..., str]]] = {
 
 
 def packages(read: Callable[[str], str] = version) -> dict[str, str]:
-    """Versions of Python, of this package and of others, without importing any of them; `read` finds those."""
+    """Return versions of Python, of this package and of others, without an import; `read` finds those."""
     found = {"python": platform.python_version(), "gelisol": engine.__version__}
     offering = (package for group in GROUPS for package in packages_offering(group))
     for package in dict.fromkeys([*PACKAGES, *offering]):
@@ -36,11 +36,11 @@ def packages(read: Callable[[str], str] = version) -> dict[str, str]:
 
 
 def versions(read: Callable[[str], str] = version) -> dict[str, str]:
-    """Versions of packages, and of the libraries under them."""
+    """Return versions of packages, and of the libraries under them."""
     return packages(read) | {name: of(import_module(module)) for name, (module, of) in LIBRARIES.items()}
 
 
 def known_versions() -> dict[str, str]:
-    """Versions of packages, and of the libraries of those that are loaded already."""
+    """Return versions of packages, and of the libraries of those that are already loaded."""
     loaded = {name: read(sys.modules[module]) for name, (module, read) in LIBRARIES.items() if module in sys.modules}
     return packages() | loaded

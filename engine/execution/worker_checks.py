@@ -1,4 +1,4 @@
-"""Whether workers are fit for a run: the same code and libraries, the same files, room to write; all told at once."""
+"""Checks of workers before a run: the same code, libraries and files, and room to write; all reported at once."""
 
 import hashlib
 import os
@@ -66,7 +66,7 @@ def check_workers(client: Client, files: Sequence[Place], directory: OutPath) ->
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of what numbers depend on, and a hash of this package's code."""
+    """Return versions of Python and of what numbers depend on, and a hash of this package's code."""
     return engine.execution.versions.versions(version) | {"code of gelisol": _code()}
 
 
@@ -79,7 +79,10 @@ def _code() -> str:
 
 
 def _size(file: Place) -> int | None:
-    """Bytes of a file; None where a server does not tell without more ado, e.g. of an asset that needs a signature."""
+    """Return the bytes of a file; None where a server does not report them cheaply, e.g.
+
+    of an asset that needs a signature.
+    """
     if isinstance(file, Path):
         return file.stat().st_size
     try:
@@ -89,7 +92,7 @@ def _size(file: Place) -> int | None:
 
 
 def _facts(sizes: dict[Place, int], probe: OutPath, dask_worker: Worker) -> dict[str, Any]:
-    """What a worker has to say of itself."""
+    """Collect the facts about a worker that the checks compare."""
     unreadable = []
     for file, size in sizes.items():
         try:

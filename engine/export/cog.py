@@ -108,7 +108,7 @@ def write_cog(
 
 
 def _profile(geobox: GeoBox, crs: CRS, dtype: np.dtype) -> dict[str, object]:
-    """Creation options of the plain GeoTIFF: uncompressed, so that a tile written twice wastes no space."""
+    """Return the creation options of the plain GeoTIFF: uncompressed, so that a rewritten tile wastes no space."""
     height, width = geobox.shape.yx
     return {
         "driver": "GTiff",
@@ -127,7 +127,7 @@ def _profile(geobox: GeoBox, crs: CRS, dtype: np.dtype) -> dict[str, object]:
 
 
 def _strips(layer: xr.DataArray) -> Iterator[tuple[Window, np.ndarray]]:
-    """The layer's rows of chunks from the top, each read whole and once."""
+    """Yield the layer's rows of chunks from the top, each read whole and once."""
     height, width = layer.shape
     chunks = layer.encoding.get("preferred_chunks", {})
     rows = chunks.get(layer.dims[0], TILE)

@@ -1,4 +1,4 @@
-"""Where on Earth the cells of a domain lie: a bounding box and an outline in degrees, across 180° and around a pole."""
+"""Extent of a domain's cells on Earth: a bounding box and an outline in degrees, across 180° and around a pole."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,7 +27,7 @@ _SLIVER = 8.0
 
 @dataclass(frozen=True)
 class Extent:
-    """Where something lies.
+    """Extent on Earth: bounding box and outline.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Extent:
 
 
 def extent_of(layer: xr.DataArray, side: int = SIDE) -> Extent | None:
-    """The extent of the cells of a layer that are not 0, read strip by strip.
+    """Compute the extent of the cells of a layer that are not 0, read strip by strip.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def extent_of(layer: xr.DataArray, side: int = SIDE) -> Extent | None:
 
 
 def extent_of_cells(geobox: GeoBox, inside: np.ndarray) -> Extent | None:
-    """The extent of the cells of a grid that are inside.
+    """Compute the extent of the cells of a grid that are inside.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def extent_of_cells(geobox: GeoBox, inside: np.ndarray) -> Extent | None:
 
 
 def _wrapped(west: float, width: float, south: float) -> tuple[float, float, float]:
-    """West, south and east within ±180°."""
+    """Return west, south and east within ±180°."""
     if width >= FULL_TURN - _CLOSE:
         return -180.0, south, 180.0
     east = west + width
@@ -101,7 +101,7 @@ def _wrapped(west: float, width: float, south: float) -> tuple[float, float, flo
 
 
 def _without_slivers(west: float, width: float, sliver: float) -> tuple[float, float]:
-    """A span that ends at the antimeridian, but for the rest of a cell or two that lies across it, ends there."""
+    """Cut a span at the antimeridian if only a cell or two lies beyond it."""
     beyond = west + width - 180
     if 0 < beyond < sliver < width:
         return west, width - beyond
@@ -124,7 +124,7 @@ class _Place:
         self.lon, self.lat = self._corners()
 
     def _corners(self) -> tuple[np.ndarray, np.ndarray]:
-        """Degrees of the corners of cells at the edge, shape (cells, 4); those without a place are NaN."""
+        """Return the corners of cells at the edge in degrees, shape (cells, 4); NaN beyond the projection."""
         cols = self.cols[:, None] + np.array([0, 1, 1, 0])
         rows = self.rows[:, None] + np.array([0, 0, 1, 1])
         lon, lat = self._to_degrees.transform(*(self.affine @ (cols, rows)))
@@ -134,13 +134,13 @@ class _Place:
         return np.where(has_longitude, lon, np.nan), np.where(known, lat, np.nan)
 
     def _centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """Plane coordinates of the middles of cells at the edge."""
+        """Return the plane coordinates of the centres of cells at the edge."""
         a = self.affine
         x, y = self.cols + 0.5, self.rows + 0.5
         return a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f
 
     def holds(self, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-        """Whether points lie in a cell that is inside."""
+        """Return whether points lie in a cell that is inside."""
         x, y = self._to_plane.transform(lon, lat)
         known = np.isfinite(x) & np.isfinite(y)
         col, row = ~self.affine @ (np.where(known, x, 0.0), np.where(known, y, 0.0))
@@ -150,17 +150,17 @@ class _Place:
         return known & self.inside[np.clip(row, 0, height - 1), np.clip(col, 0, width - 1)]
 
     def _around(self, pole: int) -> np.ndarray:
-        """Which of the directions around a pole (1 north, −1 south) are inside."""
+        """Return which of the directions around a pole (1 north, −1 south) are inside."""
         lon = np.linspace(-180, 180, 16, endpoint=False) + 1
         return self.holds(lon, np.full(lon.size, pole * (90 - _NEAR)))
 
     def latitudes(self) -> tuple[float, float]:
-        """South and north."""
+        """Return south and north."""
         south = -90.0 if self._around(-1).any() else float(np.nanmin(self.lat, initial=90))
         return south, 90.0 if self._around(1).any() else float(np.nanmax(self.lat, initial=-90))
 
     def longitudes(self) -> tuple[float, float] | None:
-        """West (from −180° to 180°) and the degrees from there to the east: all but the widest gap."""
+        """Return west (from −180° to 180°) and the degrees from there to the east: all but the widest gap."""
         if self._around(1).all() or self._around(-1).all():
             return -180.0, FULL_TURN
         lon = self.lon[np.isfinite(self.lon).sum(axis=1) > 1]
@@ -184,7 +184,7 @@ class _Place:
         return _without_slivers(west, float(FULL_TURN - gaps[widest]), min(_SLIVER, 2 * float(np.median(widths))))
 
     def outline(self, west: float, south: float, width: float, north: float) -> BaseGeometry:
-        """Cells of longitude and latitude that hold any of the cells inside, put together."""
+        """Join the cells of longitude and latitude that hold any of the cells inside."""
         step = max(width, north - south) / CELLS_ACROSS
         columns, rows = (max(1, round(side / step)) for side in (width, north - south))
         lons, lats = np.linspace(west, west + width, columns + 1), np.linspace(south, north, rows + 1)
@@ -200,7 +200,7 @@ class _Place:
         return tidy(part for piece in pieces for part in shapely.get_parts(piece))
 
     def _sampled(self, lons: np.ndarray, lats: np.ndarray) -> np.ndarray:
-        """Which cells of degrees have one of nine points inside."""
+        """Return which cells of degrees have one of nine points inside."""
         filled = np.zeros((lats.size - 1, lons.size - 1), bool)
         for right in (1 / 6, 1 / 2, 5 / 6):
             for up in (1 / 6, 1 / 2, 5 / 6):
@@ -210,7 +210,7 @@ class _Place:
         return filled
 
     def _counted(self, lons: np.ndarray, lats: np.ndarray) -> np.ndarray:
-        """Which cells of degrees have the middle of a cell at the edge in them, however small."""
+        """Return which cells of degrees hold the centre of a cell at the edge, however small."""
         lon, lat = self._to_degrees.transform(*self._centres())
         known = np.isfinite(lon) & np.isfinite(lat)
         lon = lons[0] + (lon[known] - lons[0]) % FULL_TURN
@@ -219,13 +219,13 @@ class _Place:
 
 
 def _runs(row: np.ndarray) -> list[tuple[int, int]]:
-    """First and last + 1 of each run of true values."""
+    """Return first and last + 1 of each run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], row.astype(np.int8), [0]])))
     return list(pairwise(edges.tolist()))[::2]
 
 
 def _any(cells: np.ndarray, factor: int) -> np.ndarray:
-    """Whether any cell of each square is set; squares at the edge may be cut off."""
+    """Return whether any cell of each square is set; squares at the edge may be cut off."""
     if factor == 1:
         return cells
     starts = [np.arange(0, n, factor) for n in cells.shape]

@@ -1,4 +1,4 @@
-"""Where on Earth a grid lies: its outline in longitude and latitude, cut as GeoJSON wants it."""
+"""Footprint of a grid: its outline in longitude and latitude, cut as GeoJSON requires."""
 
 from collections.abc import Iterable
 from itertools import pairwise
@@ -18,7 +18,7 @@ FULL_TURN = 360.0
 
 
 def footprint(geobox: GeoBox) -> BaseGeometry:
-    """Outline of a grid in EPSG:4326.
+    """Return the outline of a grid in EPSG:4326.
 
     The outline's longitudes are unrolled into one continuous curve. A curve that does not close goes round a pole
     and is closed along it; whatever reaches beyond ±180° is cut there and put on the other side (RFC 7946, 3.1.9).
@@ -53,14 +53,14 @@ def footprint(geobox: GeoBox) -> BaseGeometry:
 
 
 def tidy(parts: Iterable[BaseGeometry]) -> BaseGeometry:
-    """Polygons as GeoJSON wants them: put together, to a millionth of a degree, exterior rings counter-clockwise."""
+    """Prepare polygons for GeoJSON: joined, rounded to a millionth of a degree, exterior rings counter-clockwise."""
     whole = shapely.union_all([part for part in parts if part.area > 0])
     found = shapely.get_parts(shapely.orient_polygons(shapely.set_precision(whole, 1e-6)))
     return found[0] if len(found) == 1 else shapely.MultiPolygon(list(found))
 
 
 def bounding_box(outline: BaseGeometry) -> list[float]:
-    """West, south, east and north of a footprint; west is greater than east if it crosses the antimeridian.
+    """Return west, south, east and north of a footprint; west > east if it crosses the antimeridian.
 
     Parameters
     ----------
@@ -81,14 +81,14 @@ def bounding_box(outline: BaseGeometry) -> list[float]:
 
 
 def crs_of(geobox: GeoBox) -> CRS:
-    """The CRS of a grid, which must have one."""
+    """Return the CRS of a grid, which must have one."""
     if geobox.crs is None:
         raise ValueError(f"the grid {geobox.shape} at {geobox.affine} has no CRS")
     return geobox.crs
 
 
 def _outline(geobox: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    """Longitudes and latitudes along the grid's closed outline; corners beyond the projection's rim are left out."""
+    """Return longitudes and latitudes along the grid's closed outline, without corners beyond the projection's rim."""
     sides = np.asarray(geobox.extent.exterior.coords)
     along = np.linspace(0, 1, POINTS_PER_SIDE, endpoint=False)[:, None]
     points = np.concatenate([a + (b - a) * along for a, b in pairwise(sides)])
@@ -107,7 +107,7 @@ def _outline(geobox: GeoBox) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _contains(geobox: GeoBox, latitude: float) -> bool:
-    """Whether a pole lies in the grid."""
+    """Return whether a pole lies in the grid."""
     to_plane = pyproj.Transformer.from_crs("EPSG:4326", crs_of(geobox).proj, always_xy=True)
     x, y = to_plane.transform(0.0, latitude)
     return bool(np.isfinite([x, y]).all() and shapely.intersects_xy(geobox.extent.geom, x, y))

@@ -69,7 +69,7 @@ def write_style(path: OutPath, style: Ramp | Sequence[Class]) -> None:
 
 
 def style_text(style: Ramp | Sequence[Class]) -> str:
-    """The content of a style file."""
+    """Return the content of a style file."""
     root = ElementTree.Element("qgis", version=VERSION, styleCategories="LayerConfiguration|Symbology|Rendering")
     pipe = ElementTree.SubElement(root, "pipe")
     if isinstance(style, Ramp):
@@ -117,7 +117,7 @@ def _pseudocolour(pipe: ElementTree.Element, ramp: Ramp) -> None:
 
 
 def _digits(ramp: Ramp) -> int:
-    """Decimals that tell the labels apart."""
+    """Return the number of decimals that distinguishes the labels."""
     step = abs(ramp.high - ramp.low) * ramp.factor / (len(RAMPS[ramp.colours]) - 1)
     return max(0, int(np.ceil(-np.log10(step))) + 1) if step > 0 else 3
 

@@ -168,7 +168,7 @@ def _item(layers: Layers, start: datetime, end: datetime, created: datetime, ext
 
 
 def _project(item: pystac.Item, geobox: GeoBox) -> None:
-    """Projection extension v2: the EPSG code of the grid's CRS, or its WKT2 where there is none."""
+    """Add the projection extension v2: the EPSG code of the grid's CRS, or its WKT2 if it has no code."""
     crs = crs_of(geobox)
     ProjectionExtension.ext(item, add_if_missing=True).apply(
         code=f"EPSG:{crs.epsg}" if crs.epsg else None,
@@ -181,7 +181,7 @@ def _project(item: pystac.Item, geobox: GeoBox) -> None:
 
 @contextmanager
 def _opened(path: OutPath) -> Iterator[rasterio.DatasetReader]:
-    """A raster; of one on an object store, only the parts that are looked at are read."""
+    """Open a raster; on an object store, only the parts in use are read."""
     with storage_of(path).seekable(path, _BLOCK) as file, rasterio.open(file) as raster:
         yield raster
 
@@ -192,7 +192,7 @@ def _geobox(path: OutPath) -> GeoBox:
 
 
 def _cog_asset(path: OutPath) -> pystac.Asset:
-    """A GeoTIFF as an asset, with STAC 1.1's `bands` from what the file says of its first band."""
+    """Describe a GeoTIFF as an asset, with STAC 1.1's `bands` from the metadata of its first band."""
     with _opened(path) as file:
         description, unit, dtype, nodata = file.descriptions[0], file.units[0], file.dtypes[0], file.nodata
         stored, title = file.tags(1), file.tags().get(DESCRIPTION) or description
@@ -219,7 +219,7 @@ def _style_asset(path: OutPath) -> pystac.Asset:
 
 
 def _spatial(items: Iterable[pystac.Item]) -> pystac.SpatialExtent:
-    """The items' boxes; the first that STAC wants, around all of them, is theirs when they share one."""
+    """Return the items' boxes, preceded by the box around all of them, as STAC requires, unless all share one."""
     boxes = list({tuple(item.bbox or ()): None for item in items})
     if len(boxes) > 1:
         corners = np.array(boxes)

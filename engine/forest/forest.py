@@ -73,7 +73,7 @@ class Forest:
         return cls(tables_of([lightgbm_replicate(model) for model in models]), double=True)
 
     def predict(self, x: np.ndarray, *, instruction_set: str = "") -> np.ndarray:
-        """Predictions of every replicate, on one thread; other threads may run meanwhile.
+        """Return predictions of every replicate, on one thread; other threads may run meanwhile.
 
         Parameters
         ----------
@@ -102,7 +102,7 @@ class Forest:
         *,
         instruction_set: str = "",
     ) -> tuple[float, float] | None:
-        """All replicates, statistics and zone sums of cells in one pass; see `engine.mapping.predict_block`.
+        """Compute all replicates, statistics and zone sums of cells in one pass; see `engine.mapping.predict_block`.
 
         Parameters
         ----------
@@ -133,5 +133,5 @@ class Forest:
         raise TypeError("a compiled forest is not pickled: send the path of its ensemble, and compile it there")
 
     def describe(self) -> dict[str, Any]:
-        """How the forest is laid out: layout, depth, largest tree, distinct comparisons."""
+        """Describe the forest: layout, depth, largest tree, distinct comparisons."""
         return self._native.describe()

@@ -14,12 +14,12 @@ INSTRUCTION_SETS: tuple[str, ...] = tuple(_module.instruction_sets()) if _module
 
 
 def is_built() -> bool:
-    """Whether this installation has the compiled code."""
+    """Return whether this installation has the compiled code."""
     return _module is not None
 
 
 def module() -> Any:
-    """The extension.
+    """Import the extension.
 
     Raises
     ------

@@ -22,7 +22,7 @@ _CATEGORICAL, _DEFAULT_LEFT, _ZERO_MISSING, _NAN_MISSING = 1, 2, 4, 8
 
 
 class Unsupported(InputError):
-    """A model that is no sum of regression trees, or one of a kind that is not compiled."""
+    """Model that is not a sum of regression trees, or of a kind that is not compiled."""
 
 
 class Damaged(InputError):
@@ -69,7 +69,7 @@ class Replicate:
 
 
 def tables_of(replicates: Sequence[Replicate]) -> dict[str, np.ndarray]:
-    """The arrays that the compiled code takes.
+    """Return the arrays that the compiled code takes.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def tables_of(replicates: Sequence[Replicate]) -> dict[str, np.ndarray]:
 
 
 def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays of several replicates as those of one forest; raises as `tables_of`, and `Damaged` if they are no such."""
+    """Join the arrays of several replicates into one forest; raises as `tables_of`, and `Damaged` if they disagree."""
     try:
         return _joined(parts)
     except (KeyError, ValueError, IndexError) as error:
@@ -128,7 +128,7 @@ def _starts(sizes: Iterable[int]) -> np.ndarray:
 
 
 def xgboost_replicate(booster: xgboost.Booster) -> Replicate:
-    """The trees of an XGBoost model with an identity link.
+    """Return the trees of an XGBoost model with an identity link.
 
     Raises
     ------
@@ -169,7 +169,7 @@ def _xgboost_tree(tree: dict[str, Any]) -> Tree:
 
 
 def replicate_of(model: Any) -> Replicate:
-    """The trees of a fitted regressor of XGBoost or scikit-learn.
+    """Return the trees of a fitted regressor of XGBoost or scikit-learn.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def replicate_of(model: Any) -> Replicate:
 
 
 def sklearn_replicate(model: Any) -> Replicate:
-    """The trees of a fitted random forest, extra-trees, gradient-boosting or decision-tree regressor of scikit-learn.
+    """Return the trees of a fitted random forest, extra-trees, gradient-boosting or decision-tree of scikit-learn.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def sklearn_replicate(model: Any) -> Replicate:
 
 
 def _start_of(model: GradientBoostingRegressor) -> float:
-    """What boosting starts from."""
+    """Return the value from which boosting starts."""
     if isinstance(model.init_, DummyRegressor):
         return float(np.ravel(model.init_.constant_)[0])
     if model.init_ == "zero":
@@ -225,14 +225,14 @@ def _sklearn_tree(tree: Any, rate: float = 1.0) -> Tree:
 
 
 def _next_above(threshold: np.ndarray) -> np.ndarray:
-    """The least float32 that is larger: where left is `value <= threshold`, right is not below it."""
+    """Return the least float32 that is larger: where left is `value <= threshold`, right is not below it."""
     with np.errstate(over="ignore"):  # beyond float32 is infinite
         rounded = threshold.astype("float32")
     return np.where(rounded > threshold, rounded, np.nextafter(rounded, np.float32(np.inf)))
 
 
 def lightgbm_replicate(model: Any) -> Replicate:
-    """The trees of a LightGBM regressor, a `Booster` or an `LGBMRegressor`, as many as it predicts with.
+    """Return the trees of a LightGBM regressor, a `Booster` or an `LGBMRegressor`, as many as it predicts with.
 
     Raises
     ------
@@ -298,7 +298,7 @@ def _lightgbm_tree(facts: Mapping[str, str]) -> Tree:
 
 
 def _lightgbm_sets(facts: Mapping[str, str], nodes: np.ndarray, threshold: np.ndarray) -> dict[int, list[int]]:
-    """Node → its categories; sets are kept as bits, one after another, and a node's threshold is the set's number."""
+    """Map each node to its categories; sets are kept as bits, in sequence, and a node's threshold is its number."""
     if not nodes.size:
         return {}
     ends = [int(end) for end in facts["cat_boundaries"].split()]

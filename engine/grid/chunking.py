@@ -1,4 +1,4 @@
-"""How long a stage takes on how many workers: what a task costs, measured, and the block size that follows from it."""
+"""Duration of a stage by the number of workers: the measured cost of a task, and the block size that follows."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ WORKERS = (1, 10, 100, 1000)
 
 @dataclass(frozen=True)
 class OneMachine:
-    """What processes that are all on one machine share.
+    """Resources that the processes of one machine share.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Cost:
     cell: float
 
     def seconds(self, blocks: int, cells: float, workers: int, shared: OneMachine | None = None) -> float:
-        """Time on so many workers of one thread.
+        """Return the time on `workers` workers of one thread.
 
         Work that is handed out as it is asked for takes no longer than its share and, since the last block may come
         late, most of one block more (Graham 1969); and no less than the scheduler needs for its tasks. On one machine,
@@ -75,7 +75,7 @@ MAP = Cost(start=0.5, task=0.005, block=0.05, cell=5e-6)
 
 
 def best_chunk(shape: tuple[int, int], cost: Cost = MAP) -> int:
-    """Block side that comes nearest to the fastest one on 1 to 1,000 workers, whichever number it is.
+    """Return the block side that comes nearest to the fastest one on any number of workers from 1 to 1,000.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A name for a coordinate reference system that has none, as those of PROJ strings: files then say what they are in."""
+"""Names for coordinate reference systems without one, such as PROJ strings, so that files carry a readable name."""
 
 import re
 from typing import Any
@@ -21,7 +21,7 @@ _MERIDIANS = (
 
 
 def named(crs: CRS) -> CRS:
-    """The same CRS with a name, if it had none.
+    """Return the same CRS, with a name if it had none.
 
     Parameters
     ----------
@@ -51,12 +51,12 @@ def named(crs: CRS) -> CRS:
 
 
 def crs_text(crs: CRS) -> str:
-    """A CRS in a line: its code where it has one, else its name."""
+    """Return a CRS in a line: its code, or without one its name."""
     return f"EPSG:{crs.epsg}" if crs.epsg else crs.proj.name
 
 
 def _description(conversion: dict[str, Any]) -> str:
-    """Method, standard parallels or latitude of origin, and central meridian."""
+    """Return method, standard parallels or latitude of origin, and central meridian."""
     values = {parameter["name"]: parameter["value"] for parameter in conversion.get("parameters", [])}
     latitudes = [values[name] for name in _PARALLELS if name in values]
     if not latitudes:
@@ -68,7 +68,7 @@ def _description(conversion: dict[str, Any]) -> str:
 
 
 def _method(name: str) -> str:
-    """`Lambert Azimuthal Equal Area` as a sentence writes it: `Lambert azimuthal equal-area`."""
+    """Write `Lambert Azimuthal Equal Area` as a sentence does: `Lambert azimuthal equal-area`."""
     first, *others = name.replace("Equal Area", "equal-area").replace("_", " ").split()
     return " ".join([first, *(word if _KEEPS_CAPITALS.match(word) else word.lower() for word in others)])
 

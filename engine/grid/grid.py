@@ -133,7 +133,7 @@ class Grid:
         return ny * nx
 
     def blocks(self, *, mixed: bool = False) -> Iterator[Block]:
-        """Every block, row by row, or mixed: full and empty ones come by turns, so that a rate tells the time left."""
+        """Yield every block, row by row or mixed: full and empty ones alternate, so that a rate predicts the rest."""
         shape = self._tiles.shape.yx
         order = np.random.default_rng(0).permutation(self.n_blocks) if mixed else np.arange(self.n_blocks)
         for place in order:
@@ -142,7 +142,7 @@ class Grid:
             yield Block((row, col), rows, cols, self.geobox[rows, cols])
 
     def inside(self, block: Block) -> np.ndarray:
-        """Which cells of a block have their centre inside the domain's outline.
+        """Return which cells of a block have their centre inside the domain's outline.
 
         Returns
         -------
@@ -172,7 +172,7 @@ class Grid:
         return abs(self.geobox.affine.determinant) / 1e6
 
     def cell_areas(self, block: Block) -> np.ndarray:
-        """True area of every cell of a block on the ellipsoid of WGS 84.
+        """Return the true area of every cell of a block on the ellipsoid of WGS 84.
 
         Returns
         -------
@@ -185,7 +185,7 @@ class Grid:
 
 
 def _valid(outline: Geometry) -> Geometry:
-    """The same places without rings that cross or touch themselves; parts that meet, as at ±180°, become one."""
+    """Repair rings that cross or touch themselves; parts that meet, as at ±180°, become one."""
     if outline.is_valid:
         return outline
     parts = [valid(polygon) for polygon in shapely.get_parts(outline.geom)]
@@ -208,7 +208,7 @@ def _require_cells(outline: Geometry, resolution: float) -> None:
 
 
 def parse_crs(text: str, key: str) -> CRS:
-    """A CRS from an EPSG code, PROJ string or WKT; `key` names it in the error."""
+    """Parse a CRS from an EPSG code, PROJ string or WKT; `key` names it in the error."""
     try:
         return CRS(text)
     except Exception as error:
@@ -218,7 +218,7 @@ def parse_crs(text: str, key: str) -> CRS:
 
 
 def require_place(crs: CRS, where: Where) -> CRS:
-    """The same CRS, if its coordinates are places on Earth.
+    """Return the same CRS if its coordinates are places on Earth; else raise.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def require_place(crs: CRS, where: Where) -> CRS:
 
 
 def source_crs(given: str | None, declared: str, key: str, where: Where) -> CRS:
-    """The CRS of a source: what its entry gives, else what the file declares.
+    """Return the CRS of a source: what its entry gives, else what the file declares.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def source_crs(given: str | None, declared: str, key: str, where: Where) -> CRS:
 
 
 def crs_of(geobox: GeoBox) -> CRS:
-    """The CRS of a GeoBox; every GeoBox here has one."""
+    """Return the CRS of a GeoBox; every GeoBox here has one."""
     assert geobox.crs is not None
     return geobox.crs
 
@@ -284,7 +284,7 @@ def _metres_per_unit(crs: CRS) -> float:
 
 
 def _areal_scale(crs: CRS, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
-    """Projected area over true area at points of the plane; NaN where the projection does not reach.
+    """Return projected area over true area at points of the plane; NaN beyond the projection.
 
     The true area is that of a small square of the plane on the ellipsoid of WGS 84, whatever sphere the projection
     is defined on: the cross product of the square's sides in space, which no pole disturbs.

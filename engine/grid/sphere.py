@@ -13,7 +13,7 @@ _NAMED_ROWS = 5
 
 
 def to_sphere(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    """Cartesian coordinates on the sphere: no pole, no date line, and straight lines (chords) that order as arcs do.
+    """Return Cartesian coordinates on the sphere: without poles or a date line, and with chords that order as arcs do.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def _out_of_range(name: str, values: np.ndarray, low: int, high: int) -> str:
 
 
 def places(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct places among points; points less than about a millimetre apart share one.
+    """Return the distinct places among points; points less than about a millimetre apart share one.
 
     Returns
     -------
@@ -65,22 +65,22 @@ def places(xyz: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arc(chord: np.ndarray) -> np.ndarray:
-    """Great-circle distance from the straight one through the Earth, both in km."""
+    """Convert chords through the Earth to great-circle distances, both in km."""
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.minimum(chord / (2 * EARTH_RADIUS_KM), 1))
 
 
 def nearest(points: np.ndarray, sites: np.ndarray) -> np.ndarray:
-    """Great-circle distance, km, from each point to the nearest site; both of shape (…, 3) as `to_sphere` gives."""
+    """Return the great-circle distance, km, from each point to the nearest site; both of shape (…, 3)."""
     return arc(cKDTree(sites).query(points)[0])
 
 
 def nearest_other(sites: np.ndarray) -> np.ndarray:
-    """Great-circle distance, km, from each site to the nearest other; 0 where two share a place."""
+    """Return the great-circle distance, km, from each site to the nearest other; 0 where two share a place."""
     return arc(cKDTree(sites).query(sites, k=2)[0][:, 1])
 
 
 def nearest_outside(sites: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Great-circle distance, km, from each site to the nearest one in another fold."""
+    """Return the great-circle distance, km, from each site to the nearest one in another fold."""
     distance = np.empty(len(sites))
     for fold in np.unique(folds):
         held_out = folds == fold

@@ -1,1 +1,1 @@
-"""From blocks of the cube to maps and sums over zones."""
+"""Mapping: from blocks of the cube to maps and sums over zones."""

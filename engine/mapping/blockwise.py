@@ -32,7 +32,7 @@ _HEADROOM = 16.0
 
 @dataclass(frozen=True)
 class MapPlan:
-    """What a worker needs to map a block: places and names, no data.
+    """Paths and names that a worker needs to map a block, without data.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class MapTotals:
 
 @dataclass(frozen=True)
 class Totals:
-    """All that is summed over the zones of a map; without a model of the errors, `errors` is None."""
+    """Sums over the zones of a map; `errors` is None without a model of the errors."""
 
     map: MapTotals
     errors: ErrorTotals | None
@@ -155,7 +155,7 @@ def make_plan(
 
 
 def precision_of(ensemble: Ensemble, largest_area: float, cells: int) -> Precision:
-    """Formats of the sums over this number of cells, none larger than `largest_area` (km²)."""
+    """Choose the formats of sums over this number of cells, none larger than `largest_area` (km²)."""
     largest = _HEADROOM * ensemble.manifest.largest
     intercepts, slopes = np.abs(ensemble.coefficients).max(axis=(0, 1))
     return Precision.for_map(largest, intercepts + max(slopes, 1) * largest, largest_area, cells)
@@ -217,19 +217,19 @@ def map_region(
 
 
 def _corners(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of the centres of the grid's first and last cell."""
+    """Return the coordinates of the centres of the grid's first and last cell."""
     height, width = grid.shape
     return _centres(grid, np.array([0, height - 1]), np.array([0, width - 1]))
 
 
 def _centres(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of cells, the same whatever block they are in."""
+    """Return the coordinates of cells, the same whatever block they are in."""
     x, y = grid.geobox.pix2wld(cols + 0.5, rows + 0.5)
     return np.asarray(x), np.asarray(y)
 
 
 def _sum_block(block: Block, plan: MapPlan, path: OutPath) -> dict[str, np.ndarray] | None:
-    """`map_block`, with the sums as plain arrays."""
+    """Map a block as `map_block` does, and return the sums as plain arrays."""
     found = map_block(block, plan, path)
     if found is None:
         return None
@@ -238,7 +238,7 @@ def _sum_block(block: Block, plan: MapPlan, path: OutPath) -> dict[str, np.ndarr
 
 
 def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, ErrorSums | None] | None:
-    """Map one block and write its statistics.
+    """Return map one block and write its statistics.
 
     Returns
     -------
@@ -291,7 +291,7 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, Err
 
 
 def _errors(plan: MapPlan) -> ErrorModel | None:
-    """The joint model of the errors, read once per worker process."""
+    """Read the joint model of the errors, once per worker process."""
     return _load_errors(plan.errors, plan.errors_digest) if plan.errors else None
 
 
@@ -311,7 +311,7 @@ def _error_precision(plan: MapPlan) -> ErrorPrecision:
 
 
 def _one_pass(plan: MapPlan) -> OnePass:
-    """What the map takes of the ensemble, made ready once per worker process."""
+    """Prepare the ensemble's pass over a block, once per worker process."""
     return _make_one_pass(plan.ensemble, plan.digest, plan.level, plan.precision, plan.further)
 
 
@@ -322,7 +322,7 @@ def _make_one_pass(path: OutPath, digest: str, level: float, precision: Precisio
 
 @lru_cache(maxsize=2)
 def _load_applicability(path: OutPath, digest: str) -> Applicability:
-    """The area of applicability with this hash, read once per worker process."""
+    """Read the area of applicability with this hash, once per worker process."""
     return Applicability.load(path, digest)
 
 
@@ -335,7 +335,7 @@ class _Writer:
     cells: np.ndarray
 
     def write(self, name: str, values: np.ndarray) -> None:
-        """One variable; `values` has its leading dimensions and then the cells."""
+        """Write one variable; `values` has its leading dimensions and then the cells."""
         target = array(self.path, name, "r+")
         leading, shape = values.shape[:-1], self.block.geobox.shape.yx
         flat = np.full((*leading, shape[0] * shape[1]), target.fill_value, target.dtype)

@@ -1,4 +1,4 @@
-"""What the joint distribution needs to know of zones: sums over their cells, exact like those of `zonal_sums`."""
+"""Sums over the cells of zones for the joint distribution, exact like those of `zonal_sums`."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class ErrorPrecision:
     def for_map(
         cls, model: ErrorModel, largest_mean: float, largest_area: float, cells: int, resolution: float
     ) -> "ErrorPrecision":
-        """For a grid of so many cells of at most this area (km²) and of this side, in the plane's units."""
+        """Choose formats for a grid of `cells` cells of at most this area (km²) and side, in the plane's units."""
         widest = max(1.0, math.sqrt(len(model.x)))
         around_node = (model.lattice.spacing / resolution + 2) ** 2
         bits = math.floor(math.log2(_EXACT / around_node)) - math.ceil(math.log2(largest_area))
@@ -60,7 +60,7 @@ class ErrorSums:
 
     @classmethod
     def zero(cls, model: ErrorModel, groups: int, window: Window) -> "ErrorSums":
-        """Sums over nothing."""
+        """Return the sums over no cells."""
         return cls(
             window,
             np.zeros((groups, model.basis.size), "int64"),
@@ -81,7 +81,7 @@ class ErrorSums:
         group: np.ndarray,
         groups: int,
     ) -> "ErrorSums":
-        """Sums over cells whose groups (0 … groups − 1) ascend.
+        """Sum cells by ascending groups (0 … groups − 1).
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class ErrorSums:
         self.node[(slice(None), *self.window.place(other.window))] += other.node
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it as arrays."""
+        """Return the sums as arrays by name."""
         window = np.array([self.window.row, self.window.column, *self.window.shape], "int64")
         return {
             "error_window": window,
@@ -127,7 +127,7 @@ class ErrorSums:
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "ErrorSums":
-        """From what `arrays` gave."""
+        """Rebuild the sums from the result of `arrays`."""
         row, column, *shape = (int(value) for value in arrays["error_window"])
         return cls(
             Window(row, column, (shape[0], shape[1])),
@@ -135,7 +135,7 @@ class ErrorSums:
         )  # fmt: skip
 
     def halves(self) -> tuple["ErrorSums", "ErrorSums"]:
-        """The first and the second half of the groups."""
+        """Split the groups into a first and a second half."""
         parts = [np.split(values, 2) for values in (self.column, self.square, self.node)]
         first, second = (ErrorSums(self.window, *(part[half] for part in parts)) for half in (0, 1))
         return first, second

@@ -111,7 +111,7 @@ class _Lowest:
 
 
 def thin(lon: np.ndarray, lat: np.ndarray, apart_km: float, rng: np.random.Generator) -> np.ndarray:
-    """Points of which no two are nearer than a distance: each is taken in random order unless it is too near one taken.
+    """Thin points to a least distance: each is taken in random order unless it is too near one already taken.
 
     Parameters
     ----------

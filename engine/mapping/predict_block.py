@@ -26,7 +26,7 @@ SLAB = 16384
 
 
 class OnePass:
-    """What is to be taken of an ensemble's replicates, cell by cell.
+    """Pass over an ensemble's replicates that computes statistics and sums, cell by cell.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class OnePass:
         self._instruction_set = instruction_set
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what is compiled, which is made again where it arrives."""
+        """Return the state without compiled parts, which are built again on arrival."""
         return {name: value for name, value in vars(self).items() if name != "_summary"}
 
     def run(self, x: np.ndarray, area: np.ndarray, zone: np.ndarray, zones: int) -> tuple[np.ndarray, ZoneSums]:
@@ -89,7 +89,7 @@ class OnePass:
         return (np.concatenate([statistics, self._further(x)], axis=1) if self.further else statistics), sums
 
     def _further(self, x: np.ndarray) -> np.ndarray:
-        """Registered statistics, from the predictions of all replicates for a slab of cells at a time."""
+        """Compute the registered statistics from all replicates' predictions, a slab of cells at a time."""
         found = np.empty((self.ensemble.coefficients.shape[1], len(self.further), len(x)), "float32")
         for start in range(0, len(x), SLAB):
             part = slice(start, min(start + SLAB, len(x)))
@@ -107,7 +107,7 @@ class OnePass:
     def _of_every_map(
         self, x: np.ndarray, area: np.ndarray, zone: np.ndarray, zones: int
     ) -> tuple[np.ndarray, ZoneSums]:
-        """`STATISTICS` and the sums, compiled where that can be."""
+        """Compute `STATISTICS` and the sums, with compiled code where possible."""
         replicates, outputs, _ = self.ensemble.coefficients.shape
         statistics = np.empty((outputs, len(STATISTICS), len(x)), "float32")
         sums = ZoneSums.zero(zones, replicates, outputs)
@@ -137,7 +137,7 @@ class OnePass:
     def _take(
         self, predicted: np.ndarray, area: np.ndarray, zone: np.ndarray, statistics: np.ndarray, sums: ZoneSums
     ) -> None:
-        """Statistics and sums of the predictions of a slab, shape (replicates, cells), by NumPy."""
+        """Compute statistics and sums of a slab's predictions, shape (replicates, cells), by NumPy."""
         precision = self.precision
         groups = ZoneGroups.of_sorted(zone, len(sums.cells))
         for replicate, values in enumerate(predicted):
@@ -154,7 +154,7 @@ class OnePass:
 
     @cached_property
     def _summary(self) -> Any:
-        """What the compiled code needs to know of the ensemble."""
+        """Description of the ensemble for the compiled code."""
         replicates, outputs, _ = self.ensemble.coefficients.shape
         formats = [getattr(self.precision, name) for name in ("area", "predicted", "mean", "square")]
         return native.module().Summary(

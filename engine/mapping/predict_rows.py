@@ -1,4 +1,4 @@
-"""What the map says of a cell, for rows of a design matrix that need not be cells of a grid."""
+"""Statistics of the map for rows of a design matrix that need not be cells of a grid."""
 
 from dataclasses import dataclass
 

@@ -14,7 +14,7 @@ from engine.errors import RunError
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Numbers up to `bound` in absolute value, as integers of 2^-bits, with room for sums of so many of them.
+    """Fixed-point format: numbers up to `bound` in absolute value as integers of 2^-bits, with room for their sums.
 
     A number takes 50 bits at most, so that it is a whole number of float64, too.
     """
@@ -24,12 +24,12 @@ class FixedPoint:
 
     @classmethod
     def for_sums(cls, bound: float, count: int) -> "FixedPoint":
-        """As fine as 64 bits allow for sums of up to `count` terms of up to `bound`."""
+        """Choose the finest format of 64 bits for sums of up to `count` terms of up to `bound`."""
         bound = max(bound, 1e-12)
         return cls(bound, min(62 - math.ceil(math.log2(max(count, 2))), 50) - math.ceil(math.log2(bound)))
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """Values to int64.
+        """Encode values as int64.
 
         Raises
         ------
@@ -41,12 +41,12 @@ class FixedPoint:
         return np.rint(values * 2.0**self.bits).astype("int64")
 
     def decode(self, sums: np.ndarray) -> np.ndarray:
-        """Sums to float64."""
+        """Decode sums to float64."""
         return sums.astype("float64") * 2.0**-self.bits
 
 
 def beyond(value: float, bound: float) -> RunError:
-    """The error for a value that no sum has room for."""
+    """Return the error for a value that does not fit into a sum."""
     return RunError(
         f"a value of {value:g} is far outside what the training data allow (±{bound:g}); "
         "is the ensemble of another data set?"
@@ -64,7 +64,7 @@ class Precision:
 
     @classmethod
     def for_map(cls, largest_prediction: float, largest_mean: float, largest_area: float, cells: int) -> "Precision":
-        """Formats for predictions and means of up to these values on a grid of so many cells (areas in km²)."""
+        """Choose formats for predictions and means of up to these values on a grid of `cells` cells (areas in km²)."""
 
         def sums(bound: float) -> FixedPoint:
             return FixedPoint.for_sums(bound * largest_area, cells)
@@ -94,12 +94,12 @@ class ZoneSums:
 
     @classmethod
     def zero(cls, zones: int, replicates: int, outputs: int) -> "ZoneSums":
-        """Sums over nothing."""
+        """Return the sums over no cells."""
         shapes = {"cells": (zones,), "area": (zones,), "predicted": (replicates, zones)}
         return cls(**{f.name: np.zeros(shapes.get(f.name, (outputs, zones)), "int64") for f in fields(cls)})
 
     def halves(self) -> tuple["ZoneSums", "ZoneSums"]:
-        """The first and the second half of the zones."""
+        """Split the zones into a first and a second half."""
         parts = ([np.split(getattr(self, f.name), 2, axis=-1)[i].copy() for f in fields(self)] for i in (0, 1))
         first, second = (ZoneSums(*part) for part in parts)
         return first, second
@@ -128,12 +128,12 @@ class ZoneGroups:
 
     @classmethod
     def of_sorted(cls, zone: np.ndarray, zones: int) -> "ZoneGroups":
-        """The groups of cells whose zones (0 … zones − 1) ascend."""
+        """Group cells by ascending zones (0 … zones − 1)."""
         present, starts = np.unique(zone, return_index=True)
         return cls(present, starts, zones)
 
     def sum(self, terms: np.ndarray) -> np.ndarray:
-        """Sum of ordered integer terms per zone, shape (zones,)."""
+        """Sum ordered integer terms per zone, shape (zones,)."""
         sums = np.zeros(self.zones, "int64")
         sums[self.present] = np.add.reduceat(terms, self.starts)
         return sums

@@ -54,7 +54,7 @@ class Family:
     trusted: Annotated[tuple[str, ...], Field(exclude=True)] = field(default=(), repr=False, compare=False)
 
     def build(self, parameters: Parameters, seed: int) -> Any:
-        """An unfitted estimator of one thread; `parameters` replace the defaults one by one."""
+        """Build an unfitted estimator of one thread; `parameters` replace the defaults one by one."""
         kind = self.kind()
         ours: dict[str, Any] = {"random_state": seed, "n_jobs": 1}
         if self.is_xgboost:
@@ -65,7 +65,7 @@ class Family:
 
     @contextmanager
     def explained(self, sites: int) -> Iterator[None]:
-        """Turn whatever an estimator raises when it is fitted to so many sites, or predicts, into a `FitError`."""
+        """Turn any error of an estimator that is fitted or predicts into a `FitError`."""
         try:
             yield
         except Exception as error:
@@ -78,7 +78,7 @@ class Family:
         return self.estimator.startswith("xgboost.")
 
     def kind(self) -> type:
-        """The class of the estimator.
+        """Return the class of the estimator.
 
         Raises
         ------
@@ -118,13 +118,13 @@ class Family:
         return (f"{kind.__module__}.{kind.__qualname__}", *found.trusted)
 
     def known(self) -> frozenset[str]:
-        """Hyperparameters that the estimator takes."""
+        """Return the hyperparameters that the estimator takes."""
         if self.is_xgboost:
             return frozenset(self.kind()().get_params())
         return frozenset(inspect.signature(self.kind()).parameters)
 
     def check(self, parameters: Mapping[str, Any], key: str = "model.parameters") -> list[Finding]:
-        """Problems with the names of hyperparameters, one sentence each."""
+        """List problems with the names of hyperparameters, one sentence each."""
         try:
             known = self.known() - _OURS
         except InputError as error:

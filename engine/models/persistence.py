@@ -39,7 +39,7 @@ class Member(BaseModel):
 
     @property
     def suffix(self) -> str:
-        """Of the files of its fitted models."""
+        """Suffix of the files of its fitted models."""
         return ".ubj" if self.family.is_xgboost else ".skops"
 
 
@@ -52,7 +52,7 @@ class BoostedTrees:
         self.booster.set_param({"nthread": 1})
 
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Predictions, float32, shape (n,)."""
+        """Return predictions, float32, shape (n,)."""
         return self.booster.inplace_predict(x)
 
 
@@ -79,7 +79,7 @@ def fit_members(members: Sequence[Member], x: np.ndarray, y: np.ndarray, stream:
 
 
 def save_model(model: BaseEstimator, names: list[str]) -> bytes:
-    """A fitted model as bytes; an XGBoost model carries the names of its columns."""
+    """Serialise a fitted model; an XGBoost model carries the names of its columns."""
     if isinstance(model, xgboost.XGBRegressor):
         booster = model.get_booster()
         booster.feature_names = names
@@ -90,7 +90,7 @@ def save_model(model: BaseEstimator, names: list[str]) -> bytes:
 
 
 def save_trees(model: BaseEstimator) -> bytes | None:
-    """The trees of a fitted model as a NumPy archive; None if it is no sum of regression trees."""
+    """Serialise the trees of a fitted model as a NumPy archive; None if it is not a sum of regression trees."""
     try:
         tables = tables_of([replicate_of(model)])
     except Unsupported:
@@ -99,7 +99,7 @@ def save_trees(model: BaseEstimator) -> bytes | None:
 
 
 def load_model(path: OutPath, digest: str, types: Sequence[str] = ()) -> Any:
-    """A stored model, with `predict`.
+    """Load a stored model with `predict`.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def load_model(path: OutPath, digest: str, types: Sequence[str] = ()) -> Any:
 
 
 def load_trees(path: OutPath, digest: str) -> dict[str, np.ndarray]:
-    """Stored trees, as `tables_of` made them; raises as `load_model`."""
+    """Load stored trees, as `tables_of` made them; raises as `load_model`."""
     return from_npz(_checked(path, digest))
 
 
@@ -140,7 +140,7 @@ def _checked(path: OutPath, digest: str) -> bytes:
 
 
 def untrusted_types(content: bytes, types: Sequence[str] = ()) -> list[str]:
-    """Types that a skops file holds and that are not loaded, but for those of its family."""
+    """Return the types in a skops file that are not loaded, beside those of its family."""
     import skops.io
 
     return sorted(set(skops.io.get_untrusted_types(data=content)) - {*TRUSTED, *types})

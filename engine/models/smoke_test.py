@@ -46,7 +46,7 @@ def _variants(family: Family) -> Iterator[Parameters]:
 
 
 def _fault(family: Family, parameters: Parameters, x: np.ndarray, y: np.ndarray) -> str:
-    """Why a model is of no use; empty if it is."""
+    """Return why a model cannot be used; empty if it can."""
     wanted = {**family.defaults, **parameters}
     few = {name: min(wanted[name], FEW) for name in _COUNTS if isinstance(wanted.get(name), int)}  # type: ignore[type-var]
     try:

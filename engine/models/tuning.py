@@ -85,7 +85,7 @@ def tune(
 
 
 def tune_within(family: Family, x: np.ndarray, y: np.ndarray, stream: np.random.SeedSequence) -> Parameters:
-    """The best of a family's grid on one training fold, in the task that calls it."""
+    """Choose the best of a family's grid on one training fold, in the calling task."""
     fold_stream, model_stream = stream.spawn(2)
     splits = KFold(min(INNER_FOLDS, len(y)), shuffle=True, random_state=integer(fold_stream))
     model = family.build({}, integer(model_stream))
@@ -100,7 +100,7 @@ def _grid(family: Family) -> dict[str, list[Value]]:
 
 
 def _scores(family: Family, results: Mapping[str, Any]) -> np.ndarray:
-    """RMSE and its SD over the folds, shape (2, combinations), in the order of the grid."""
+    """Return RMSE and its SD over the folds, shape (2, combinations), in the order of the grid."""
     assert list(results["params"]) == list(ParameterGrid(_grid(family)))
     return np.stack([-np.asarray(results["mean_test_score"], float), np.asarray(results["std_test_score"], float)])
 

@@ -23,7 +23,7 @@ _EXACT = 1e-9
 
 
 class AmbiguousRing(ValueError):
-    """A ring whose edges may run either way round the globe; the message says which."""
+    """Ring whose edges may run either way round the globe; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class _Ring:
 
 
 def needs_wrapping(geometries: np.ndarray) -> np.ndarray:
-    """Which geometries have corners past ±180°, or perhaps an edge of more than 180°; shape (n,)."""
+    """Return which geometries have corners past ±180°, or perhaps an edge of more than 180°; shape (n,)."""
     xy, index = shapely.get_coordinates(geometries, return_index=True)
     found = np.zeros(len(geometries), bool)
     found[index[np.abs(xy[:, 0]) > 180]] = True
@@ -45,7 +45,7 @@ def needs_wrapping(geometries: np.ndarray) -> np.ndarray:
 
 
 def wrap(geometry: Polygonal) -> tuple[Polygonal, bool]:
-    """The same places within ±180°, valid and cut at the line, and whether an edge jumped across it.
+    """Move geometries into ±180°, valid and cut at the line; also return whether an edge jumped across it.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def wrap(geometry: Polygonal) -> tuple[Polygonal, bool]:
 
 
 def _without_holes(shell: Polygonal, *holes: Polygonal) -> Polygonal:
-    """Holes lie in the shell whatever circle they are counted in."""
+    """Subtract holes, whichever circle of longitudes they are counted in."""
     if not holes:
         return shell
     copies = [shapely.affinity.translate(hole, k * _CIRCLE) for hole in holes for k in (-1, 0, 1)]
@@ -73,7 +73,7 @@ def _without_holes(shell: Polygonal, *holes: Polygonal) -> Polygonal:
 
 
 def _cut(geometry: Polygonal) -> Polygonal:
-    """What lies in each circle of longitudes, moved into that of ±180°."""
+    """Cut geometries by circle of longitudes and move each part into ±180°."""
     west, _, east, _ = geometry.bounds if not geometry.is_empty else (0, 0, 0, 0)
     if west >= -180 and east <= 180:
         return geometry
@@ -85,7 +85,7 @@ def _cut(geometry: Polygonal) -> Polygonal:
 
 
 def _unwrap(ring: np.ndarray) -> _Ring:
-    """Every edge on the way that it means; a ring round a pole is closed along it."""
+    """Make every edge run the way that it means; a ring round a pole is closed along it."""
     x, y = ring.T
     step = np.diff(x)
     long = np.abs(step) > 180
@@ -117,7 +117,7 @@ def _unwrap(ring: np.ndarray) -> _Ring:
 
 
 def _sides_of_a_map(step: np.ndarray) -> np.ndarray:
-    """Edges over a whole circle between two edges along a meridian: the upper and lower side of a map of the globe."""
+    """Find edges over a whole circle between two edges along a meridian: the upper and lower side of a world map."""
     upright = step == 0
     whole = np.abs(np.abs(step) - _CIRCLE) < _EXACT
     return whole & np.roll(upright, 1) & np.roll(upright, -1)
@@ -142,7 +142,7 @@ def _require_wide(unwrapped: np.ndarray, x: np.ndarray) -> None:
 
 
 def bounds_on_the_circle(longitudes: np.ndarray) -> tuple[float, float]:
-    """The shortest arc that holds all longitudes: west and east within ±180°, west > east where it crosses 180°.
+    """Return the shortest arc that holds all longitudes: west and east within ±180°, west > east where it crosses 180°.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ Polygonal = shapely.Polygon | shapely.MultiPolygon
 
 
 def polygonal(geometry: BaseGeometry) -> Polygonal:
-    """The polygons of a geometry; what has no area is left out."""
+    """Return the polygons of a geometry, without parts that have no area."""
     if isinstance(geometry, (shapely.Polygon, shapely.MultiPolygon)):
         return geometry
     parts = [part for part in flat_parts(geometry) if isinstance(part, shapely.Polygon) and not part.is_empty]
@@ -18,7 +18,7 @@ def polygonal(geometry: BaseGeometry) -> Polygonal:
 
 
 def flat_parts(geometry: BaseGeometry) -> list[BaseGeometry]:
-    """The simple geometries in one, however deep its collections are."""
+    """Return the simple geometries in one, however deep its collections are."""
     parts = shapely.get_parts(geometry).tolist()
     if parts == [geometry]:
         return parts
@@ -26,7 +26,7 @@ def flat_parts(geometry: BaseGeometry) -> list[BaseGeometry]:
 
 
 def valid(geometry: Polygonal) -> Polygonal:
-    """A valid geometry of the same places.
+    """Return a valid geometry of the same places.
 
     A place counts if an odd number of a polygon's rings lie around it, as GDAL fills it: both lobes of a bow-tie are
     kept, a hole within a hole is land. The polygons of a collection are united, so that where they overlap nothing is
@@ -42,7 +42,7 @@ def valid(geometry: Polygonal) -> Polygonal:
 
 
 def _told_apart(parts: list[shapely.Polygon]) -> tuple[list[shapely.Polygon], list[shapely.Polygon]]:
-    """Polygons, and holes that were written as polygons: they lie in one that runs the other way round."""
+    """Separate polygons from holes that were written as polygons: these lie in one that runs the other way round."""
     areas = np.array([valid(part) for part in parts])
     turns = shapely.is_ccw([part.exterior for part in parts])
     inner, outer = shapely.STRtree(areas).query(areas, predicate="covered_by")

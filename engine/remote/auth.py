@@ -1,4 +1,4 @@
-"""What unlocks the files of an archive: tokens from the environment, put on requests and nowhere else.
+"""Access to the files of an archive: tokens from the environment, added to requests and nowhere else.
 
 Planetary Computer signs the addresses of a collection's files with a token that its service gives out
 (`PC_SDK_SUBSCRIPTION_KEY` raises the limits, `PC_SDK_SAS_URL` names another service); NASA's archives take the bearer
@@ -28,7 +28,7 @@ _SPARE_S = 300.0
 
 @dataclass(frozen=True)
 class Access:
-    """How the files of a source are unlocked.
+    """Rules for access to the files of a source.
 
     Attributes
     ----------
@@ -42,17 +42,17 @@ class Access:
     collection: str = ""
 
     def signed(self, url: str) -> str:
-        """The address with what unlocks it; itself where nothing is needed."""
+        """Return the address with its access token; unchanged if it needs none."""
         token = self._token(url)
         return f"{url}{'&' if urlsplit(url).query else '?'}{token}" if token else url
 
     def gdal_options(self, url: str) -> dict[str, str]:
-        """Settings of GDAL that unlock the file."""
+        """Return GDAL's settings for access to the file."""
         token = self.bearer(url)
         return {"GDAL_HTTP_AUTH": "BEARER", "GDAL_HTTP_BEARER": token} if token else {}
 
     def fsspec_options(self, url: str) -> dict[str, dict[str, str]]:
-        """What fsspec adds to requests for the file, or for those of a store."""
+        """Return fsspec's options for requests for the file, or for those of a store."""
         if not url.startswith("http"):
             return {}
         added = {"params": dict(parse_qsl(self._token(url)))}
@@ -61,7 +61,7 @@ class Access:
         return {key: what for key, what in added.items() if what}
 
     def bearer(self, url: str) -> str | None:
-        """The bearer token that the file's host is given, if any."""
+        """Return the bearer token that the file's host is given, if any."""
         host = urlsplit(url).hostname or ""
         known = host.endswith(_EARTHDATA_HOSTS)
         if self.rule != "earthdata" and not (self.rule is None and known):
@@ -85,7 +85,7 @@ BY_HOST = Access()
 
 
 def rule_for(api: str) -> Rule:
-    """How the files of a STAC API are unlocked, by its address."""
+    """Return the access rule for the files of a STAC API, by its address."""
     host = urlsplit(api).hostname or ""
     if host == "planetarycomputer.microsoft.com":
         return "planetary_computer"
@@ -94,7 +94,7 @@ def rule_for(api: str) -> Rule:
 
 @lru_cache(maxsize=64)
 def _kept(collection: str, service: str) -> dict[str, tuple[str, float]]:
-    """The token of a collection, once it is there, and when it expires."""
+    """Return the kept token of a collection and when it expires."""
     del collection, service
     return {}
 

@@ -1,4 +1,4 @@
-"""Files that live behind an address: http(s):// and s3://, read in parts, with time-outs, retries and no secrets told.
+"""Files behind an address: http(s):// and s3://, read in parts, with time-outs and retries, no secrets in messages.
 
 Rasters go through GDAL (`/vsicurl/`, `/vsis3/`), everything else through fsspec. Credentials are those of the
 environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, `AWS_NO_SIGN_REQUEST`, …; see `auth` for those of archives).
@@ -65,11 +65,11 @@ class Remote:
         return Path(self.name).suffix
 
     def size(self, access: Access = BY_HOST) -> int:
-        """Bytes; 0 where the server does not say."""
+        """Size in bytes; 0 if the server does not state it."""
         return int(_info(self.url, access, asked_for()).get("size") or 0)
 
     def stamp(self) -> str:
-        """Changes when the file does, as far as the server tells.
+        """Stamp that changes with the file, as far as the server reports changes.
 
         Times count only if the server sends no tag: some servers send the time of their answer.
         """
@@ -84,17 +84,17 @@ Place = Path | Remote
 
 
 def is_remote(text: str) -> bool:
-    """Whether a path of the run file is an address."""
+    """Return whether a path of the run file is an address."""
     return urlsplit(text).scheme in SCHEMES
 
 
 def place_of(text: str, base: Path) -> Place:
-    """The file that a path or address of the run file means; `base` is where relative paths start."""
+    """Resolve a path or address of the run file; `base` is where relative paths start."""
     return Remote(text) if is_remote(text) else base / local_path(text)
 
 
 def is_file_url(text: str) -> bool:
-    """Whether it is an address of this machine's disks, `file:///…`."""
+    """Return whether it is an address of this machine's disks, `file:///…`."""
     return text[:7].lower() == "file://"
 
 
@@ -113,7 +113,7 @@ def local_path(text: str) -> str:
 
 
 def exists(place: Place) -> bool:
-    """Whether there is such a file or folder."""
+    """Return whether such a file or folder exists."""
     if isinstance(place, Path):
         return place.exists()
     try:
@@ -124,7 +124,7 @@ def exists(place: Place) -> bool:
 
 
 def lies_beside(place: Remote, suffix: str, access: Access = BY_HOST) -> bool:
-    """Whether there is a file of the same name and one more suffix; one that nobody may ask for is not there."""
+    """Return whether a file of the same name and one more suffix exists; a forbidden one counts as absent."""
     if urlsplit(place.url).query:
         return False
 
@@ -145,7 +145,7 @@ def lies_beside(place: Remote, suffix: str, access: Access = BY_HOST) -> bool:
 
 
 def filesystem(url: str) -> Any:
-    """Fsspec's file system of an address."""
+    """Return fsspec's file system of an address."""
     return _filesystem(urlsplit(url).scheme)
 
 
@@ -156,7 +156,7 @@ def _filesystem(scheme: str) -> Any:
 
 
 def fsspec_options(url: str, access: Access = BY_HOST) -> dict[str, Any]:
-    """Time-outs and, on web servers, token of fsspec's file system of an address; it finds an object store's itself."""
+    """Return fsspec's time-outs and, on web servers, token for an address; an object store's are found by fsspec."""
     if url.startswith("s3:"):
         require("s3", "Object stores (s3://)")
         return {
@@ -175,14 +175,14 @@ def _anonymous() -> bool:
 
 @lru_cache(maxsize=4096)
 def _info(url: str, access: Access, run: str) -> dict[str, Any]:
-    """What a server says of a file, asked once per process and run."""
+    """Return a server's metadata of a file, requested once per process and run."""
     if holds_store(Remote(url), access):
         return _info_of_store(url.rstrip("/"), access)
     return _plain_info(url, access)
 
 
 def holds_store(place: Place, access: Access = BY_HOST) -> bool:
-    """Whether a place is a Zarr store: by its name, or, where that has no ending, by the metadata in it."""
+    """Return whether a place is a Zarr store: by its name or, without a suffix, by the metadata in it."""
     if place.suffix.lower() == ZARR_SUFFIX:
         return True
     if isinstance(place, Path):
@@ -192,7 +192,7 @@ def holds_store(place: Place, access: Access = BY_HOST) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_unnamed_store(url: str, access: Access, run: str) -> bool:
-    """Whether an address is a folder, or what a web server shows for one, that holds a store's metadata."""
+    """Return whether an address is a folder, or a web server's listing of one, that holds a store's metadata."""
     try:
         found = _plain_info(url, access)
     except FileNotFoundError:
@@ -219,7 +219,7 @@ def _plain_info(url: str, access: Access) -> dict[str, Any]:
 
 
 def _info_of_store(url: str, access: Access) -> dict[str, Any]:
-    """Of a Zarr store: of all its objects, or, on a web server, which has no folders, of its metadata."""
+    """Return the metadata of a Zarr store: of all its objects or, on a web server, of its metadata file."""
     if not url.startswith("s3:"):
         return {**_first_info([f"{url}/{name}" for name in _METADATA], access), "size": 0}
     objects = persistently(lambda: filesystem(url).find(url, detail=True), url)
@@ -232,7 +232,7 @@ def _info_of_store(url: str, access: Access) -> dict[str, Any]:
 
 
 def _first_info(urls: list[str], access: Access) -> dict[str, Any]:
-    """Of the first of some files that is there."""
+    """Return the metadata of the first of some files that exists."""
     for url in urls:
         with suppress(FileNotFoundError):
             return _info(url, access, asked_for())
@@ -246,7 +246,7 @@ _forgotten = [0]
 
 @contextmanager
 def during(run: str) -> Iterator[None]:
-    """What servers say of files, and what GDAL keeps of them, is that of this run: a process may outlive several."""
+    """Keep answers of servers and caches of GDAL for this run only: a process may outlive several."""
     token = _RUN.set(run)
     try:
         yield
@@ -255,19 +255,19 @@ def during(run: str) -> Iterator[None]:
 
 
 def asked_for() -> str:
-    """The run that files are read for; what was kept for another may be of another state of the file."""
+    """Return the run that files are read for; answers kept for another may be outdated."""
     return _RUN.get() or f"{_forgotten[0]} times forgotten"
 
 
 def forget() -> None:
-    """Ask servers anew, outside of `during`, too: what they said of files is else kept as long as the process lives."""
+    """Forget servers' answers, also outside of `during`; they are otherwise kept for the life of the process."""
     _forgotten[0] = next(_times_forgotten)
     _info.cache_clear()
     _is_unnamed_store.cache_clear()
 
 
 def find_remote(pattern: str) -> list[str]:
-    """Addresses whose last part fits a pattern with `*`; a web server must list the folder on a page."""
+    """Find addresses whose last part fits a pattern with `*`; a web server must list the folder on a page."""
     if pattern.startswith("s3:"):
         found = persistently(lambda: filesystem(pattern).glob(pattern), pattern)
         return sorted(f"s3://{path}" for path in found)
@@ -280,13 +280,13 @@ def find_remote(pattern: str) -> list[str]:
 
 
 def open_remote(place: Remote, access: Access = BY_HOST, block: int = 2**20) -> Any:
-    """A file object that reads the parts that are asked for, `block` bytes at a time."""
+    """Open a file object that reads only the requested parts, `block` bytes at a time."""
     added = access.fsspec_options(place.url)
     return filesystem(place.url).open(place.url, "rb", cache_type="readahead", block_size=block, **added)
 
 
 def read_bytes(place: Place) -> bytes:
-    """A whole, small file."""
+    """Read a whole, small file."""
     if isinstance(place, Path):
         return place.read_bytes()
     url = place.url
@@ -295,7 +295,7 @@ def read_bytes(place: Place) -> bytes:
 
 @contextmanager
 def on_disk(place: Place) -> Iterator[Path]:
-    """A small file as one on this machine's disks: itself, or a copy for as long as it is used."""
+    """Provide a small file on this machine's disks: itself, or a copy for as long as it is used."""
     if isinstance(place, Path):
         yield place
         return
@@ -306,7 +306,7 @@ def on_disk(place: Place) -> Iterator[Path]:
 
 
 def gdal_path(place: Place | str) -> str:
-    """The name under which GDAL opens a file."""
+    """Return the name under which GDAL opens a file."""
     text = str(place)
     match urlsplit(text).scheme:
         case "s3":
@@ -319,7 +319,7 @@ def gdal_path(place: Place | str) -> str:
 
 @contextmanager
 def gdal(**options: str) -> Iterator[None]:
-    """Settings of GDAL for reading rasters in parts over a network; what the environment sets stays."""
+    """Set GDAL up for reading rasters in parts over a network; settings of the environment stay."""
     import rasterio
     from rasterio.session import DummySession
 
@@ -340,7 +340,7 @@ def gdal(**options: str) -> Iterator[None]:
 
 
 def _s3_endpoint() -> dict[str, str]:
-    """GDAL's settings for the object store that `AWS_ENDPOINT_URL` names."""
+    """Return GDAL's settings for the object store that `AWS_ENDPOINT_URL` names."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     if not endpoint:
         return {}

@@ -1,4 +1,4 @@
-"""Whether servers answer at all: each is tried once, all at the same time, in seconds."""
+"""Reachability of servers: each is tried once, all at the same time, in seconds."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ _AWS = "https://s3.amazonaws.com"
 
 
 def server_of(address: str) -> str | None:
-    """Scheme, host and port of what an address is read from; None if that is not known or behind a proxy.
+    """Return scheme, host and port that an address is read from; None if unknown or behind a proxy.
 
     An object store's is that of the environment, where it names one.
     """
@@ -36,7 +36,7 @@ def server_of(address: str) -> str | None:
 
 
 def silent_servers(servers: Iterable[str]) -> dict[str, str]:
-    """Servers that do not answer, and why; one that refuses a request or breaks off does answer."""
+    """Return servers that do not answer, and why; one that refuses a request or breaks off does answer."""
     found: dict[str, str] = {}
     known = list(dict.fromkeys(servers))
     tried = {server: threading.Thread(target=_try, args=(server, found), daemon=True) for server in known}

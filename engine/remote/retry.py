@@ -1,4 +1,4 @@
-"""Patience with servers: what is tried again, how often, and what is said when it fails."""
+"""Retry policy for network requests: what is tried again, how often, and the message after the last failure."""
 
 import asyncio
 import re
@@ -50,7 +50,7 @@ class RemoteError(OSError):
 
 
 def unsigned(url: str) -> str:
-    """An address without what unlocks it."""
+    """Return an address without its signature or token."""
     parts = urlsplit(url)
     kept = [(k, v) for k, v in parse_qsl(parts.query) if not _unlocks(k)]
     host = parts.netloc.rpartition("@")[2]
@@ -58,7 +58,7 @@ def unsigned(url: str) -> str:
 
 
 def is_signed(url: str) -> bool:
-    """Whether an address holds what unlocks it: a signature, a token, a password."""
+    """Return whether an address holds a signature, a token or a password."""
     parts = urlsplit(url)
     return "@" in parts.netloc or any(_unlocks(key) for key, _ in parse_qsl(parts.query))
 
@@ -68,7 +68,7 @@ def _unlocks(key: str) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, down to its cause, without the secrets of an address."""
+    """Describe what went wrong, down to its cause, without the secrets of an address."""
     texts: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
@@ -83,7 +83,7 @@ def reason(error: BaseException) -> str:
 
 
 def is_unknown_name(text: str) -> bool:
-    """Whether an error tells that a server's name has no address."""
+    """Return whether an error means that a server's name has no address."""
     return _NO_NAME.search(text) is not None
 
 
@@ -92,14 +92,14 @@ def _scrubbed(text: str) -> str:
 
 
 def _bare(word: str) -> str:
-    """Without the query: an address in a message is there to be recognised."""
+    """Strip the query: an address in a message only has to be recognised."""
     end = word[-1] if word[-1] in ".,:;)'\"" else ""
     return word.partition("?")[0] + end
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long servers are waited for, and how often they are asked.
+    """Retry policy: how long to wait for servers and how often to ask them.
 
     Attributes
     ----------
@@ -194,7 +194,7 @@ def persistently(action: Callable[[], T], what: str) -> T:
 
 
 def _behind(error: Exception) -> Exception:
-    """The fault behind fsspec's "not found", which it also says when a server is busy, refuses or does not answer."""
+    """Find the fault behind fsspec's "not found", which also stands for a busy, refusing or silent server."""
     cause = error.__cause__
     if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
         return error
@@ -203,7 +203,7 @@ def _behind(error: Exception) -> Exception:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The status of a server's answer: of a web server, or within what an object store says."""
+    """Return the status of a web server's answer, or the one within an object store's error."""
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return status
@@ -213,12 +213,12 @@ def status_of(error: BaseException) -> int | None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether a server, or what stands for one, says no; anything else is a fault of this program."""
+    """Return whether a server refused the request; any other error is a fault of this program."""
     return isinstance(error, OSError) or status_of(error) is not None
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether a fault is one that passes: a busy or broken server, a lost or hung connection."""
+    """Return whether a fault is transient: a busy or broken server, a lost or hung connection."""
     status = status_of(error)
     if status is not None:
         return status in PASSING

@@ -61,7 +61,7 @@ def warp(read: Read, source: GeoBox, target: GeoBox, resampling: Resampling, mis
 
 
 def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: Resampling, missing: float) -> np.ndarray:
-    """Part by part, where the source has more pixels under the target than may be in memory."""
+    """Warp part by part, where the source has more pixels under the target than fit in memory."""
     window = source_window(source, target)
     if window is None:
         return np.full(target.shape.yx, missing, _dtype(missing))
@@ -89,7 +89,7 @@ def _warp(read: Read, source: GeoBox, target: GeoBox, resampling: Resampling, mi
 
 @lru_cache(maxsize=STRIPS_KEPT)
 def _nearest_pixels(source: GeoBox, target: GeoBox, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """Place of the pixel nearest to each point among those of a window of the source, int32; -1 where there is none.
+    """Return the place of the pixel nearest to each point in a window of the source, int32; -1 where there is none.
 
     Kept for the covariates that come next, which often have the same pixels: to transform so many points takes longer
     than all else.
@@ -106,7 +106,7 @@ def _mean(points: np.ndarray) -> np.ndarray:
 
 
 def _most_frequent(points: np.ndarray, missing: int) -> np.ndarray:
-    """The code of most points that have one; of two as frequent, the smaller."""
+    """Return the most frequent code of the points that have one; of two as frequent, the smaller."""
     codes = np.setdiff1d(points, missing)
     if codes.size == 0:
         return np.full((points.shape[0], points.shape[2]), missing, points.dtype)
@@ -115,13 +115,13 @@ def _most_frequent(points: np.ndarray, missing: int) -> np.ndarray:
 
 
 def _points_per_side(source: GeoBox, target: GeoBox) -> int:
-    """Two points a pixel within bounds; the same for all parts of a grid."""
+    """Return two points a pixel, within bounds; the same for all parts of a grid."""
     pixel = abs(source.resolution.x) * (_DEGREE if crs_of(source).geographic else 1)
     return int(np.clip(math.ceil(2 * abs(target.resolution.x) / pixel), *_POINTS))
 
 
 def _round_the_globe(read: Read, source: GeoBox, missing: float) -> tuple[Read, GeoBox]:
-    """Longitudes that run past 180°, or all the way round, as a circle that overlaps itself at the antimeridian.
+    """Shift longitudes that run past 180°, or all the way round, to a circle that overlaps itself at the antimeridian.
 
     Longitudes are asked for within ±180°, wherever the source starts to count; and the pixels on either side of the
     antimeridian are neighbours.
@@ -151,7 +151,7 @@ def _dtype(missing: float) -> str:
 
 
 def pixels_per_cell(source: GeoBox, grid: GeoBox) -> float:
-    """How many native pixels a cell of the grid covers: the median over points spread over the grid."""
+    """Return the number of native pixels per cell of the grid: the median over points spread over the grid."""
     xs = np.linspace(*grid.boundingbox.range_x, 2 * 9 + 1)[1::2]
     ys = np.linspace(*grid.boundingbox.range_y, 2 * 9 + 1)[1::2]
     x, y = np.meshgrid(xs, ys)
@@ -165,7 +165,7 @@ def pixels_per_cell(source: GeoBox, grid: GeoBox) -> float:
 
 
 def source_window(source: GeoBox, target: GeoBox) -> Window | None:
-    """The native pixels under a part of the grid, with a margin for the kernel; None if there are none."""
+    """Return the native pixels under a part of the grid, with a margin for the kernel; None if there are none."""
     cols, rows = _mesh(source, target)
     height, width = source.shape.yx
     known = np.isfinite(cols) & np.isfinite(rows)
@@ -187,26 +187,26 @@ def source_window(source: GeoBox, target: GeoBox) -> Window | None:
 
 
 def _mesh(source: GeoBox, target: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows in the source of 33 × 33 points spread over the target."""
+    """Return columns and rows in the source of 33 × 33 points spread over the target."""
     box = target.boundingbox
     x, y = np.meshgrid(np.linspace(*box.range_x, _SAMPLES), np.linspace(*box.range_y, _SAMPLES))
     return _to_pixels(source, target, x, y)
 
 
 def _stride(source: GeoBox, target: GeoBox) -> float:
-    """The most pixels between neighbours of such points; inf where the projection does not reach them all."""
+    """Return the most pixels between neighbours of such points; inf where the projection does not reach them all."""
     mesh = _mesh(source, target)
     return max(map(_largest_step, mesh)) if np.isfinite(mesh).all() else math.inf
 
 
 @lru_cache(maxsize=64)
 def _transformer(source: CRS, target: CRS) -> Transformer:
-    """Made once: PROJ's search for the way from one CRS to another takes longer than a small block."""
+    """Cache transformers: PROJ's search for the way from one CRS to another takes longer than a small block."""
     return Transformer.from_crs(source.proj, target.proj, always_xy=True)
 
 
 def _to_pixels(source: GeoBox, target: GeoBox, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Columns and rows in the source of points in the target's CRS; NaN where the projection does not reach."""
+    """Return columns and rows in the source of points in the target's CRS; NaN beyond the projection."""
     sx, sy = _transformer(crs_of(target), crs_of(source)).transform(x, y)
     cols, rows = ~source.affine @ (np.asarray(sx), np.asarray(sy))
     return np.where(np.isfinite(cols), cols, np.nan), np.where(np.isfinite(rows), rows, np.nan)
@@ -219,7 +219,7 @@ def _largest_step(values: np.ndarray) -> float:
 
 
 def _holds_pole(target: GeoBox, latitude: float, source: CRS) -> bool:
-    """Whether all longitudes of the source, which may be those of a rotated pole, meet in the target."""
+    """Return whether the target holds a pole of the source's longitudes, which may be a rotated one."""
     x, y = _transformer(source, crs_of(target)).transform(0.0, latitude)
     box = target.boundingbox
     return bool(box.left <= x <= box.right and box.bottom <= y <= box.top)

@@ -1,4 +1,4 @@
-"""What every covariate source offers, whatever it is made of."""
+"""Interface of every covariate source."""
 
 import hashlib
 import re
@@ -23,7 +23,7 @@ MISSING_CLASS = 0
 
 @dataclass(frozen=True)
 class Context:
-    """What a source may need to know of the run around it.
+    """Context of the run that a source may need.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Context:
 
 @dataclass(frozen=True)
 class SourceSummary:
-    """What is known of a source without reading its values.
+    """Summary of a source without its values.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ def _size(file: Place) -> int:
 
 
 def stamp(file: Place) -> str:
-    """Name, size and time of change of a file and of those that belong to it, or of all in a folder."""
+    """Return name, size and time of change of a file and its companions, or of all files of a folder."""
     if isinstance(file, Remote):
         return file.stamp()
     if file.is_dir():
@@ -139,7 +139,7 @@ _IN_VRT = re.compile(r"<SourceFilename[^>]*>([^<]+)<")
 
 
 def beside(file: Path) -> tuple[Path, ...]:
-    """Files on this machine's disks that belong to another, as a shapefile's `.prj` and the tiles of a `.vrt` do."""
+    """List companion files on this machine's disks, such as a shapefile's `.prj` and the tiles of a `.vrt`."""
     suffix = file.suffix.lower()
     others = [file.with_suffix(ending) for ending in _WITH_SUFFIX.get(suffix, ())]
     others += [file.with_name(file.name + ending) for ending in (*_ADDED.get(suffix, ()), ".aux.xml", ".msk")]
@@ -166,7 +166,7 @@ class Source(Protocol):
         ...
 
     def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
-        """Values of the source on a part of the target grid.
+        """Return values of the source on a part of the target grid.
 
         Parameters
         ----------
@@ -183,13 +183,13 @@ class Source(Protocol):
         ...
 
     def choose_resampling(self, geobox: GeoBox) -> Choice:
-        """The resampling that suits the source on this grid, unless its spec names one."""
+        """Choose the resampling that suits the source on this grid, unless its spec names one."""
         ...
 
     def glimpse(self) -> "Source":
-        """The same source of few time steps, whole years where years are summed: enough to see what the values are."""
+        """Return the same source of few time steps, whole years if years are summed: enough to see what values are."""
         ...
 
     def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
-        """Codes of a category under a part of the grid that no class lists, most frequent first."""
+        """Return codes of a category under a part of the grid that no class lists, most frequent first."""
         ...

@@ -1,4 +1,4 @@
-"""Whether the time steps of a source can be reduced as asked, and what is odd about them."""
+"""Checks of a source's time steps: whether they can be reduced as asked, and doubtful signs about them."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _MANY = 6
 
 
 def check_steps(name: str, spec: StoredSpec, steps: Sequence[Step]) -> None:
-    """That the time steps of a source can be chosen and reduced as its spec asks.
+    """Check that the time steps of a source can be chosen and reduced as its spec asks.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def _anomaly_problems(name: str, spec: StoredSpec, steps: Sequence[Step]) -> lis
 
 
 def notes_on(spec: StoredSpec, steps: Sequence[Step]) -> tuple[str, ...]:
-    """What a user wants to know of the time steps: years that are missing, and months that some years lack."""
+    """Note years that are missing, and months that some years lack."""
     notes = []
     years = sorted({step.year for step in steps} - {0})
     for key in ("period", "baseline"):

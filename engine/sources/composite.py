@@ -26,7 +26,7 @@ class Composite:
     parts: Mapping[str, Source]
 
     def summary(self) -> SourceSummary:
-        """All files; size, CRS and extent are those of the part that covers least, periods those of the first."""
+        """Summarise all files; size, CRS and extent are those of the part that covers least, periods the first's."""
         parts = [part.summary() for part in self.parts.values()]
         least = min(parts, key=lambda p: p.footprint.to_crs("EPSG:6933").area)
         listed = [p.fingerprint for p in parts] if any(p.listed for p in parts) else None
@@ -40,28 +40,28 @@ class Composite:
         )
 
     def choose_resampling(self, geobox: GeoBox) -> Choice:
-        """That of each part."""
+        """Choose the resampling of each part."""
         return tuple(part.choose_resampling(geobox) for part in self.parts.values())
 
     def methods(self, resampling: Choice) -> dict[str, Choice]:
-        """Part → its resampling."""
+        """Return the resampling of each part by name."""
         return dict(zip(self.parts, of_parts(resampling, len(self.parts)), strict=True))
 
     def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
-        """Values on a part of the target grid, see `Source.on_grid`."""
+        """Return values on a part of the target grid, see `Source.on_grid`."""
         methods = self.methods(resampling)
         return self.combine({name: part.on_grid(geobox, methods[name]) for name, part in self.parts.items()})
 
     @abstractmethod
     def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """One value a cell from those of the parts."""
+        """Combine the values of the parts into one per cell."""
 
     def glimpse(self) -> Self:
-        """The same source of few time steps."""
+        """Return the same source of few time steps."""
         return replace(self, parts={name: part.glimpse() for name, part in self.parts.items()})
 
     def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
-        """Nothing: a combination is a number."""
+        """Return an empty result: a combination is a number."""
         del geobox
         return ()
 
@@ -73,7 +73,7 @@ class ExpressionSource(Composite):
     spec: FormulaSpec
 
     def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The formula's value; NaN where a term is missing."""
+        """Evaluate the formula; NaN where a term is missing."""
         return evaluate(self.spec.expression, values)
 
 
@@ -84,13 +84,13 @@ class LayeredSource(Composite):
     weights: tuple[float, ...] = ()
 
     def combine(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The weighted mean; NaN where a layer is missing."""
+        """Compute the weighted mean; NaN where a layer is missing."""
         layers = np.stack([v.astype("float64") for v in values.values()])
         return np.average(layers, axis=0, weights=self.weights).astype("float32")
 
 
 def terms_of(name: str, spec: FormulaSpec, others: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
-    """The entries that a formula names.
+    """Return the entries that a formula names.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def terms_of(name: str, spec: FormulaSpec, others: Mapping[str, SourceSpec]) -> 
 
 
 def _leads_to(goal: str, name: str, known: Mapping[str, SourceSpec], seen: frozenset[str]) -> bool:
-    """Whether a term is the goal, or names it, or names what names it."""
+    """Return whether a term is the goal, names it, or names a term that leads to it."""
     if name == goal:
         return True
     entry = known.get(name)
@@ -127,7 +127,7 @@ def _leads_to(goal: str, name: str, known: Mapping[str, SourceSpec], seen: froze
 
 
 def layers_of(name: str, spec: LayersSpec) -> tuple[dict[str, SourceSpec], tuple[float, ...]]:
-    """An entry per soil layer that counts, and the thickness, cm, with which it does.
+    """Return an entry per soil layer that counts, and its share of the thickness, cm.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a file, or a catalogue of it, says of its values: what is missing, and how they are packed."""
+"""Declarations of a file, or of a catalogue about it: missing values and packing."""
 
 import math
 import re
@@ -36,7 +36,7 @@ EXACT = 2**53
 
 @dataclass(frozen=True)
 class Declared:
-    """What is said of the values of one file; None where nothing is said.
+    """Declarations about the values of one file; None for each that is absent.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Declared:
         object.__setattr__(self, "nodata", tuple(dict.fromkeys(code for code in self.nodata if math.isfinite(code))))
 
     def over(self, other: "Declared") -> "Declared":
-        """What is said here, and where nothing is, by the other; what either says is missing is missing."""
+        """Complete these declarations by the other's; values that either declares missing are missing."""
         return Declared(
             self.nodata + other.nodata,
             other.scale if self.scale is None else self.scale,
@@ -73,7 +73,7 @@ class Declared:
 def of_attributes(
     attributes: Mapping[str, Any], stored: np.dtype, spec: StoredSpec, where: Where, *, fills: bool = False
 ) -> Declared:
-    """What attributes of the CF conventions and the NetCDF User Guide say of a variable.
+    """Read the attributes of a variable by the CF conventions and the NetCDF User Guide.
 
     Fill values and valid ranges speak of stored (packed) numbers. A range of another type than the packed numbers
     speaks of unpacked ones, as the User Guide has it. `_Unsigned` turns the numbers of both. Numbers may come as text.
@@ -115,7 +115,7 @@ def of_attributes(
 
 
 def of_band(file: DatasetReader, spec: StoredSpec, where: Where) -> Declared:
-    """What GDAL says of a band.
+    """Read GDAL's metadata of a band.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def of_band(file: DatasetReader, spec: StoredSpec, where: Where) -> Declared:
 
 
 def of_catalogue(nodata: Any, scale: Any, offset: Any) -> Declared:
-    """What a catalogue says of a file that also speaks for itself: words that are not numbers say nothing.
+    """Read a catalogue's metadata of a file that has its own; text that is not a number is ignored.
 
     A scale of 1 with an offset of 0 is what catalogues write who do not know, and leaves the word to the file.
     """
@@ -161,7 +161,7 @@ def of_catalogue(nodata: Any, scale: Any, offset: Any) -> Declared:
 
 
 def numbers(value: Any) -> list[Number]:
-    """Every number of an attribute: one, several, or text of such.
+    """Return every number of an attribute: one, several, or text of such.
 
     Raises
     ------
@@ -184,7 +184,7 @@ def numbers(value: Any) -> list[Number]:
 
 
 def _number(word: str) -> Number:
-    """A number as text, also with the letter of its type, as `ncdump` writes it."""
+    """Parse a number in text, also with the letter of its type, as `ncdump` writes it."""
     for text in (word, re.sub(r"(?<=[\d.])[uU]?[bsfdlLBSFD]{1,2}$", "", word)):
         for kind in (int, float):
             try:
@@ -202,7 +202,7 @@ class _Attributes:
         self.problems: list[str] = []
 
     def numbers(self, key: str, count: int | None, remedy: str | None) -> list[Number]:
-        """Numbers of one attribute, [] where there are none; `remedy` is None where the entry replaces them."""
+        """Return the numbers of one attribute, [] without any; `remedy` is None if the entry replaces them."""
         value = self.attributes.get(key)
         try:
             found = numbers(value)
@@ -217,7 +217,7 @@ class _Attributes:
         return []
 
     def packing(self, key: str, default: float) -> float | None:
-        """Scale or offset."""
+        """Return scale or offset."""
         short = "scale" if key == "scale_factor" else "offset"
         replaced = getattr(self.spec, short) is not None
         remedy = None if replaced else f"`{short}: {default:g}`, or what it should be,"
@@ -231,7 +231,7 @@ class _Attributes:
         return None
 
     def fills(self) -> list[Number]:
-        """Stored numbers that mean missing."""
+        """Return the stored numbers that mean missing."""
         remedy = "`nodata: -9999` (the stored value that means missing; `nodata: []` where none does)"
         return [
             code
@@ -240,7 +240,7 @@ class _Attributes:
         ]
 
     def limits(self) -> tuple[Number, Number] | None:
-        """Lowest and highest number that is valid; infinite where only one of them is said."""
+        """Return the lowest and highest valid number; infinite if only one of them is declared."""
         if self.spec.valid_range is not None:
             return None
         if both := self.numbers("valid_range", 2, _RANGE):
@@ -252,7 +252,7 @@ class _Attributes:
         return None if math.isinf(low) and math.isinf(high) else (low, high)
 
     def speaks_of_unpacked(self, stored: np.dtype) -> bool:
-        """Whether the valid range is of unpacked numbers: it is not of the packed type, but of the unpacked."""
+        """Return whether the valid range has the type of unpacked numbers, not the packed type."""
         packing = [self._type(key) for key in ("scale_factor", "add_offset") if key in self.attributes]
         given = [key for key in _RANGES if key in self.attributes]
         ranges = [self._type(key) for key in given]
@@ -275,7 +275,7 @@ class _Attributes:
 
 
 def _view(unsigned: Any, stored: np.dtype) -> str | None:
-    """The integer type that `_Unsigned` asks for, None if it is the stored one."""
+    """Return the integer type that `_Unsigned` asks for, None if it is the stored one."""
     if unsigned is None or stored.kind not in "iu":
         return None
     said = str(np.ravel(unsigned)[0] if np.size(unsigned) else "").strip().lower()
@@ -284,7 +284,7 @@ def _view(unsigned: Any, stored: np.dtype) -> str | None:
 
 
 def turned(code: Number, view: str) -> Number:
-    """A number as an integer type holds it, if it was written in the type of the same bits with the other sign."""
+    """Return a number in an integer type, if it was written in the type of the same bits with the other sign."""
     info, kind = np.iinfo(view), np.dtype(view)
     if math.isinf(code) or code != int(code) or info.min <= code <= info.max:
         return code
@@ -293,7 +293,7 @@ def turned(code: Number, view: str) -> Number:
 
 
 def _packed(limits: tuple[Number, Number], scale: float | None, offset: float | None, stored: np.dtype) -> Range:
-    """A range of unpacked numbers as one of packed numbers, that rounding does not narrow."""
+    """Convert a range of unpacked numbers to packed numbers, without narrowing it by rounding."""
     factor = 1.0 if scale is None else scale
     low, high = sorted((limit - (offset or 0.0)) / factor for limit in limits)
     if stored.kind in "iub":

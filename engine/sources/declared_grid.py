@@ -1,4 +1,4 @@
-"""Whether a raster lies where a catalogue says, whose word is taken before the file is opened."""
+"""Comparison of a raster's grid with the one that its catalogue declares, trusted before the file is opened."""
 
 import math
 from functools import lru_cache
@@ -20,7 +20,7 @@ _REMEDY = "if the file is right, give its `crs` in the entry: then every file is
 
 
 def require_told_grid(dataset: DatasetReader, told: GeoBox, where: Where) -> None:
-    """That a file has the pixels, in the place, that a catalogue says it has.
+    """Require that a file has the pixels, in the place, that a catalogue declares.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def require_told_grid(dataset: DatasetReader, told: GeoBox, where: Where) -> Non
 
 
 def _pixels_off(own: Affine, told: GeoBox) -> float:
-    """Pixels between a corner of the file and where the catalogue puts it, at most."""
+    """Return the largest distance, in pixels, between a corner of the file and the catalogue's."""
     height, width = told.shape.yx
     corners = np.array([own @ (col, row) for col in (0, width) for row in (0, height)])
     there = np.array([~told.affine @ (x, y) for x, y in corners])
@@ -67,7 +67,7 @@ def _wkt(dataset: DatasetReader) -> str:
 
 @lru_cache(maxsize=256)
 def _distance(own: str, told: str, box: tuple[float, float, float, float]) -> float:
-    """How far, in units of the told CRS, the middle of a box lies from where another CRS puts it; 0 if unknown."""
+    """Return the distance between the centres of a box in two CRSs, in units of the catalogue's; 0 if unknown."""
     if own in ("", told):
         return 0.0
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

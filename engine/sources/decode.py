@@ -1,4 +1,4 @@
-"""From stored values to measurements: masks, fill codes, valid ranges, scale and offset; classes."""
+"""Decoding of stored values: masks, fill codes, valid ranges, scale and offset; classes."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ _PLAIN = 2**24
 
 
 def decode(stored: np.ndarray, spec: StoredSpec, declared: Declared, masked: np.ndarray | None = None) -> np.ndarray:
-    """Stored numbers to measurements.
+    """Decode stored numbers to measurements.
 
     Missing is what a mask says, what the file or its catalogue declares, what `spec.nodata` lists in addition, and
     what is outside `spec.valid_range`, or else outside the declared one. The spec's scale and offset replace the
@@ -51,7 +51,7 @@ def decode(stored: np.ndarray, spec: StoredSpec, declared: Declared, masked: np.
 def classify(
     stored: np.ndarray, spec: StoredSpec, declared: Declared = _NOTHING, masked: np.ndarray | None = None
 ) -> np.ndarray:
-    """Stored class codes to 1, 2, … in the order of `spec.classes`.
+    """Convert stored class codes to 1, 2, … in the order of `spec.classes`.
 
     Missing are codes that are not listed, those of `spec.nodata`, and what a mask says. A code that the file declares
     as missing and the entry lists is the class that the entry says.
@@ -77,7 +77,7 @@ def classify(
 
 
 def notes_on_classes(spec: StoredSpec, declared: Declared) -> tuple[str, ...]:
-    """Codes that the file declares as missing, and the entry lists as a class all the same."""
+    """Note codes that the file declares as missing although the entry lists them as a class."""
     return tuple(
         f"the file says that {code:g} is missing, `classes` that it is {name}: the class counts"
         for name, codes in (spec.classes or {}).items()
@@ -87,14 +87,14 @@ def notes_on_classes(spec: StoredSpec, declared: Declared) -> tuple[str, ...]:
 
 
 def _viewed(stored: np.ndarray, declared: Declared) -> np.ndarray:
-    """The numbers that the bits mean."""
+    """Return the bits as numbers of another type."""
     if declared.view is None:
         return stored
     return stored.astype(stored.dtype.newbyteorder("="), copy=False).view(declared.view)
 
 
 def _beyond(values: np.ndarray) -> np.ndarray:
-    """What no measurement can be."""
+    """Return where values lie beyond any measurement."""
     if values.dtype.name in ("int64", "uint64"):
         return (values > EXACT) | (values < (-EXACT if values.dtype.kind == "i" else 0))
     if values.dtype.kind != "f":
@@ -103,7 +103,7 @@ def _beyond(values: np.ndarray) -> np.ndarray:
 
 
 def _equal(values: np.ndarray, code: Number, view: str | None = None) -> np.ndarray | bool:
-    """Where a code is: exactly, of integers; as near as types and text keep it, of other numbers."""
+    """Return where a code is found: exactly for integers, within the precision of type and text for other numbers."""
     kind = values.dtype
     if not abs(code) < LIMIT:
         return False
@@ -120,7 +120,7 @@ def _equal(values: np.ndarray, code: Number, view: str | None = None) -> np.ndar
 
 
 def _rounded(limits: tuple[float, float], kind: np.dtype) -> tuple[float, float]:
-    """Limits that a number is within if it equals one of them as far as its own type can hold it."""
+    """Round limits to the value's type, so that a number equal to a limit lies within."""
     if kind.kind != "f" or kind.itemsize >= 8:
         return limits
     low, high = (kind.type(np.clip(v, np.finfo(kind).min, np.finfo(kind).max)) for v in limits)

@@ -70,7 +70,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def kind_of(entry: Any) -> type[SourceSpec]:
-    """The kind of source that an entry is: by its keys, or by the one that a misspelt key is nearest to."""
+    """Return the kind of an entry: by its keys, or by the key nearest to a misspelt one."""
     if isinstance(entry, SourceSpec):
         return type(entry)
     given = [key for key in KINDS if entry.get(key) is not None]
@@ -79,7 +79,7 @@ def kind_of(entry: Any) -> type[SourceSpec]:
 
 
 def _of_one_kind(entry: Any) -> Any:
-    """An entry of one kind, without keys of others that say what is the case without them."""
+    """Return an entry of one kind, without keys of other kinds that only state their default."""
     if isinstance(entry, SourceSpec):
         return entry
     if not isinstance(entry, dict):

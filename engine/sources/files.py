@@ -1,4 +1,4 @@
-"""Which files a source is made of: patterns, tiles of a mosaic and the dates in their names."""
+"""Files of a source: patterns, tiles of a mosaic and the dates in their names."""
 
 import re
 from collections.abc import Sequence
@@ -50,14 +50,14 @@ class Step:
     day: int = 0
 
     def wanted(self, spec: StoredSpec) -> bool:
-        """Whether the spec's period (or baseline) and months include this step, as far as it is known."""
+        """Return whether the spec's period (or baseline) and months include this step, as far as its date is known."""
         periods = [p for p in (spec.period, spec.baseline) if p]
         in_period = not (periods and self.year) or any(first <= self.year <= last for first, last in periods)
         return in_period and (not (spec.months and self.month) or self.month in spec.months)
 
 
 def find(name: str, spec: StoredSpec, base: Path) -> dict[Place, Step]:
-    """Every file of a source with the date in its name.
+    """Find every file of a source with the date in its name.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def find(name: str, spec: StoredSpec, base: Path) -> dict[Place, Step]:
 
 
 def none_wanted(name: str, spec: StoredSpec, steps: Sequence[Step], what: str) -> Finding:
-    """That no step is in the period and months, and what there is."""
+    """Describe that period and months hold no step, and list the steps that exist."""
     years = sorted({step.year for step in steps})
     of = f"of {years[0]}–{years[-1]}" if years[0] else f"of months {sorted({s.month for s in steps})}"
     return Finding(
@@ -108,7 +108,7 @@ def _name(href: str) -> str:
 
 
 def _match(href: str, base: Path) -> dict[Place, Step]:
-    """Files, below the run file's folder, absolute or behind an address, that fit a pattern."""
+    """Return files, below the run file's folder, absolute or behind an address, that fit a pattern."""
     place = place_of(href, base)
     if not _is_pattern(href):
         return {place: Step()} if exists(place) else {}

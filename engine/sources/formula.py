@@ -34,7 +34,7 @@ _UNITLESS = ("exp", "log", "log1p", "log10", "sin", "cos")
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """The covariates that a formula names, in the order of their first place.
+    """Return the covariates that a formula names, in the order of their first place.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def evaluate(text: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The formula's value, float32; NaN where a term is missing or the result is not finite.
+    """Evaluate the formula, float32; NaN where a term is missing or the result is not finite.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def evaluate(text: str, values: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def units_of(text: str, units: Mapping[str, str]) -> str | None:
-    """Units of the result as far as they follow from those of the terms: sums keep them; None where they do not.
+    """Return units of the result as far as they follow from those of the terms: sums keep them; None otherwise.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def _value(node: ast.AST, terms: Mapping[str, np.ndarray]) -> Any:
 
 
 def _units(node: ast.AST, units: Mapping[str, str]) -> str | None:
-    """Units of a part; "" of a plain number, which takes on those of its neighbour."""
+    """Return units of a part; "" for a plain number, which takes on those of its neighbour."""
     match node:
         case ast.Name():
             return units[node.id]

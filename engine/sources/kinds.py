@@ -38,7 +38,7 @@ def _moved_stac(stac: StacSpec, change: Callable[[str], str]) -> StacSpec:
 
 
 def not_a_category(spec: T) -> T:
-    """The same entry, if it has no classes."""
+    """Return the same entry if it has no classes; else raise."""
     if spec.is_categorical:
         raise ValueError("`classes` are of one source; an expression or a mean of layers is a number")
     return spec
@@ -143,7 +143,7 @@ class LayersSpec(StoredSpec):
 
     @property
     def place(self) -> str:
-        """Where the values come from, in a few words."""
+        """Origin of the values, in a few words."""
         return _stac_place(self.stac) if self.stac else ", ".join(self.hrefs or map(str, self.layers.values()))
 
     def _moved(self, change: Callable[[str], str], about: Callable[[str], str]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class LayersSpec(StoredSpec):
         return moved
 
     def parts(self) -> dict[str, StoredSpec]:
-        """The entry of each layer: a file, an asset, or a band."""
+        """Return the entry of each layer: a file, an asset, or a band."""
         return {name: self._part(where) for name, where in self.layers.items()}
 
     def _part(self, where: str | int) -> StoredSpec:

@@ -1,4 +1,4 @@
-"""What is known of a data set beyond its values: who provides it, under which licence, and how to come by it.
+"""Metadata of a data set: its provider, licence and access.
 
 Descriptions are STAC collections, one JSON file each; `catalogs/sources` holds those of the catalogue's domains.
 """
@@ -97,7 +97,7 @@ def read_about(path: Path, key: str) -> About:
 
 
 def _years(document: dict[str, Any]) -> tuple[int, int] | None:
-    """First and last year of the description's temporal extent; None if either is open."""
+    """Return first and last year of the description's temporal extent; None if either is open."""
     intervals = document.get("extent", {}).get("temporal", {}).get("interval") or [[None, None]]
     start, end = intervals[0]
     return (int(start[:4]), int(end[:4])) if start and end else None

@@ -1,4 +1,4 @@
-"""From an entry of the run file to the source that reads it."""
+"""Opening of sources from entries of the run file."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -67,7 +67,7 @@ SOURCES.register("stac", open_stac, by=OWN)
 
 @SOURCES.register("href", by=OWN)
 def _open_files(name: str, spec: FileSpec, base: Path, context: Context) -> Source:
-    """Polygons, arrays or rasters, by the ending of the first file, or by what it holds."""
+    """Open polygons, arrays or rasters, by the suffix of the first file, or by its content."""
     del context
     suffix = place_of(spec.hrefs[0], base).suffix.lower()
     if suffix in NETCDF_SUFFIXES:
@@ -89,7 +89,7 @@ def _open_files(name: str, spec: FileSpec, base: Path, context: Context) -> Sour
 
 
 def _open_each(name: str, entries: Mapping[str, SourceSpec], base: Path, context: Context) -> dict[str, Source]:
-    """The parts of a source, named after it in messages; all problems at once."""
+    """Open the parts of a source, named after it in messages; all problems are reported at once."""
     parts, problems = {}, []
     for part, spec in entries.items():
         try:

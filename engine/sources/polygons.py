@@ -115,7 +115,7 @@ def _of_layers(file: Path, layer: str | None) -> list[str]:
 
 
 def _require_known_crs(file: Path, where: Where) -> None:
-    """GDAL takes a `crs` member that it does not know for degrees, without a word."""
+    """Refuse a `crs` member that GDAL does not know and would silently read as degrees."""
     with file.open("rb") as content:
         head = content.read(_HEAD)
         content.seek(max(0, file.stat().st_size - _HEAD))
@@ -152,7 +152,7 @@ def _without_empty(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFram
 
 
 def _require_polygons(frame: gpd.GeoDataFrame, where: Where, notes: list[str]) -> None:
-    """Anything without an area is refused; of a collection the polygons count."""
+    """Refuse geometries without an area; of a collection the polygons count."""
     kinds = frame.geom_type
     areal = kinds.isin(["Polygon", "MultiPolygon"])
     mixed = [({part.geom_type for part in flat_parts(g)} if not a else set())
@@ -203,7 +203,7 @@ def _in_degrees(frame: gpd.GeoDataFrame, where: Where) -> gpd.GeoDataFrame:
 
 
 def _made_sound(frame: gpd.GeoDataFrame, where: Where, notes: list[str]) -> gpd.GeoDataFrame:
-    """Flat and valid polygons, within ±180° if in degrees."""
+    """Make polygons flat and valid, within ±180° if in degrees."""
     drawn = shapely.force_2d(frame.geometry.to_numpy())
     if not np.isfinite(shapely.get_coordinates(drawn)).all():
         bad = next(i for i, g in enumerate(drawn) if not np.isfinite(shapely.get_coordinates(g)).all())
@@ -254,7 +254,7 @@ def _count(n: int, what: str) -> str:
 
 
 def _km2(geometries: np.ndarray, crs: ProjCRS) -> float:
-    """Area, also of rings that cross themselves: then what the surveyor's formula gives."""
+    """Return the area, also of rings that cross themselves: then by the surveyor's formula."""
     series = gpd.GeoSeries(geometries, crs=crs)
     if crs.is_geographic:
         return float(series.to_crs(EQUAL_AREA).area.sum()) / 1e6
@@ -262,5 +262,5 @@ def _km2(geometries: np.ndarray, crs: ProjCRS) -> float:
 
 
 def spacing(crs: CRS) -> float:
-    """Distance of points on an edge, so short that the edge stays in place when only its ends are projected."""
+    """Return the distance of points on an edge that keeps the edge in place when only its points are projected."""
     return 0.1 if crs.geographic else 10_000.0

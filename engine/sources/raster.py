@@ -48,11 +48,11 @@ class RasterSource(GriddedSource):
     listed: str | None = None
 
     def steps(self) -> Iterable[Step]:
-        """Every time step."""
+        """Return every time step."""
         return {tile.step for tile in self.tiles}
 
     def at_steps(self, wanted: frozenset[Step]) -> Self:
-        """The same source of these time steps only."""
+        """Return the same source of these time steps only."""
         return replace(self, tiles=tuple(tile for tile in self.tiles if tile.step in wanted))
 
     def summary(self) -> SourceSummary:
@@ -64,13 +64,13 @@ class RasterSource(GriddedSource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is odd about the files, each once."""
+        """Doubtful signs about the files, each once."""
         files = [tile.file for tile in self.tiles]
         classes = (note for declared in {f.declared for f in files} for note in notes_on_classes(self.spec, declared))
         return tuple(dict.fromkeys([*(note for file in files for note in file.notes), *sorted(classes)]))
 
     def _twice(self) -> list[str]:
-        """Items of one date and place, as of two orbits: a mosaic, but perhaps two versions of the same."""
+        """Describe items of one date and place, as of two orbits: a mosaic, but perhaps two versions of the same."""
         groups = _same_place(self)
         if not groups:
             return []
@@ -78,7 +78,7 @@ class RasterSource(GriddedSource):
         return [f"{len(groups)} dates have several files on the same pixels ({names}); the last is on top"]
 
     def _overlaps(self) -> list[str]:
-        """Files of one date that share a part of their pixels, of which one hides the other's."""
+        """Describe files of one date that share some of their pixels, so that one hides the other's."""
         pairs, shown = 0, ""
         for _, group in groupby(self.tiles, key=lambda tile: tile.step):
             tiles = list(group)
@@ -91,7 +91,7 @@ class RasterSource(GriddedSource):
         return [f"{pairs} pairs of files of one date overlap ({shown}); the last is on top"] if pairs else []
 
     def _gaps(self, steps: list[Step]) -> list[str]:
-        """Steps that lack a tile which others have: a download that did not finish looks like this."""
+        """Describe steps that lack a tile which others have, as after an unfinished download."""
         places = {(tile.row, tile.col) for tile in self.tiles}
         have: dict[Step, set[tuple[int, int]]] = {step: set() for step in steps}
         for tile in self.tiles:
@@ -104,7 +104,7 @@ class RasterSource(GriddedSource):
         return [f"{missing} of {len(places) * len(steps)} tiles are not there, the first of {named or 'one step'}"]
 
     def read(self, window: Window) -> np.ndarray:
-        """Decoded values of a window, mosaicked and reduced over time."""
+        """Read decoded values of a window, mosaicked and reduced over time."""
         shape = tuple(s.stop - s.start for s in window)
         if self.spec.is_categorical:
             classes = np.full(shape, MISSING_CLASS, "uint8")
@@ -151,15 +151,15 @@ class Patchwork:
         )
 
     def _notes(self) -> tuple[str, ...]:
-        """What is odd about the files, each once."""
+        """Collect doubtful signs about the files, each once."""
         return tuple(dict.fromkeys(note for part in self.parts for note in part.notes))
 
     def choose_resampling(self, geobox: GeoBox) -> Choice:
-        """That of each part, for its own pixels."""
+        """Choose the resampling of each part, for its own pixels."""
         return tuple(part.choose_resampling(geobox) for part in self.parts)
 
     def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
-        """Values on a part of the target grid, see `Source.on_grid`."""
+        """Return values on a part of the target grid, see `Source.on_grid`."""
         values: np.ndarray | None = None
         for part, method in zip(self.parts, of_parts(resampling, len(self.parts)), strict=True):
             more = part.on_grid(geobox, method)
@@ -172,11 +172,11 @@ class Patchwork:
         return values
 
     def glimpse(self) -> "Patchwork":
-        """The same source of one year."""
+        """Return the same source of one year."""
         return replace(self, parts=tuple(part.glimpse() for part in self.parts))
 
     def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
-        """Codes under a part of the grid that no class lists."""
+        """Return codes under a part of the grid that no class lists."""
         return tuple(dict.fromkeys(code for part in self.parts for code in part.unlisted(geobox)))
 
 
@@ -193,7 +193,7 @@ def open_rasters(name: str, spec: StoredSpec, base: Path) -> Source:
 
 
 def assemble(name: str, spec: StoredSpec, files: list[RasterFile], *, many: bool, listed: str | None = None) -> Source:
-    """A source of raster files whose headers are known.
+    """Assemble a source of raster files whose headers are known.
 
     Parameters
     ----------
@@ -245,7 +245,7 @@ def _fits(box: GeoBox, first: GeoBox) -> bool:
 
 
 def _mosaic(name: str, spec: StoredSpec, files: list[RasterFile], listed: str | None) -> RasterSource:
-    """The grid that holds every file, and the place of each in it."""
+    """Return the grid that holds every file, and the place of each in it."""
     first = files[0].geobox
     corners = [tuple(round(v) for v in ~first.affine @ (f.geobox.affine.c, f.geobox.affine.f)) for f in files]
     left, top = (min(corner[i] for corner in corners) for i in (0, 1))
@@ -257,7 +257,7 @@ def _mosaic(name: str, spec: StoredSpec, files: list[RasterFile], listed: str | 
 
 
 def _same_place(source: RasterSource) -> list[list[RasterFile]]:
-    """Files of one step that lie on the same pixels, so that the last hides the others."""
+    """Group files of one step that lie on the same pixels, so that the last hides the others."""
     files: dict[tuple[Step, int, int, tuple[int, int]], list[RasterFile]] = {}
     for tile in source.tiles:
         files.setdefault((tile.step, tile.row, tile.col, tile.file.geobox.shape.yx), []).append(tile.file)
@@ -265,7 +265,7 @@ def _same_place(source: RasterSource) -> list[list[RasterFile]]:
 
 
 def _hidden(name: str, source: RasterSource) -> list[Finding]:
-    """What is wrong where a file would hide another of the same date and pixels, such as another month or version."""
+    """Describe the problem where a file would hide another of the same date and pixels: another month or version."""
     problems = []
     for files in _same_place(source)[:_SHOWN]:
         step = files[0].step

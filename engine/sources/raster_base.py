@@ -1,4 +1,4 @@
-"""What raster files and NetCDF series share: a native grid that is read window by window and warped."""
+"""Base of raster files and NetCDF series: a native grid that is read window by window and warped."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -69,7 +69,7 @@ class GriddedSource(ABC):
         return box(-180.0, self.geobox.boundingbox.bottom, 180.0, self.geobox.boundingbox.top, crs_of(self.geobox))
 
     def describe(self, files: tuple[Place, ...], steps: Sequence[Step], *notes: str) -> SourceSummary:
-        """What both kinds have to say of themselves; `steps` in the order of time."""
+        """Summarise what both kinds share; `steps` in the order of time."""
         return SourceSummary(
             files=files,
             crs=crs_of(self.geobox),
@@ -83,18 +83,18 @@ class GriddedSource(ABC):
 
     @abstractmethod
     def read(self, window: Window) -> np.ndarray:
-        """Decoded values of a window: float32 with NaN, or uint8 class codes with 0, where missing."""
+        """Read decoded values of a window: float32 with NaN, or uint8 class codes with 0, where missing."""
 
     @abstractmethod
     def at_steps(self, wanted: frozenset[Step]) -> Self:
-        """The same source of these time steps only."""
+        """Return the same source of these time steps only."""
 
     @abstractmethod
     def steps(self) -> Iterable[Step]:
-        """Every time step, in any order."""
+        """Return every time step, in any order."""
 
     def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
-        """Values on a part of the target grid, see `Source.on_grid`."""
+        """Return values on a part of the target grid, see `Source.on_grid`."""
         missing = MISSING_CLASS if self.spec.is_categorical else np.nan
         try:
             assert not isinstance(resampling, tuple)
@@ -114,7 +114,7 @@ class GriddedSource(ABC):
         return Resampling.AVERAGE if finer else Resampling.BILINEAR
 
     def glimpse(self) -> Self:
-        """The same source of one year: the one in the middle; of an anomaly that is all there is."""
+        """Return the same source of one year: the middle one; an anomaly needs only that."""
         steps = sorted(set(self.steps()))
         if self.spec.reduce == "anomaly" or len(steps) == 1:
             return self
@@ -122,7 +122,7 @@ class GriddedSource(ABC):
         return self.at_steps(frozenset(step for step in steps if step.year == year))
 
     def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
-        """Codes under a part of the grid that no class lists, most frequent first."""
+        """Return codes under a part of the grid that no class lists, most frequent first."""
         if self.spec.classes is None or (window := source_window(self.geobox, geobox)) is None:
             return ()
         listed = {str(code) for codes in self.spec.classes.values() for code in codes}

@@ -46,11 +46,11 @@ class Readings:
                 self._reading(plain, method).uses += 1
 
     def __len__(self) -> int:
-        """How many plain sources are read."""
+        """Return the number of plain sources that are read."""
         return len(self._readings)
 
     def values(self, name: str) -> np.ndarray:
-        """Values of a source, see `Source.on_grid`; may be the same array as another source's."""
+        """Return values of a source, see `Source.on_grid`; may be the same array as another source's."""
         return self._on_grid(self._sources[name], self._resampling[name])
 
     def _on_grid(self, source: Source, resampling: Choice) -> np.ndarray:
@@ -72,7 +72,7 @@ class Readings:
 
 
 def _plain_sources(source: Source, resampling: Choice) -> Iterator[tuple[Source, Choice]]:
-    """What a source is made of, itself if of nothing else, each with its resampling."""
+    """Yield the plain sources that a source consists of, perhaps itself, each with its resampling."""
     if not isinstance(source, Composite):
         yield source, resampling
         return

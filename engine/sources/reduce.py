@@ -1,4 +1,4 @@
-"""From time steps to one value: means, extremes, sums over years, anomalies; one step in memory at a time."""
+"""Reduction of time steps: means, extremes, sums over years, anomalies; one step in memory at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ class Reducing(Protocol):
         ...
 
     def result(self) -> np.ndarray:
-        """The reduced values, float64, NaN where missing."""
+        """Return the reduced values, float64, NaN where missing."""
         ...
 
 
 def reducer_of(spec: StoredSpec) -> Reducing:
-    """What reduces the steps of a source."""
+    """Return the reducer for the steps of a source."""
     if spec.reduce != "anomaly":
         return _ByYear(Reducer(spec.reduce))
     assert spec.period is not None and spec.baseline is not None
@@ -31,7 +31,7 @@ def reducer_of(spec: StoredSpec) -> Reducing:
 
 
 def order_of(spec: StoredSpec) -> Callable[[Step], tuple[int, ...]]:
-    """The order in which steps are read: that of time, or for an anomaly month by month."""
+    """Return the order in which steps are read: that of time, or for an anomaly month by month."""
     if spec.reduce == "anomaly":
         return lambda step: (step.month, step.year, step.day)
     return lambda step: (step.year, step.month, step.day)
@@ -83,7 +83,7 @@ class Anomaly:
         self._pair = None
 
     def result(self) -> np.ndarray:
-        """The anomaly, NaN where no month is known in both."""
+        """Return the anomaly, NaN where no month is known in both."""
         self._close()
         return self._months.result()
 
@@ -141,7 +141,7 @@ class Reducer:
         self._within_year = None
 
     def result(self) -> np.ndarray:
-        """The reduced values, float64, NaN where missing."""
+        """Return the reduced values, float64, NaN where missing."""
         if self._within_year is not None:
             self._close_year()
         assert self._total is not None and self._count is not None, "a reducer needs at least one step"

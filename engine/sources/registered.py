@@ -50,11 +50,11 @@ class ComputedSource:
         return self._summary
 
     def choose_resampling(self, geobox: GeoBox) -> Resampling:
-        """Nearest: there are no pixels to resample."""
+        """Return `nearest`: there are no pixels to resample."""
         return Resampling.NEAREST
 
     def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
-        """Values at the centres of the cells, float32."""
+        """Return values at the centres of the cells, float32."""
         rows, columns = geobox.shape.yx
         x, y = geobox.pix2wld(*np.meshgrid(np.arange(columns) + 0.5, np.arange(rows) + 0.5))
         to_lon_lat = Transformer.from_crs(crs_of(geobox).proj, "EPSG:4326", always_xy=True)
@@ -68,9 +68,9 @@ class ComputedSource:
         return values.reshape(rows, columns).astype("float32")
 
     def glimpse(self) -> "ComputedSource":
-        """Itself: it has one time step."""
+        """Return the source itself: it has one time step."""
         return self
 
     def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
-        """Nothing: it is a number."""
+        """Return an empty result: the source is a number."""
         return ()

@@ -1,11 +1,11 @@
-"""How pixels become cells: a resampling, or one for each part of a source that has several."""
+"""Resampling from pixels to cells: one, or one for each part of a source that has several."""
 
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 
 class Resampling(StrEnum):
-    """What a cell takes from the pixels around it."""
+    """Resampling from the pixels around a cell to its value."""
 
     NEAREST = "nearest"
     BILINEAR = "bilinear"

@@ -1,4 +1,4 @@
-"""What all kinds of source have in common: the typed form of an entry under `covariates:` in the run file.
+"""Keys that all kinds of source share: the typed form of an entry under `covariates:` in the run file.
 
 An entry is a `Variable` (what the values are) and, by its kind of source (`engine.sources.kinds`), where these come
 from.
@@ -31,7 +31,7 @@ def _season(value: Any) -> Any:
 
 
 def in_order(value: tuple[int, int] | None) -> tuple[int, int] | None:
-    """A period that does not run backwards."""
+    """Return a period that does not run backwards; else raise."""
     if value and value[0] > value[1]:
         raise ValueError(f"runs backwards: {value[0]} is after {value[1]}")
     return value
@@ -44,7 +44,7 @@ Months = Annotated[
 
 
 def layer_interval(text: str) -> tuple[float, float]:
-    """Top and bottom, cm, of a layer written as `0-5`."""
+    """Return top and bottom, cm, of a layer written as `0-5`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", text)
     if not match or float(match[1]) >= float(match[2]):
         raise ValueError(f"{text!r} is no layer; expected top-bottom in cm, e.g. 0-5")
@@ -52,7 +52,7 @@ def layer_interval(text: str) -> tuple[float, float]:
 
 
 class StacSpec(BaseModel):
-    """Where to look for the items of a covariate, and which of their assets to read."""
+    """Place to search for the items of a covariate, and the assets of them to read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -102,15 +102,15 @@ class SourceSpec(Variable, ABC):
     @property
     @abstractmethod
     def place(self) -> str:
-        """Where the values come from, in a few words."""
+        """Origin of the values, in a few words."""
 
     def with_paths(self, change: Callable[[str], str], about: Callable[[str], str]) -> Self:
-        """The same source with other paths: `change` is for data, `about` for descriptions."""
+        """Return the same source with other paths: `change` is for data, `about` for descriptions."""
         described = {"about": about(self.about)} if self.about else {}
         return self.model_copy(update={**self._moved(change, about), **described})
 
     def _moved(self, change: Callable[[str], str], about: Callable[[str], str]) -> dict[str, Any]:
-        """What `with_paths` changes besides the description."""
+        """Return the changes by `with_paths` apart from the description."""
         del change, about
         return {}
 

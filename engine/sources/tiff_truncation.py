@@ -1,4 +1,4 @@
-"""Where the last tile of a TIFF ends, from a few bytes of its directory: what tells a cut-off file from a whole one.
+"""Truncation of TIFFs: the end of the last tile, from a few bytes of the directory, shows whether a file is whole.
 
 tifffile, which reads local files here, reads the places and sizes of all tiles when it opens a file: of 2.4 million
 tiles 24 MB, where 310 bytes tell where the last one ends. Behind an address that is too much to ask of every file.
@@ -13,7 +13,7 @@ _FORMS = {3: "H", 4: "I", 16: "Q"}
 
 
 def end_of_last_tile(file: BinaryIO) -> int:
-    """First byte after the last tile (or strip) of the first image; 0 if that was never written.
+    """Return the first byte after the last tile (or strip) of the first image; 0 if that was never written.
 
     Only the directory and two numbers are read: the places of all tiles of a large image are megabytes.
 
@@ -51,7 +51,7 @@ def _directory(file: BinaryIO, start: int, order: str, big: bool) -> dict[int, t
 
 
 def _last(file: BinaryIO, tag: tuple[int, int, int], order: str, big: bool) -> int:
-    """The last of a tag's values; few enough stand in the field itself, more stand where it points."""
+    """Return the last of a tag's values; few enough stand in the field itself, more stand where it points."""
     kind, number, field = tag
     form = order + _FORMS[kind]
     size, pointer = struct.calcsize(form), order + ("Q" if big else "I")

@@ -74,7 +74,7 @@ class RasterFile:
 
 
 class Stored(NamedTuple):
-    """A part of a file as it is stored, what is said of it, and what a mask leaves out."""
+    """Stored part of a file, with its encoding and mask."""
 
     values: np.ndarray
     declared: Declared
@@ -91,7 +91,7 @@ class Tile:
 
     @property
     def step(self) -> Step:
-        """When it was."""
+        """Date of the file."""
         return self.file.step
 
     @property
@@ -108,7 +108,7 @@ class Tile:
         return left + across, top + down, right - across, bottom - down
 
     def overlap(self, window: Window) -> tuple[RasterWindow, Window] | None:
-        """The part of the tile under a window: where to read in the tile, where to put it in the window."""
+        """Return the part of the tile under a window: where to read in the tile, where to put it in the window."""
         rows, cols = window
         height, width = self.file.geobox.shape.yx
         r0, r1 = max(rows.start, self.row), min(rows.stop, self.row + height)
@@ -151,7 +151,7 @@ def read_headers(name: str, spec: StoredSpec, files: Iterable[Entry], *, sidecar
 
 
 def read_header(name: str, spec: StoredSpec, entry: Entry, sidecars: bool) -> RasterFile:
-    """Grid, encoding and masks of a file."""
+    """Read grid, encoding and masks of a file."""
     place, step, declared, access = entry
     where = Where(f"covariates.{name}", shown(place))
 
@@ -179,14 +179,14 @@ def read_header(name: str, spec: StoredSpec, entry: Entry, sidecars: bool) -> Ra
 
 
 def _may_pass(error: RasterioIOError) -> bool:
-    """Whether it was the connection that failed, or what came was not the whole: GDAL itself asks again for neither."""
+    """Return whether the connection failed or the answer was cut off: GDAL itself retries neither."""
     text = str(error)
     found = "CURL error" in text or "not recognized" in text
     return found and not is_unknown_name(text) and "Failed to connect" not in text
 
 
 def read(file: RasterFile, part: RasterWindow, spec: StoredSpec, name: str) -> Stored:
-    """Stored values of a part of a file, how they are encoded, and what a mask leaves out.
+    """Read stored values of a part of a file, their encoding and mask.
 
     Raises
     ------
@@ -232,7 +232,7 @@ _read_for: dict[str, str] = {}
 
 
 def _renew(place: Remote, access: Access) -> None:
-    """Before a file is read for a run, drop what GDAL kept of it from another: the file may have changed in between."""
+    """Drop what GDAL cached of a file for another run: the file may have changed since."""
     run = asked_for()
     if _read_for.get(place.url, run) != run:
         _make_gdal_forget(place, access)
@@ -255,7 +255,7 @@ def _read(file: RasterFile, part: RasterWindow, spec: StoredSpec, where: Where) 
 
 
 def _mask(dataset: DatasetReader, file: RasterFile, number: int, part: RasterWindow, band: int) -> np.ndarray:
-    """Part of a mask; 0 where a value is missing."""
+    """Read a part of a mask; 0 where a value is missing."""
     if number == _OWN:
         return dataset.read_masks(band, window=part)
     if number != _BESIDE:
@@ -267,7 +267,7 @@ def _mask(dataset: DatasetReader, file: RasterFile, number: int, part: RasterWin
 
 
 def _masks(file: DatasetReader, band: int) -> tuple[int, ...]:
-    """Masks of a band that are not made of its nodata value, which is compared by itself."""
+    """Return masks of a band apart from its nodata value, which is compared by itself."""
     alphas = [i for i, meaning in zip(file.indexes, file.colorinterp, strict=True) if meaning == ColorInterp.alpha]
     flags = file.mask_flag_enums[band - 1]
     unread = MaskFlags.nodata in flags and file.nodatavals[band - 1] is None
@@ -276,7 +276,7 @@ def _masks(file: DatasetReader, band: int) -> tuple[int, ...]:
 
 
 def notes_on_bands(bands: int, first: str | None, spec: StoredSpec) -> tuple[str, ...]:
-    """That there are several bands, of which nobody chose one; `first` is what the first is called."""
+    """Note that the file has several bands and the entry chooses none; `first` is the name of the first."""
     if bands < 2 or "band" in spec.model_fields_set:
         return ()
     described = f" ({first})" if first else ""
@@ -284,13 +284,13 @@ def notes_on_bands(bands: int, first: str | None, spec: StoredSpec) -> tuple[str
 
 
 def shown(place: Place) -> str:
-    """A file in a message."""
+    """Return a file as messages show it."""
     return unsigned(place.url) if isinstance(place, Remote) else str(place)
 
 
 @contextmanager
 def opened(place: Place, spec: StoredSpec, access: Access, where: Where) -> Iterator[DatasetReader]:
-    """A file, or the variable of one that holds several, open for reading.
+    """Open a file, or the variable of one that holds several, for reading.
 
     Raises
     ------
@@ -320,7 +320,7 @@ def _open(path: Path | str, spec: StoredSpec, where: Where) -> Iterator[DatasetR
 
 @contextmanager
 def _variable(file: DatasetReader, spec: StoredSpec, where: Where) -> Iterator[DatasetReader]:
-    """The file itself, or the one of its subdatasets (HDF, NetCDF) that `variable` names."""
+    """Open the file itself, or the one of its subdatasets (HDF, NetCDF) that `variable` names."""
     if file.count or not file.subdatasets:
         yield file
         return
@@ -364,7 +364,7 @@ def _begins_with(path: Path, magic: bytes) -> bool:
 
 
 def _require_whole(file: DatasetReader, place: Place, access: Access, where: Where) -> None:
-    """A cut-off download opens without complaint: compare where its data should end with the file's size."""
+    """Refuse a cut-off download, which GDAL opens silently: the end of its data lies beyond the file's size."""
     if file.driver not in ("GTiff", "COG"):
         return
     if isinstance(place, Remote):
@@ -383,7 +383,7 @@ def _require_whole(file: DatasetReader, place: Place, access: Access, where: Whe
 
 
 def _cut_off(place: Remote, access: Access) -> str:
-    """That a TIFF behind an address ends before its last tile does; "" if it does not, or that cannot be told."""
+    """Describe that a TIFF behind an address ends before its last tile does; "" if it does not, or if unknown."""
     try:
         size = place.size(access)
         with open_remote(place, access, block=2**14) as file:

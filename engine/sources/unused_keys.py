@@ -17,7 +17,7 @@ _OF_PIXELS = (
 
 
 def misplaced(source: Source, key: str) -> list[Finding]:
-    """Problems with keys of an entry, and of the terms that a formula has of its own.
+    """List problems with keys of an entry, and of the terms that a formula has of its own.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def misplaced(source: Source, key: str) -> list[Finding]:
 
 
 def _unused(source: Source) -> tuple[tuple[str, ...], str]:
-    """Keys that change nothing of a source, and what it is, in words."""
+    """Return keys without effect on a source, and a description of the source."""
     match source:
         case VectorSource():
             idle = () if source.spec.resampling is Resampling.MODE else ("resampling",)
@@ -48,5 +48,5 @@ def _unused(source: Source) -> tuple[tuple[str, ...], str]:
 
 
 def _given(source: Source, key: str) -> bool:
-    """Whether the entry sets a key to something else than what it is without."""
+    """Return whether the entry sets a key to another value than its default."""
     return getattr(source.spec, key, None) not in (DEFAULTS[key], None)

@@ -1,4 +1,4 @@
-"""What a covariate is, apart from where its values come from."""
+"""Description of a covariate, apart from where its values come from."""
 
 from typing import Self
 
@@ -8,7 +8,7 @@ Code = int | str
 
 
 class Variable(BaseModel):
-    """What a covariate is, wherever its values come from; its name is the key of the entry."""
+    """Covariate, wherever its values come from; its name is the key of the entry."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

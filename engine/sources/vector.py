@@ -71,23 +71,23 @@ class VectorSource:
         return source
 
     def glimpse(self) -> Self:
-        """The source itself: polygons have no time."""
+        """Return the source itself: polygons have no time."""
         return self
 
     def unlisted(self, geobox: GeoBox) -> tuple[str, ...]:
-        """Codes of all polygons that no class lists, most frequent first; wherever they are."""
+        """Return codes of all polygons that no class lists, most frequent first; wherever they are."""
         del geobox
         polygons = self._dense()
         codes = polygons[self.spec.attribute][self._classes(polygons) == 0]
         return tuple(code for code, _ in Counter(map(str, codes)).most_common())
 
     def classes_within(self, grid: Grid) -> set[int]:
-        """Numbers of the classes of which some polygon touches the domain."""
+        """Return numbers of the classes of which some polygon touches the domain."""
         polygons = _near(self._dense(), grid.geobox)
         return set(self._classes(polygons[polygons.intersects(grid.outline.geom)]).tolist()) - {0}
 
     def overlap(self, grid: Grid) -> tuple[float, float]:
-        """Area that polygons of more than one class cover, and that any covers, in the domain; km².
+        """Return the area, km², that polygons of more than one class cover, and that any covers, in the domain.
 
         Counted on points, at most 512 a side. Polygons of which no class lists the code are one class more.
         """
@@ -115,7 +115,7 @@ class VectorSource:
         return self.path, self.spec.layer, self.spec.attribute, self.spec.crs
 
     def _classes(self, polygons: gpd.GeoDataFrame) -> np.ndarray:
-        """Class number of every polygon, 0 where its code is not listed; codes compare as text, so that 1 is "1"."""
+        """Return the class number of every polygon, 0 if its code is unlisted; codes compare as text: 1 is "1"."""
         numbers = {
             str(code): number for number, codes in enumerate((self.spec.classes or {}).values(), 1) for code in codes
         }
@@ -132,11 +132,11 @@ class VectorSource:
         return SourceSummary((self.path,), crs, footprint=box(west, south, east, north, crs), notes=polygons.notes)
 
     def choose_resampling(self, geobox: GeoBox) -> Resampling:
-        """Always the class with the largest share of the cell."""
+        """Return the resampling of polygons: always the class with the largest share of the cell."""
         return Resampling.MODE
 
     def on_grid(self, geobox: GeoBox, resampling: Choice) -> np.ndarray:
-        """Class with the largest share of each cell, counted on 5 × 5 points; 0 where most of it has no listed class.
+        """Return the class with the largest share of each cell, counted on 5 × 5 points; 0 where most has none.
 
         Later polygons of the file lie on top of earlier ones. Of two classes with equal shares the first listed wins.
         """
@@ -160,20 +160,20 @@ class VectorSource:
 
 @lru_cache(maxsize=2)
 def _read(question: _Question, key: str, state: str) -> Polygons:
-    """The polygons as they are kept, for as long as a source is opened and described."""
+    """Read the polygons, kept for as long as a source is opened and described."""
     del state
     return read_polygons(*question, key)
 
 
 @lru_cache(maxsize=4)
 def _dense(question: _Question, state: str) -> gpd.GeoDataFrame:
-    """The polygons with points along their edges, read once per worker and state (`state`) of the file."""
+    """Return the polygons with points along their edges, read once per worker and state (`state`) of the file."""
     polygons = read_polygons(*question, str(question[0])).frame
     return polygons.set_geometry(polygons.segmentize(spacing(CRS(polygons.crs.to_wkt()))))
 
 
 def _near(polygons: gpd.GeoDataFrame, geobox: GeoBox) -> gpd.GeoDataFrame:
-    """The parts of polygons around a part of the grid, in its CRS; what is far away need not have a place in it."""
+    """Return the parts of polygons around a part of the grid, in its CRS, which distant ones may not reach."""
     crs = CRS(polygons.crs.to_wkt())
     west, south, east, north = map(float, polygons.total_bounds)
     frame = GeoBox.from_bbox((west, south, east, north), crs=crs, resolution=spacing(crs))

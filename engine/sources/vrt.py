@@ -28,7 +28,7 @@ def resample(
     missing: float,
     stride: float = math.inf,
 ) -> np.ndarray:
-    """Values of the nearest pixels, or interpolated between them, at the cell centres of the target.
+    """Return values of the nearest pixels, or interpolated between them, at the cell centres of the target.
 
     Every coordinate is transformed exactly and counted from the corner of the whole source, and the kernel has the
     size of the source's pixels, so that a cell's value does not depend on the window or the target around it.
@@ -70,7 +70,7 @@ def resample(
 def _placed(
     file: str, shape: tuple[int, ...], corner: tuple[int, int], source: GeoBox, band: str, missing: float
 ) -> str:
-    """The whole source, in which only the window holds values."""
+    """Place the window in the whole source."""
     size = f'xSize="{shape[1]}" ySize="{shape[0]}"'
     return f"""<VRTDataset rasterXSize="{source.shape.x}" rasterYSize="{source.shape.y}">
 <VRTRasterBand dataType="{band}" band="1"><NoDataValue>{missing!r}</NoDataValue>
@@ -80,7 +80,9 @@ def _placed(
 
 
 def _warped(whole: str, source: GeoBox, target: GeoBox, kernel: str, band: str, missing: float, stride: float) -> str:
-    """The target. GDAL's own tools put an approximation between it and the transformer, and rasterio insists on one.
+    """Warp the source to the target.
+
+    GDAL's own tools put an approximation between it and the transformer, and rasterio insists on one.
 
     The pixels to read are found from points on a mesh, with as much around them as can lie between two points; where
     that is a lot, such as around a pole, from all points, which are then transformed twice.

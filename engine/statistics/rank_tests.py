@@ -1,4 +1,4 @@
-"""Do groups differ? Dunn's test after Kruskal–Wallis, and the letters that sum it up."""
+"""Rank tests of differences between groups. Dunn's test after Kruskal–Wallis, and the letters that sum it up."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Dunn:
 
 
 def dunn(values: np.ndarray, group: np.ndarray, groups: int) -> Dunn:
-    """Dunn's (1964) test with his correction for ties, from one ranking and a rank sum per group.
+    """Compute Dunn's (1964) test with his correction for ties, from one ranking and a rank sum per group.
 
     Parameters
     ----------
@@ -62,12 +62,12 @@ def dunn(values: np.ndarray, group: np.ndarray, groups: int) -> Dunn:
 
 
 def two_sided(z: np.ndarray) -> np.ndarray:
-    """Two-sided p-values of standard normal deviates."""
+    """Return two-sided p-values of standard normal deviates."""
     return 2 * norm.sf(np.abs(z))
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's (1979) step-down adjustment of p-values, shape (n,): keeps the chance of any false alarm at the level."""
+    """Adjust p-values, shape (n,), by Holm's (1979) step-down method: keeps the chance of any false alarm."""
     order = np.argsort(p)
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
@@ -75,7 +75,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def compact_letters(groups: Sequence[str], significant: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Letters such that two groups share one exactly if they do not differ significantly.
+    """Return letters such that two groups share one exactly if they do not differ significantly.
 
     By insertion and absorption: Piepho (2004), Journal of Computational and Graphical Statistics 13: 456–466.
 
@@ -103,5 +103,5 @@ def compact_letters(groups: Sequence[str], significant: Iterable[tuple[str, str]
 
 
 def _letters() -> Iterable[str]:
-    """Small letters, capitals, then those with primes."""
+    """Yield small letters, capitals, then those with primes."""
     return (letter + "′" * primes for primes in count() for letter in ascii_letters)

@@ -83,7 +83,7 @@ class Variogram:
     note: str = ""
 
     def __str__(self) -> str:
-        """The model in words, as captions and notes state it."""
+        """Return the model in words, as captions and notes state it."""
         if self.range_km == 0:
             return (
                 f"pure nugget of {self.nugget:.3g}, {self.note}" if self.note else f"pure nugget of {self.nugget:.3g}"
@@ -92,14 +92,14 @@ class Variogram:
         return f"{words}; {self.note}" if self.note else words
 
     def structured(self, distance_km: np.ndarray | float) -> np.ndarray:
-        """Covariance of the structured part alone, without the nugget, at any distance, 0 included."""
+        """Return covariance of the structured part alone, without the nugget, at any distance, 0 included."""
         distance = np.asarray(distance_km, "float64")
         if self.range_km == 0:
             return np.zeros_like(distance)
         return self.sill * SHAPES[self.model](distance / self.range_km)
 
     def covariance(self, distance_km: np.ndarray | float) -> np.ndarray:
-        """C(h): nugget + sill at h = 0, the structured part beyond."""
+        """Return C(h): nugget + sill at h = 0, the structured part beyond."""
         return self.structured(distance_km) + self.nugget * (np.asarray(distance_km) == 0)
 
 
@@ -141,7 +141,7 @@ class _Pairs:
 
 
 def _merge_small(counts: np.ndarray) -> np.ndarray:
-    """New class of each class, so that none but perhaps the only one has fewer than `FEWEST_PAIRS`."""
+    """Return a new class for each class, so that none but perhaps the only one has fewer than `FEWEST_PAIRS`."""
     merged, current, gathered = np.zeros(len(counts), int), 0, 0
     for index, count in enumerate(counts):
         if gathered >= FEWEST_PAIRS and counts[index:].sum() >= FEWEST_PAIRS:
@@ -152,12 +152,12 @@ def _merge_small(counts: np.ndarray) -> np.ndarray:
 
 
 def _km(distance: float) -> str:
-    """A distance for people: three digits, and no power of ten."""
+    """Format a distance with three digits and without a power of ten."""
     return f"{distance:,.0f} km" if distance >= 100 else f"{distance:.3g} km"
 
 
 def great_circle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance, km, between places as `to_sphere` gives them, shape (…, 3)."""
+    """Return the distance, km, between places as `to_sphere` returns them, shape (…, 3)."""
     return arc(np.linalg.norm(a - b, axis=-1))
 
 
@@ -237,7 +237,7 @@ def _pure_nugget(
 
 
 def _ranges(empirical: Semivariogram, cutoff_km: float) -> np.ndarray:
-    """Ranges to try, km, from the shortest that the classes can tell."""
+    """Return ranges to try, km, from the shortest that the classes can resolve."""
     shortest = min(max(empirical.distance_km[0], cutoff_km / 1000), cutoff_km / 2)
     return np.geomspace(shortest, cutoff_km, 60)
 
@@ -251,7 +251,7 @@ def _rise_p_value(
     permutations: int,
     cutoff_km: float,
 ) -> float:
-    """How often shuffled values follow some model curve as closely; classes weigh as their number of pairs."""
+    """Return how often shuffled values follow a model curve as closely; classes weigh as their number of pairs."""
     ranges = _ranges(empirical, cutoff_km)
     curves = np.concatenate([1 - shape(empirical.distance_km / ranges[:, None]) for shape in SHAPES.values()])
     root = np.sqrt(empirical.pairs)
@@ -267,7 +267,7 @@ def _rise_p_value(
 
 
 def _fit_shape(shape: Shape, empirical: Semivariogram, cutoff_km: float) -> tuple[float, float, float, float]:
-    """Misfit, nugget, sill and range of one model."""
+    """Return misfit, nugget, sill and range of one model."""
     ranges = _ranges(empirical, cutoff_km)
     mean = np.average(empirical.semivariance, weights=empirical.pairs)
     fitted = np.full(len(empirical.pairs), mean)

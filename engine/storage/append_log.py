@@ -1,4 +1,4 @@
-"""Files that grow line by line, in places where nothing can be appended."""
+"""Files that grow line by line, in places that cannot append."""
 
 import shutil
 import threading
@@ -17,7 +17,7 @@ EVERY_S = 5.0
 
 @contextmanager
 def copied_now_and_then(path: UPath) -> Iterator[Path]:
-    """A file on this machine's disks to add lines to, for an object.
+    """Open a file on this machine's disks to add lines to, in the place of an object.
 
     The object is written anew as a whole, every few seconds and at the end: what was added in the last seconds before
     the process is killed is lost.

@@ -10,7 +10,7 @@ ROOT = "zarr.json"
 
 
 def staged(path: OutPath, head: str = ROOT) -> AbstractContextManager[Path]:
-    """A place to build a file or folder that takes the name `path` only once it is whole and on disk.
+    """Build a file or folder in a temporary place; it takes the name `path` only once it is whole and on disk.
 
     On an error what was built is removed and what stood at `path` before is left as it was. The place is a new one
     each time, since tasks of a run that has failed may still write to theirs; what they leave there is removed by the
@@ -30,7 +30,7 @@ def write_file(path: OutPath, content: bytes) -> None:
 
 
 def unfinished(path: OutPath, key: str) -> OutPath:
-    """Where a folder is built that takes the name `path` once it is whole, and where a rerun finds what there is.
+    """Return where a folder is built that takes the name `path` once it is whole, and where a rerun finds its parts.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def unfinished(path: OutPath, key: str) -> OutPath:
 
 
 def resume(path: OutPath, key: str) -> OutPath:
-    """The place of `unfinished`, after what was built for other keys has been removed."""
+    """Return the place of `unfinished`, after removing what was built for other keys."""
     storage_of(path).recover(path)
     stage = unfinished(path, key)
     for other in all_unfinished(path.parent, path.name):
@@ -51,7 +51,7 @@ def resume(path: OutPath, key: str) -> OutPath:
 
 
 def all_unfinished(folder: OutPath, name: str = "") -> list[OutPath]:
-    """What is being built in a folder, or was when a run ended, of all names or of one."""
+    """List unfinished folders, of all names or of one."""
     start = f".{name}." if name else "."
     return [path for path in children(folder) if path.name.startswith(start) and path.suffix == ".partial"]
 

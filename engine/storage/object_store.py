@@ -1,4 +1,4 @@
-"""What takes the place of renames on an object store: one object is replaced at once, a folder in an order.
+"""Substitutes for renames on an object store: one object is replaced at once, a folder in an order.
 
 The root of a folder has one file by which readers know it (its head: `zarr.json` of a store). It goes first and comes
 last, so that a reader finds the former folder, none, or the new one.
@@ -54,7 +54,7 @@ class ObjectStore(Storage[UPath]):
             ) from None
 
     def make(self, folder: UPath) -> None:
-        """Do nothing: a prefix is there with its first object."""
+        """Do nothing: a prefix exists with its first object."""
 
     def read(self, file: UPath) -> bytes:
         """Ask once: opened as a file, it would be asked for its tag first, and refused if that had changed."""
@@ -135,7 +135,7 @@ class ObjectStore(Storage[UPath]):
         put_if(file, content, tag)
 
     def guarded(self, folder: UPath) -> AbstractContextManager[None]:
-        """Keep nobody out: writes have a condition."""
+        """Keep the folder open to all: writes have a condition."""
         del folder
         return nullcontext()
 
@@ -147,14 +147,14 @@ class ObjectStore(Storage[UPath]):
             upload(Path(folder, path.name), path, head)
 
     def publish(self, stage: UPath, path: UPath, head: str) -> None:
-        """Copy within the store: it has no names to swap."""
+        """Copy within the store, which has no names to swap."""
         move(stage, path, head)
 
     def recover(self, path: UPath) -> None:
-        """Do nothing: nothing is ever moved aside."""
+        """Do nothing: objects are never moved aside."""
 
     def sync(self, files: Sequence[UPath]) -> None:
-        """Do nothing: objects are there for good when a write returns."""
+        """Do nothing: objects are durable when a write returns."""
 
     def sync_tree(self, path: UPath) -> None:
         """Do nothing, as `sync`."""
@@ -232,7 +232,7 @@ def delete(place: UPath, head: str = "") -> None:
 
 
 def put_if(place: UPath, content: bytes, tag: str | None) -> str:
-    """Write an object if nobody else has written it: it must not be there, or have this tag still; returns its tag.
+    """Write an object unless another process has: it must be absent, or still have this tag; returns its tag.
 
     Raises
     ------
@@ -261,7 +261,7 @@ def _replace(place: UPath, names: list[str], head: str, bring: Callable[[list[st
 
 
 def _tag_of(place: UPath) -> str | None:
-    """What tells the content of an object; None where there is none."""
+    """Return the tag of an object's content; None if it is absent."""
     try:
         return str(place.fs.info(place.path).get("ETag"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Where results go: a folder of a file system (`Path`), or what lies under a prefix of an object store (`UPath`).
+"""Places of results: a folder of a file system (`Path`), or a prefix of an object store (`UPath`).
 
 Credentials and endpoint are those of the environment of each process (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …). A
 place holds none of them, so that it may travel to workers and stand in files.
@@ -29,7 +29,7 @@ def storage_of(path: OutPath) -> Storage[Any]:
 
 
 def out_path(text: str, base: Path) -> OutPath:
-    """The results folder that a run file or a command names; relative paths start from `base`.
+    """Return the results folder that a run file or a command names; relative paths start from `base`.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def out_path(text: str, base: Path) -> OutPath:
 
 
 def problem_of(text: str) -> str:
-    """Why an address is none of a results folder; empty if it is one, or a path."""
+    """Return why an address cannot be a results folder; empty if it can, or for a path."""
     if "://" not in text:
         return ""
     parts = urlsplit(text)
@@ -61,7 +61,7 @@ def problem_of(text: str) -> str:
 
 
 def is_on_disk(path: OutPath) -> TypeGuard[Path]:
-    """Whether a path is one of this machine's file systems, which other programs can open."""
+    """Return whether a path is on one of this machine's file systems, which other programs can open."""
     return storage_of(path).on_disk
 
 
@@ -77,27 +77,27 @@ def require_access(place: OutPath) -> None:
 
 
 def appended(file: OutPath) -> AbstractContextManager[Path]:
-    """A file on this machine's disks to add lines to; an object is written anew every few seconds, see `append_log`."""
+    """Open a file on this machine's disks to add lines to; objects are rewritten every few seconds (`append_log`)."""
     return storage_of(file).appended(file)
 
 
 def zarr_store(path: OutPath) -> Any:
-    """What Zarr and xarray open a store by."""
+    """Return what Zarr and xarray open a store by."""
     return storage_of(path).zarr_store(path)
 
 
 def read_file(file: OutPath) -> bytes:
-    """A whole file; of one that another process is writing anew, what it held before or what it holds then."""
+    """Read a whole file; if another process replaces it meanwhile, its old or its new content."""
     return storage_of(file).read(file)
 
 
 def read_tail(file: OutPath, size: int) -> bytes:
-    """The last bytes of a file that grows."""
+    """Read the last bytes of a file that grows."""
     return storage_of(file).read_tail(file, size)
 
 
 def read_each(files: Sequence[OutPath]) -> list[bytes | None]:
-    """Contents of small files of one place, None where there is none; of an object store all are asked for at once.
+    """Read small files of one place, None for each that is absent; an object store receives all requests at once.
 
     Raises
     ------
@@ -108,15 +108,15 @@ def read_each(files: Sequence[OutPath]) -> list[bytes | None]:
 
 
 def digests_of(files: Sequence[OutPath]) -> list[str]:
-    """SHA-256 of each of some small files of one place, together no more than fit into memory; empty without one."""
+    """Return the SHA-256 of small files of one place, together no more than fit into memory; empty for absent ones."""
     return storage_of(files[0]).digests(files) if files else []
 
 
 def children(folder: OutPath) -> list[OutPath]:
-    """What lies in a folder; nothing where there is none."""
+    """List a folder; empty if it does not exist."""
     return storage_of(folder).children(folder)
 
 
 def files_in(folder: OutPath) -> list[OutPath]:
-    """All files of a folder and the folders in it, in the order of their names, folder by folder."""
+    """Return all files of a folder and the folders in it, in the order of their names, folder by folder."""
     return storage_of(folder).files_in(folder)

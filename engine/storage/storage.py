@@ -1,4 +1,4 @@
-"""What can be done with files of the results, wherever they lie: one face for disks and object stores."""
+"""Operations on files of the results, with one interface for disks and object stores."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class Storage(ABC, Generic[P]):
 
     @abstractmethod
     def read_each(self, files: Sequence[P]) -> list[bytes | None]:
-        """Return contents of small files, None where there is none."""
+        """Return contents of small files, None for each that is absent."""
 
     @abstractmethod
     def digests(self, files: Sequence[P]) -> list[str]:
@@ -53,7 +53,7 @@ class Storage(ABC, Generic[P]):
 
     @abstractmethod
     def children(self, folder: P) -> list[P]:
-        """Return what lies in a folder; nothing where there is none."""
+        """List a folder; empty if it does not exist."""
 
     @abstractmethod
     def files_in(self, folder: P) -> list[P]:
@@ -65,14 +65,14 @@ class Storage(ABC, Generic[P]):
 
     @abstractmethod
     def write_if(self, file: P, content: bytes, tag: str | None) -> None:
-        """Write a file if what stands there has this tag still, or None: nothing; `FileExistsError` if it has not.
+        """Write a file if the present one has this tag, or None: is absent; else raise `FileExistsError`.
 
         Where no write can have a condition, `guarded` keeps others out.
         """
 
     @abstractmethod
     def stamp(self, file: P) -> tuple[float, str]:
-        """Return when a file was written, s since 1970, and what tells its content, empty where nothing does."""
+        """Return when a file was written, s since 1970, and the tag of its content, empty without one."""
 
     @abstractmethod
     def touch(self, file: P, content: bytes, tag: str) -> None:

@@ -1,15 +1,15 @@
-"""Which errors are those of a disk or an object store, and what they say."""
+"""Errors of a disk or an object store, recognised and put into words."""
 
 from engine.remote.retry import reason
 
 
 def is_of_store(error: BaseException) -> bool:
-    """Whether it is a disk, an object store or the way to it that failed, and no fault of this program."""
+    """Return whether a disk, an object store or the way to it failed, rather than this program."""
     return isinstance(error, OSError) or of_client(error) is not None
 
 
 def said_by_store(error: BaseException) -> str:
-    """What an object store, or the way to it, gave as its reason, and for which request; empty for any other fault.
+    """Return the reason that an object store gave, and for which request; empty for any other fault.
 
     s3fs makes an error of a file system of it, whose text some stores leave empty.
     """

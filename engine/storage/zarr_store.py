@@ -145,13 +145,13 @@ def open_dataset(path: OutPath | str, *, chunked: bool = False) -> "xr.Dataset":
 
 
 def array(path: OutPath, name: str, mode: Literal["r", "r+"] = "r") -> "zarr.Array[Any]":
-    """One variable of a store, for reading and writing whole chunks without building an xarray dataset."""
+    """Open one variable of a store, for reading and writing whole chunks without building an xarray dataset."""
     return _opened(path / name, mode, read_file(path / name / ROOT))
 
 
 @lru_cache(maxsize=128)
 def _opened(path: OutPath, mode: Literal["r", "r+"], head: bytes) -> "zarr.Array[Any]":
-    """An array whose metadata are these: each block asks for two dozen, and Zarr takes half a millisecond for each."""
+    """Open an array from known metadata: each block needs two dozen, and Zarr takes half a millisecond for each."""
     import zarr
 
     return zarr.open_array(zarr_store(path), mode=mode, zarr_format=3)
@@ -159,14 +159,14 @@ def _opened(path: OutPath, mode: Literal["r", "r+"], head: bytes) -> "zarr.Array
 
 @contextmanager
 def _string_coordinates() -> Iterator[None]:
-    """Depth labels are fixed-length strings, which Zarr warns is not yet in the specification of version 3."""
+    """Silence Zarr's warning about fixed-length strings, the depth labels, which version 3 does not specify yet."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(does not have a Zarr V3 specification|FixedLengthUTF32).*")
         yield
 
 
 def chunk_names(layers: Mapping[str, Layer], coords: Mapping[str, Any], index: tuple[int, int]) -> list[str]:
-    """Files below the store that hold one block of the grid, of every layer and leading position."""
+    """Return files below the store that hold one block of the grid, of every layer and leading position."""
     names = []
     for name, layer in layers.items():
         sizes = [len(coords[d][1]) for d in layer.leading]

@@ -30,7 +30,7 @@ class Basis:
 
     @classmethod
     def of(cls, prediction: np.ndarray, x: np.ndarray, zones: int) -> "Basis":
-        """From the training sites: predictions out of bag, shape (sites,), and the design matrix, (sites, columns)."""
+        """Build the basis from training sites: out-of-bag predictions (sites,) and design matrix (sites, columns)."""
         values = np.column_stack([prediction, x]).astype("float64")
         low, high = values.min(axis=0), values.max(axis=0)
         return cls(values.mean(axis=0), np.where(low < high, values.std(axis=0), 0.0), low, high, zones)
@@ -41,7 +41,7 @@ class Basis:
         return 1 + len(self.centre) + self.zones
 
     def columns(self, prediction: np.ndarray, x: np.ndarray, zone: np.ndarray) -> np.ndarray:
-        """The columns of cells or sites.
+        """Return the columns of cells or sites.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class Basis:
         return result
 
     def variances(self, mean: float, contrast: float, covariates: float, zone: float) -> np.ndarray:
-        """Prior variance of each column's coefficient; that of the covariates is shared out among them."""
+        """Return the prior variance of each column's coefficient; that of the covariates is shared among them."""
         columns = len(self.centre) - 1
         return np.concatenate(
             [[mean, contrast], np.full(columns, covariates / max(columns, 1)), np.full(self.zones, zone)]

@@ -28,7 +28,7 @@ class CellMoments:
 def cell_moments(
     model: ErrorModel, x: np.ndarray, y: np.ndarray, columns: np.ndarray, mean: np.ndarray, sd: np.ndarray
 ) -> CellMoments:
-    """Condition cells on the sites; a cell's numbers do not depend on which other cells are asked for.
+    """Condition cells on the sites; a cell's numbers do not depend on the other cells of the call.
 
     The field's share is computed at the nodes of its lattice and interpolated between them; the replicates' spread adds
     to it, as independent.
@@ -63,12 +63,12 @@ def cell_moments(
 
 
 def kriged_field(model: ErrorModel, output: int, window: Window) -> np.ndarray:
-    """Conditional mean of the field at a window's nodes, shape (rows, columns)."""
+    """Return the conditional mean of the field at a window's nodes, shape (rows, columns)."""
     return _over_window(model, output, window)[0].reshape(window.shape)
 
 
 def _over_window(model: ErrorModel, output: int, window: Window) -> np.ndarray:
-    """`_node_moments` of a window, put together from whole tiles, shape (2 + basis.size, nodes)."""
+    """Compute `_node_moments` of a window, put together from whole tiles, shape (2 + basis.size, nodes)."""
     result = np.empty((2 + model.basis.size, *window.shape))
     for tile in model.lattice.tiles(window):
         here = Window(tile[0] * TILE, tile[1] * TILE, (TILE, TILE))
@@ -79,7 +79,7 @@ def _over_window(model: ErrorModel, output: int, window: Window) -> np.ndarray:
 
 @lru_cache(maxsize=48)
 def _node_moments(model: ErrorModel, output: int, window: Window) -> np.ndarray:
-    """What one output's field is at nodes, conditioned on the sites.
+    """Compute the moments of one output's field at nodes, conditioned on the sites.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def _node_moments(model: ErrorModel, output: int, window: Window) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _systematic_root(model: ErrorModel, output: int) -> np.ndarray:
-    """A root R of the coefficients' conditional covariance, R Rᵀ, shape (basis.size, basis.size)."""
+    """Return a root R of the coefficients' conditional covariance, R Rᵀ, shape (basis.size, basis.size)."""
     prior, columns = model.priors[output], model.columns[model.known[output]]
     carried = cho_solve(model.factors[output], columns * prior)
     values, vectors = np.linalg.eigh(np.diag(prior) - (columns * prior).T @ carried)

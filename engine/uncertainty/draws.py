@@ -74,7 +74,7 @@ class Draws:
         return cls(model, replicate, coefficients, weights)
 
     def at(self, x: np.ndarray, y: np.ndarray, columns: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """Draws of the truth at cells.
+        """Draw the truth at cells.
 
         Parameters
         ----------
@@ -104,7 +104,7 @@ class Draws:
         return result
 
     def field(self, window: Window) -> np.ndarray:
-        """The conditioned field at a window's nodes, float32, shape (n, outputs, rows, columns)."""
+        """Draw the conditioned field at a window's nodes, float32, shape (n, outputs, rows, columns)."""
         model = self.model
         white = model.lattice.field(window, model.seed, len(self.replicate), model.outputs)
         mixing = np.linalg.cholesky(model.between).astype("float32")
@@ -119,7 +119,7 @@ class Draws:
     def sums(
         self, area: np.ndarray, predicted: np.ndarray, columns: np.ndarray, footprint: np.ndarray, window: Window
     ) -> np.ndarray:
-        """Draws of the sums of area × truth over groups of cells, however large.
+        """Draw the sums of area × truth over groups of cells, however large.
 
         Parameters
         ----------
@@ -156,18 +156,18 @@ class Draws:
 
 
 def _deviation(model: ErrorModel) -> np.ndarray:
-    """How each replicate differs from their mean at the sites, shape (replicates, outputs, sites)."""
+    """Return each replicate's deviation from their mean at the sites, shape (replicates, outputs, sites)."""
     of_output = model.coefficients[:, :, :1] + model.coefficients[:, :, 1:] * model.predicted[:, None, :]
     return _with_mean(np.asarray(of_output - of_output.mean(axis=0)))
 
 
 def _with_mean(of_replicates: np.ndarray) -> np.ndarray:
-    """Values of the replicates, and their mean in the place `MEAN`, along the first axis."""
+    """Put the replicates' mean in the place `MEAN` before their values, along the first axis."""
     return np.concatenate([of_replicates, of_replicates.mean(axis=0, keepdims=True)])
 
 
 def _field_at_sites(model: ErrorModel, n: int) -> np.ndarray:
-    """The unconditioned field at the sites, standard normal, shape (n, outputs, sites)."""
+    """Draw the unconditioned field at the sites, standard normal, shape (n, outputs, sites)."""
     lattice = model.lattice
     window = lattice.around(model.x, model.y)
     nodes, shares = lattice.weights(model.x, model.y, window)
@@ -180,7 +180,7 @@ def _field_at_sites(model: ErrorModel, n: int) -> np.ndarray:
 
 
 def _of_groups(footprint: np.ndarray, window: Window) -> list[Footprint]:
-    """The groups' footprints, each on the nodes that it touches."""
+    """Return the groups' footprints, each on the nodes that it touches."""
     found = []
     for values in footprint:
         rows, columns = (np.flatnonzero(values.any(axis=axis)) for axis in (1, 0))

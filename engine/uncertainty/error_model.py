@@ -103,7 +103,7 @@ class ErrorModel:
 
     @cached_property
     def lattice(self) -> Lattice:
-        """Where the field lives."""
+        """Lattice of the field's nodes."""
         return Lattice(self.spacing, self.range_ / self.spacing)
 
     @cached_property
@@ -117,7 +117,7 @@ class ErrorModel:
         return np.stack([self.basis.variances(*row[:4]) for row in self.variances])
 
     def with_space(self, output: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Covariance of the field at places and at the sites of an output, shape (n, sites with it)."""
+        """Return the covariance of the field at places and at the sites of an output, shape (n, sites with it)."""
         rows = self.known[output]
         away = np.hypot(x[:, None] - self.x[rows], y[:, None] - self.y[rows])
         return np.asarray(self.variances[output, PARTS.index("space")] * correlation(away / self.range_))
@@ -270,7 +270,7 @@ def _fit_all(
     typical: float,
     rng: np.random.Generator,
 ) -> tuple[float, float, list[Fit]]:
-    """Range and growth that all outputs share, and the fit of each output: the best of those tried.
+    """Fit range and growth that all outputs share, and the parts of each output; keep the best of those tried.
 
     Parameters
     ----------
@@ -303,12 +303,12 @@ def _fit_all(
 
 
 def _shares(basis: Basis) -> np.ndarray:
-    """Prior variance of each column where one of the systematic parts has variance 1, shape (4, basis.size)."""
+    """Return the prior variance of each column if one systematic part has variance 1, shape (4, basis.size)."""
     return np.stack([basis.variances(*part) for part in np.eye(4)])
 
 
 def _between(residual: np.ndarray) -> np.ndarray:
-    """Correlation of the outputs' residuals over the sites that have both, made positive definite.
+    """Correlate the outputs' residuals over the sites that have both, and make the matrix positive definite.
 
     Outputs that fewer than `FEWEST_SITES` sites share count as uncorrelated.
     """

@@ -28,7 +28,7 @@ _DECAY = 4.743865
 
 
 def correlation(distance: np.ndarray) -> np.ndarray:
-    """Matérn correlation, ν = 3/2, at a distance in practical ranges (0.05 at 1)."""
+    """Return the Matérn correlation, ν = 3/2, at a distance in practical ranges (0.05 at 1)."""
     scaled = _DECAY * distance
     return np.asarray((1 + scaled) * np.exp(-scaled))
 
@@ -54,13 +54,13 @@ class Window:
         return self.shape[0] * self.shape[1]
 
     def union(self, other: "Window") -> "Window":
-        """The smallest window that holds both."""
+        """Return the smallest window that holds both."""
         row, column = min(self.row, other.row), min(self.column, other.column)
         ends = (max(w.row + w.shape[0] for w in (self, other)), max(w.column + w.shape[1] for w in (self, other)))
         return Window(row, column, (ends[0] - row, ends[1] - column))
 
     def place(self, other: "Window") -> tuple[slice, slice]:
-        """Where another window lies in this one, which holds it."""
+        """Return the place of another window in this one, which holds it."""
         row, column = other.row - self.row, other.column - self.column
         return slice(row, row + other.shape[0]), slice(column, column + other.shape[1])
 
@@ -81,13 +81,13 @@ class Lattice:
     range_nodes: float = NODES_PER_RANGE
 
     def around(self, x: np.ndarray, y: np.ndarray) -> Window:
-        """The nodes that places need; not empty."""
+        """Return the window of the nodes that places need; not empty."""
         first = [int(np.floor(values.min() / self.spacing)) for values in (y, x)]
         last = [int(np.floor(values.max() / self.spacing)) + 1 for values in (y, x)]
         return Window(first[0], first[1], (last[0] - first[0] + 1, last[1] - first[1] + 1))
 
     def weights(self, x: np.ndarray, y: np.ndarray, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Bilinear weights of places.
+        """Return bilinear weights of places.
 
         Returns
         -------
@@ -104,7 +104,7 @@ class Lattice:
         return nodes, np.stack([(1 - up) * (1 - across), (1 - up) * across, up * (1 - across), up * across])
 
     def nodes(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Coordinates x and y of a window's nodes, flat."""
+        """Return coordinates x and y of a window's nodes, flat."""
         rows, columns = (
             start + np.arange(n) for start, n in zip((window.row, window.column), window.shape, strict=True)
         )
@@ -127,7 +127,7 @@ class Lattice:
         return np.asarray(kernel / np.sqrt((kernel**2).sum()))
 
     def tiles(self, window: Window) -> list[tuple[int, int]]:
-        """Tiles that hold a window's nodes, as rows and columns of tiles."""
+        """Return tiles that hold a window's nodes, as rows and columns of tiles."""
         spans = [
             range(start // TILE, (start + n - 1) // TILE + 1)
             for start, n in zip((window.row, window.column), window.shape, strict=True)
@@ -135,7 +135,7 @@ class Lattice:
         return [(row, column) for row in spans[0] for column in spans[1]]
 
     def field(self, window: Window, seed: int, draws: int, layers: int) -> np.ndarray:
-        """Draws of the field: independent layers of standard normal values, smoothed.
+        """Draw the field: independent layers of standard normal values, smoothed.
 
         Returns
         -------
@@ -163,14 +163,14 @@ class Lattice:
 
 
 def white_noise(tile: tuple[int, int], seed: int, draws: int, layers: int) -> np.ndarray:
-    """Standard normal numbers of a tile's nodes, float32, shape (draws, layers, TILE, TILE)."""
+    """Draw standard normal numbers of a tile's nodes, float32, shape (draws, layers, TILE, TILE)."""
     key = (int(Use.ERROR_FIELD), tile[0] + 2**31, tile[1] + 2**31)
     rng = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=key)))
     return rng.standard_normal((draws, layers, TILE, TILE), dtype="float32")
 
 
 def _padded(kernel: np.ndarray) -> np.ndarray:
-    """The kernel on the square that a tile and its halo make, its middle at the origin, float32."""
+    """Pad the kernel to the square of a tile and its halo, its middle at the origin, float32."""
     square = np.zeros((2 * TILE, 2 * TILE), "float32")
     n = len(kernel)
     square[:n, :n] = kernel
@@ -178,7 +178,7 @@ def _padded(kernel: np.ndarray) -> np.ndarray:
 
 
 def overlap(a: Window, b: Window) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where two windows meet, as places in the first and in the second."""
+    """Return the overlap of two windows, as places in the first and in the second."""
     into, of = [], []
     for start_a, n_a, start_b, n_b in (
         (a.row, a.shape[0], b.row, b.shape[0]), (a.column, a.shape[1], b.column, b.shape[1]),
@@ -198,7 +198,7 @@ class Footprint:
 
 
 def integrals(lattice: Lattice, footprints: Sequence[Footprint], seed: int, draws: int, layers: int) -> np.ndarray:
-    """Sums of weight × field over footprints, for the field's independent layers, without the field.
+    """Draw sums of weight × field over footprints, for the field's independent layers, without the field.
 
     The footprints are smoothed instead of the noise: once, and not draw by draw.
 
@@ -224,7 +224,7 @@ def integrals(lattice: Lattice, footprints: Sequence[Footprint], seed: int, draw
 
 
 def _smoothed(footprint: Footprint, kernel: np.ndarray) -> Footprint:
-    """Convolution with a symmetric kernel: of all the nodes that the kernel reaches."""
+    """Convolve with a symmetric kernel; only nodes that the whole kernel reaches are returned."""
     reach = len(kernel) // 2
     window = footprint.window
     wide = Window(window.row - reach, window.column - reach, (window.shape[0] + 2 * reach, window.shape[1] + 2 * reach))

@@ -1,4 +1,4 @@
-"""How large each part of the error is: variances that make the residuals of the sites likely, none taken as exact.
+"""Variance components of the error: variances that make the sites' residuals likely, none taken as exact.
 
 The residuals of one output are Gaussian with the covariance
 

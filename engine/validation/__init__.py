@@ -1,1 +1,1 @@
-"""How far predictions can be trusted: cross-validation, coverage, applicability."""
+"""Validation of predictions: cross-validation, coverage, applicability."""

@@ -1,4 +1,4 @@
-"""Where a model may predict: dissimilarity from the training sites, and the area of applicability.
+"""Area of applicability: where a model may predict, by the dissimilarity from the training sites.
 
 Meyer, H. & Pebesma, E. (2021): Predicting into unknown space? Estimating the area of applicability of spatial
 prediction models. Methods in Ecology and Evolution 12:1620–1633, doi 10.1111/2041-210X.13650.
@@ -29,7 +29,7 @@ BLOCK = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Applicability:
-    """How far cells are from what a model was trained on, and how far is too far.
+    """Area of applicability: the training data that dissimilarity is measured from, and its threshold.
 
     Numbers are divided by their standard deviation over the sites and multiplied by their importance. Two classes of a
     category are as far apart as one standard deviation of a number of the same importance, however many classes there
@@ -97,7 +97,7 @@ class Applicability:
         return cls(tuple(columns.names), scale, constant, points, mean, training, float(np.float32(threshold)))
 
     def dissimilarity(self, x: np.ndarray) -> np.ndarray:
-        """Dissimilarity of cells from the training sites.
+        """Compute the dissimilarity of cells from the training sites.
 
         Each row's number depends on that row only, whichever rows come with it.
 
@@ -123,7 +123,7 @@ class Applicability:
         return result
 
     def applicable(self, dissimilarity: np.ndarray) -> np.ndarray:
-        """Whether cells are in the area of applicability; bool, False where the dissimilarity is missing."""
+        """Return whether cells are in the area of applicability; bool, False where the dissimilarity is missing."""
         return np.asarray(dissimilarity <= self.threshold)
 
     def save(self, path: OutPath) -> None:
@@ -174,7 +174,7 @@ class Applicability:
 def _nearest(
     x: np.ndarray, columns: np.ndarray, scale: np.ndarray, points: np.ndarray, *, compiled: bool | None = None
 ) -> np.ndarray:
-    """Squared distance of cells from the nearest point, in some columns of `x`, each multiplied by its scale.
+    """Return the squared distance of cells from the nearest point, in some columns of `x`, each times its scale.
 
     Float32 by compiled code where this installation has it, else by NumPy; the same to the bit.
     """
@@ -191,7 +191,7 @@ def _nearest(
 
 
 def upper_whisker(values: np.ndarray) -> float:
-    """The largest value that is no outlier: not above the upper quartile plus 1.5 interquartile ranges.
+    """Return the upper whisker: the largest value up to the upper quartile plus 1.5 interquartile ranges.
 
     The paper's threshold. CAST from 0.7.1 takes the limit itself instead, where it is below the largest value.
 
@@ -223,7 +223,7 @@ def _check(x: np.ndarray, columns: Features, importance: np.ndarray, folds: Sequ
 
 
 def _scale(x: np.ndarray, columns: Features, importance: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """What each column is multiplied by, and the covariates that are the same at every site."""
+    """Return the factor of each column, and the covariates that are the same at every site."""
     varies = np.ptp(x, axis=0) > 0
     scale, constant = np.zeros(len(importance)), []
     for covariate in columns.covariates:
@@ -245,7 +245,7 @@ def _scale(x: np.ndarray, columns: Features, importance: np.ndarray) -> tuple[np
 
 
 def _mean_distance(points: np.ndarray) -> float:
-    """Mean distance of all pairs of points, some rows of the distance matrix at a time."""
+    """Average the distance of all pairs of points, some rows of the distance matrix at a time."""
     n = len(points)
     rows = max(1, BLOCK // n)
     total = sum(cdist(points[start : start + rows], points).sum() for start in range(0, n, rows))
@@ -253,7 +253,7 @@ def _mean_distance(points: np.ndarray) -> float:
 
 
 def _nearest_in_other_folds(points: np.ndarray, folds: Sequence[np.ndarray]) -> np.ndarray:
-    """Distance of each point to the nearest one in another fold, shape (repeats, points)."""
+    """Return the distance of each point to the nearest one in another fold, shape (repeats, points)."""
     distances, neighbours = cKDTree(points).query(points, k=min(len(points), NEIGHBOURS))
     nearest = np.empty((len(folds), len(points)))
     for result, fold in zip(nearest, folds, strict=True):

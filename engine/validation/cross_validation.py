@@ -23,7 +23,7 @@ AVERAGE, STACK = "average", "stack"
 
 @dataclass(frozen=True)
 class Scores:
-    """How predictions compare with observations.
+    """Scores of predictions against observations.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Scores:
 
     @classmethod
     def of(cls, observed: np.ndarray, predicted: np.ndarray) -> "Scores":
-        """Scores of predictions, both of shape (n,); the ratios are NaN where all observations are the same."""
+        """Score predictions, both of shape (n,); the ratios are NaN where all observations are the same."""
         mean, total = observed.mean(), np.sum((observed - observed.mean()) ** 2)
         covariance = np.mean((observed - mean) * (predicted - predicted.mean()))
         spread = observed.var() + predicted.var() + (mean - predicted.mean()) ** 2
@@ -86,7 +86,7 @@ class HeldOut:
     predicted: Mapping[tuple[str, str], np.ndarray]
 
     def scores(self) -> pd.DataFrame:
-        """`family, scheme, repeat` and the scores over all sites: one row per family, scheme and repeat."""
+        """Return `family, scheme, repeat` and the scores over all sites: one row per family, scheme and repeat."""
         return pd.DataFrame(
             {"family": family, "scheme": scheme, "repeat": repeat, **asdict(Scores.of(self.observed, row))}
             for (family, scheme), rows in self.predicted.items()
@@ -94,7 +94,7 @@ class HeldOut:
         )
 
     def zone_scores(self, zones: np.ndarray) -> pd.DataFrame:
-        """Scores within each zone of the sites, averaged over the repeats: `family, scheme, zone, n`, scores."""
+        """Score predictions within each zone of the sites, averaged over repeats: `family, scheme, zone, n`, scores."""
         rows = []
         for (family, scheme), predicted in self.predicted.items():
             for zone in sorted(set(zones)):
@@ -104,7 +104,7 @@ class HeldOut:
         return pd.DataFrame(rows)
 
     def best(self, scheme: str) -> str:
-        """The family with the lowest mean RMSE under a scheme."""
+        """Return the family with the lowest mean RMSE under a scheme."""
         rmse = {
             family: np.mean([Scores.of(self.observed, row).rmse for row in rows])
             for (family, s), rows in self.predicted.items()
@@ -113,7 +113,7 @@ class HeldOut:
         return min(rmse, key=rmse.__getitem__)
 
     def combined(self, families: Sequence[str], name: str) -> "HeldOut":
-        """With the average or stack of families as one more family.
+        """Add the average or stack of families as one more family.
 
         A stack's weights for a fold come from the held-out predictions of the other folds, so that its scores are
         those of sites that had no part in the weights.
@@ -135,7 +135,7 @@ class HeldOut:
 
 
 def stack_weights(predicted: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Non-negative weights of families that sum to 1 (Breiman 1996), from held-out predictions.
+    """Fit non-negative weights of families that sum to 1 (Breiman 1996), from held-out predictions.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def _name(family: str, scheme: str, repeat: int) -> str:
 
 
 def _items(candidates: Sequence[Candidate], folds: Mapping[str, np.ndarray], seed: int) -> Iterator[_Item]:
-    """Repeats of one number share their stream over families and schemes: the comparison is paired."""
+    """Yield repeats; those of one number share their stream over families and schemes: the comparison is paired."""
     for candidate in candidates:
         for scheme, rows in folds.items():
             for repeat, (fold, stream) in enumerate(zip(rows, streams(seed, Use.VALIDATION, len(rows)), strict=True)):
@@ -205,7 +205,7 @@ def _items(candidates: Sequence[Candidate], folds: Mapping[str, np.ndarray], see
 
 
 def _held_out(item: _Item, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Held-out predictions of one repeat."""
+    """Return held-out predictions of one repeat."""
     predicted = np.empty(len(y))
     numbers = np.unique(item.fold)
     # A stream is rebuilt, not spawned from: spawning changes it, and a task may run twice.

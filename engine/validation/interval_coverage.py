@@ -1,4 +1,4 @@
-"""How often prediction intervals hold what was measured: coverage of sites that the models did not see."""
+"""Coverage of prediction intervals: how often they hold observations that the models did not see."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def measure_coverage(
     scratch: Scratch | None = None,
     progress: Progress = silent,
 ) -> pd.DataFrame:
-    """Share of held-out observations inside their prediction interval (PICP), under each scheme.
+    """Measure the share of held-out observations inside their prediction interval (PICP), under each scheme.
 
     For every fold an ensemble of its own is trained on the other folds, with the depth regressions refitted, and the
     intervals of the held-out sites are those that a map by that ensemble would give there. One task per fold.
@@ -85,7 +85,7 @@ def measure_coverage(
 
 
 def _hold_out(*arguments: Any) -> np.ndarray:
-    """Both results of `hold_out` as one array."""
+    """Return both results of `hold_out` as one array."""
     return np.stack(hold_out(*arguments))
 
 

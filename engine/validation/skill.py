@@ -40,7 +40,7 @@ class Skill:
 
     @classmethod
     def of(cls, observed: np.ndarray, predicted: np.ndarray, reference: np.ndarray, groups: np.ndarray) -> "Skill":
-        """Skill of predictions, averaged over repeats.
+        """Compute the skill of predictions, averaged over repeats.
 
         Errors of sites near one another go together, so that the bounds count groups rather than sites: the variance of
         the ratio SSE/SST over independent groups of unequal size (linearised), with Student's t of as many degrees of
@@ -83,7 +83,7 @@ class Skill:
 
 
 def training_means(observed: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """Mean of the observations in the other folds, for every repeat and site, shape (repeats, sites).
+    """Return the mean of the observations in the other folds, for every repeat and site, shape (repeats, sites).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the values of a variable are: its axes and the grid that they make."""
+"""Axes of a variable and the grid that they make."""
 
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ class Layout:
 
 
 def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: StoredSpec, where: Where, crs_key: str) -> Layout:
-    """Grid of a variable, and its axes; `crs_key` names the run file's CRS in messages.
+    """Return the grid of a variable and its axes; `crs_key` names the run file's CRS in messages.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def layout(dataset: xr.Dataset, variable: xr.DataArray, spec: StoredSpec, where:
 def _only(
     dataset: xr.Dataset, variable: xr.DataArray, along: dict[str, Coordinate | None], role: Role, where: Where
 ) -> Coordinate:
-    """The coordinate of a role: those that say so by attributes go before those that are only called so."""
+    """Return the coordinate of a role: attributes count before names."""
     found = [c for c in along.values() if c is not None and c.role == role]
     chosen = [c for c in found if c.is_sure] or found
     if len(chosen) > 1:
@@ -114,7 +114,7 @@ def _others(
     spec: StoredSpec,
     where: Where,
 ) -> tuple[Coordinate | None, tuple[tuple[str, int], ...], tuple[str, ...]]:
-    """The dimension of time, and further ones (depth, height) with the place that `band` names, and notes of these."""
+    """Return the dimension of time, further ones (depth, height) with the place that `band` names, and notes."""
     others = [str(d) for d in variable.dims if d not in (plane[0].dim, plane[1].dim)]
     timed = [c for d in others if (c := along[d]) is not None and c.role == "time"]
     timed.sort(key=lambda c: (not c.is_sure, variable.sizes[c.dim] == 1))
@@ -150,7 +150,7 @@ def _listed(level: Coordinate | None) -> str:
 
 
 def _read_at(level: Coordinate | None, place: int, size: int) -> str:
-    """Which place of a further dimension is read."""
+    """Return the place of a further dimension that is read."""
     if level is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The cells along an axis: first centre, step and number, from coordinates, bounds and what the run file says."""
+"""Cells along an axis: first centre, step and number, from coordinates, bounds and the run file."""
 
 import numpy as np
 import xarray as xr
@@ -20,7 +20,7 @@ _CORNER = {"center": (0.0, 0.0), "lower_left": (0.5, 0.5), "upper_left": (0.5, -
 def centres(
     dataset: xr.Dataset, axis: Coordinate, spec: StoredSpec, where: Where, side: int, *, is_longitude: bool = False
 ) -> tuple[float, float, int]:
-    """First centre, step and number of pixels of an axis: by the run file, by its bounds, else by its coordinates."""
+    """Return first centre, step and number of pixels of an axis: from the run file, its bounds or its coordinates."""
     values = numbers(axis.variable, axis.name)
     if unknown := np.flatnonzero(~np.isfinite(values)).tolist():
         raise InputError(where.problem(f"{axis.name} has no number at place {unknown[0] + 1} of {len(values)}"))
@@ -39,7 +39,7 @@ def centres(
 
 
 def bounds_of(dataset: xr.Dataset, axis: Coordinate) -> np.ndarray | None:
-    """Edges of every cell, shape (n, 2), if the file holds them."""
+    """Return the edges of every cell, shape (n, 2), if the file holds them."""
     name = text_of(axis.variable.attrs.get("bounds"))
     if name not in dataset.variables or dataset[name].dims[:1] != (axis.dim,) or dataset[name].ndim != 2:
         return None
@@ -49,7 +49,7 @@ def bounds_of(dataset: xr.Dataset, axis: Coordinate) -> np.ndarray | None:
 def _offset(
     values: np.ndarray, bounds: np.ndarray, step: float, axis: Coordinate, full: float | None, where: Where
 ) -> float:
-    """How far the middles of the cells lie from their coordinates."""
+    """Return the offset of the cells' centres from their coordinates."""
     low, high = bounds.min(axis=1), bounds.max(axis=1)
     off = (low + high) / 2 - values
     if full:
@@ -70,7 +70,7 @@ def _offset(
 
 
 def _single(value: float, bounds: np.ndarray | None, axis: Coordinate, where: Where) -> tuple[float, float, int]:
-    """The one pixel of an axis, which is as wide as its bounds."""
+    """Return the one pixel of an axis, which is as wide as its bounds."""
     if bounds is None or bounds.shape != (1, 2) or not abs(bounds[0, 1] - bounds[0, 0]) > 0:
         raise InputError(
             where.problem(
@@ -109,7 +109,7 @@ def require_on_earth(geobox: GeoBox, x: Coordinate, y: Coordinate, where: Where)
 
 
 def require_no_corners(gdal: list[float], west: tuple[float, float], first: tuple[float, float], where: Where) -> None:
-    """Coordinates on the edges of GDAL's pixels mark corners; those of a part of a file are whole pixels off."""
+    """Refuse coordinates on the edges of GDAL's pixels: they mark corners; parts of a file are whole pixels off."""
     if not gdal or not np.allclose(np.abs((gdal[1], gdal[5])), np.abs((west[1], first[1])), rtol=1e-3):
         return
     off = np.array([(west[0] - gdal[0]) / gdal[1], (first[0] - gdal[3]) / gdal[5]])
@@ -123,7 +123,7 @@ def require_no_corners(gdal: list[float], west: tuple[float, float], first: tupl
 
 
 def require_centres(south: float, north: float, step: float, where: Where) -> None:
-    """Latitudes of cell centres do not reach past one pole and stop short of the other by half a cell: corners do."""
+    """Refuse latitudes that reach past one pole and stop half a cell short of the other: they mark corners."""
     past = (np.array([-south, north]) + step / 2 - 90) / step
     for beyond, short, corner in ((0, 1, "lower_left"), (1, 0, "upper_left")):
         if np.allclose(past[[beyond, short]], (0.5, -0.5), atol=0.05):

@@ -61,7 +61,7 @@ def opened(path: Place, access: Access, spec: StoredSpec, where: Where) -> Itera
 
 
 def _objection(path: Place, error: Exception) -> str:
-    """What is wrong with what cannot be opened; xarray answers an unknown file with a guide to its engines."""
+    """Describe why a file cannot be opened; xarray's own message for unknown files is a guide to its engines."""
     if isinstance(path, Path) and path.is_dir():
         return "a folder"
     if "Consider explicitly selecting" in str(error):
@@ -70,12 +70,12 @@ def _objection(path: Place, error: Exception) -> str:
 
 
 def _group(spec: StoredSpec) -> str:
-    """The group of `variable: Grid/v`; "" where it is at the root."""
+    """Return the group of `variable: Grid/v`; "" at the root."""
     return (spec.variable or "").strip("/").rpartition("/")[0]
 
 
 def _dataset(path: Place, access: Access, group: str, is_store: bool) -> tuple[xr.Dataset, list[Any]]:
-    """The dataset of a group, with coordinates of the groups around it, and what is to be closed after use."""
+    """Open the dataset of a group with coordinates of the groups around it; also return what to close after use."""
     parts = group.split("/") if group else []
     groups = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
     source, options, closing = _source(path, access, is_store)
@@ -106,7 +106,7 @@ def _dataset(path: Place, access: Access, group: str, is_store: bool) -> tuple[x
 
 
 def _source(path: Place, access: Access, is_store: bool) -> tuple[Any, dict[str, Any], list[Any]]:
-    """What xarray opens, with which options, and the open file behind it."""
+    """Return what xarray opens, with which options, and the open file behind it."""
     if is_store:
         options: dict[str, Any] = {"engine": "zarr", **_PLAIN}
         if isinstance(path, Path):
@@ -131,7 +131,7 @@ def _start(file: Any) -> bytes:
 
 
 def _engine(begin: bytes) -> dict[str, str]:
-    """By how the file begins, for xarray looks at names and at what is installed: netCDF4 fills a cut-off file up."""
+    """Choose xarray's engine by the file's first bytes: by name, netCDF4 would fill up a cut-off file."""
     return {"engine": "h5netcdf"} if begin == HDF5 else {"engine": "scipy"} if begin.startswith(CLASSIC) else {}
 
 
@@ -145,7 +145,7 @@ def _call(path: Place, action: Any) -> xr.Dataset:
 
 
 def _no_group(path: Place, access: Access, spec: StoredSpec, is_store: bool) -> str:
-    """That the group of `variable` is not there, and what is; "" if it is something else."""
+    """Describe that the group of `variable` is absent and which exist; "" if the error is another."""
     if not _group(spec):
         return ""
     held = _held(path, access, is_store)
@@ -153,7 +153,7 @@ def _no_group(path: Place, access: Access, spec: StoredSpec, is_store: bool) -> 
 
 
 def _held(path: Place, access: Access, is_store: bool) -> list[str]:
-    """Every variable on a plane of every group, as `variable` names it."""
+    """Return every variable on a plane of every group, under the name that `variable` takes."""
     source, options, closing = _source(path, access, is_store)
     try:
         groups = xr.open_groups(source, **options)
@@ -168,7 +168,7 @@ def _held(path: Place, access: Access, is_store: bool) -> list[str]:
 
 
 def _gridded(dataset: xr.Dataset) -> list[str]:
-    """Variables that can be maps: not the edges and positions of cells."""
+    """Return the variables that can be maps, without edges and positions of cells."""
     helpers = {name for v in dataset.variables.values() for key in ("bounds", "climatology", "coordinates")
                for name in text_of(v.attrs.get(key)).split()}  # fmt: skip
     return [
@@ -184,7 +184,7 @@ def _few(names: list[str]) -> str:
 def variable_of(
     dataset: xr.Dataset, spec: StoredSpec, where: Where, path: Place | None = None, access: Access = BY_HOST
 ) -> xr.DataArray:
-    """The variable that an entry names, or the only one on a plane.
+    """Return the variable that an entry names, or the only one on a plane.
 
     Raises
     ------

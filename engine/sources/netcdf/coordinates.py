@@ -1,4 +1,4 @@
-"""Which coordinate a variable is, by its CF attributes before its name, and its numbers."""
+"""Coordinates of a variable, identified by CF attributes before names, and their numbers."""
 
 import math
 import re
@@ -42,7 +42,7 @@ AXIS_NAMES = {"x": "lon / longitude / x", "y": "lat / latitude / y"}
 
 @dataclass(frozen=True, eq=False)
 class Coordinate:
-    """A variable along one dimension that says where, or when, its places are.
+    """Coordinate: a variable along one dimension that gives the place or time of its entries.
 
     Attributes
     ----------
@@ -61,12 +61,12 @@ class Coordinate:
 
     @property
     def units(self) -> str:
-        """Its units as written, "" where there are none."""
+        """Units as written, "" without any."""
         return text_of(self.variable.attrs.get("units"))
 
 
 def coordinate_of(name: str, dim: str, variable: xr.Variable, where: Where) -> Coordinate:
-    """What a variable along one dimension is.
+    """Identify a variable along one dimension.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _by_name(name: str) -> tuple[Role, Kind | None] | None:
 
 
 def coordinates_along(dataset: xr.Dataset, variable: xr.DataArray, dim: str, where: Where) -> Coordinate | None:
-    """The coordinate that tells most of a dimension: its own, or one of another name along it."""
+    """Return the most informative coordinate of each dimension: its own, or one of another name along it."""
     named = text_of(variable.attrs.get("coordinates")).split()
     names = [dim, *(name for name in (*named, *map(str, dataset.variables)) if name != dim)]
     found = []
@@ -125,7 +125,7 @@ def coordinates_along(dataset: xr.Dataset, variable: xr.DataArray, dim: str, whe
 
 
 def planes_of(dataset: xr.Dataset, dims: Iterable[str]) -> list[str]:
-    """Two-dimensional longitudes and latitudes over some dimensions."""
+    """Return the two-dimensional longitudes and latitudes over some dimensions."""
     within = set(dims)
     return [
         str(name) for name, variable in dataset.variables.items()
@@ -141,7 +141,7 @@ def _is_position(name: str, attrs: dict[str, object]) -> bool:
 
 
 def numbers(variable: xr.Variable, name: str, parent: xr.Variable | None = None) -> np.ndarray:
-    """Values of a coordinate as float64, NaN where missing; bounds are packed as their coordinate (`parent`) is.
+    """Return values of a coordinate as float64, NaN where missing; bounds are packed as their coordinate (`parent`) is.
 
     Raises
     ------
@@ -168,7 +168,7 @@ def numbers(variable: xr.Variable, name: str, parent: xr.Variable | None = None)
 
 
 def _packing(attrs: Mapping[str, Any], key: str, default: float, name: str) -> float:
-    """Scale or offset of a coordinate."""
+    """Return scale or offset of a coordinate."""
     value = attrs.get(key)
     try:
         found = plain_numbers(value)
@@ -181,7 +181,7 @@ def _packing(attrs: Mapping[str, Any], key: str, default: float, name: str) -> f
 
 
 def text_of(value: object) -> str:
-    """An attribute that is text, "" where it is absent or something else."""
+    """Return an attribute that is text, "" where it is absent or something else."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -20,7 +20,7 @@ Wanted = tuple[Place, Times, tuple[int, ...]]
 
 
 def repeated(name: str, files: Sequence[Wanted]) -> list[Finding]:
-    """What is wrong where two files, or one file twice, hold the same year, month, day or moment.
+    """Describe the problem where two files, or one file twice, hold the same year, month, day or moment.
 
     A step of one file is the same as one of another if their dates are, as far as the coarser of both tells: a month in
     a monthly file is also each of its days in a daily one.
@@ -63,7 +63,7 @@ def repeated(name: str, files: Sequence[Wanted]) -> list[Finding]:
 
 
 def _with_lengths(files: Sequence[Wanted]) -> list[Wanted]:
-    """Files of one step stand for as much time as there is between them."""
+    """Give files of one step the length of time between them."""
     alone = [m.days for _, times, _ in files if times.length is None and len(times.steps) == 1
              if (m := times.moments[0]) is not None]  # fmt: skip
     days = np.unique(np.floor(alone))
@@ -86,7 +86,7 @@ def _date(step: Step) -> str:
 
 
 def contradiction(dated: Step, steps: Sequence[Step], dated_by: str) -> tuple[str, bool]:
-    """What is odd about the date in a file's name beside the dates that it holds; whether none of them fits."""
+    """Describe how the date in a file's name contradicts the dates in it; also return whether none of them fits."""
 
     def fits(step: Step) -> bool:
         pairs = zip((dated.year, dated.month, dated.day), (step.year, step.month, step.day), strict=True)

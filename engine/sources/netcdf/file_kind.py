@@ -1,4 +1,4 @@
-"""Which files hold arrays by name: by their names, by how they begin, and by the dimensions of HDF5."""
+"""Kinds of files with named arrays, by their names, first bytes and the dimensions of HDF5."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ _REFERENCES = re.compile(rb'\s*\{\s*"(version"\s*:\s*\d+\s*,\s*"(refs|templates|
 
 
 def holds_arrays(place: Place, variable: str | None) -> bool:
-    """Whether a file is NetCDF or Zarr by its name, or, where its name does not tell, by what it holds."""
+    """Return whether a file is NetCDF or Zarr by its name or, if its name does not show it, by its content."""
     suffix = place.suffix.lower()
     if suffix in NETCDF_SUFFIXES:
         return True
@@ -42,7 +42,7 @@ def refuse_references(where: Where, place: Place) -> None:
 
 
 def begin_of(place: Place, n: int = 8) -> bytes:
-    """The first bytes of a file; none of a folder, or of what cannot be read: opening it says why."""
+    """Return the first bytes of a file; empty for a folder or an unreadable file, whose error comes with opening it."""
     try:
         if isinstance(place, Path):
             with place.open("rb") as file:
@@ -54,7 +54,7 @@ def begin_of(place: Place, n: int = 8) -> bytes:
 
 
 def _has_axes(place: Place, variable: str | None) -> bool:
-    """Whether an HDF5 file has NetCDF's dimensions for a variable; HDF-EOS tells its grid in a way that GDAL knows."""
+    """Return whether an HDF5 file has NetCDF's dimensions for a variable; GDAL reads HDF-EOS's own."""
     import h5py
 
     def has(file: h5py.File) -> bool:

@@ -1,4 +1,4 @@
-"""The CRS of a variable: what its grid mapping says, or what a writer left in other attributes."""
+"""CRS of a variable: from its grid mapping, or from other attributes that writers leave."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ _PARAMETERS = ("standard_parallel", "longitude_of_central_meridian", "latitude_o
 def crs_of_axes(
     dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate, spec: StoredSpec, where: Where, key: str
 ) -> CRS:
-    """The CRS in which the coordinates count.
+    """Return the CRS of the coordinates.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _is_rotated(crs: pyproj.CRS) -> bool:
 
 
 def _in_degrees(x: Coordinate, y: Coordinate) -> bool:
-    """Whether coordinates that are called longitudes and latitudes, by name alone perhaps, can be such."""
+    """Return whether coordinates called longitudes and latitudes, perhaps by name alone, can be degrees."""
     if x.is_sure and y.is_sure:
         return True
     across, up = (np.abs(numbers(axis.variable, axis.name)) for axis in (x, y))
@@ -86,7 +86,7 @@ def _undeclared(dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate) -> s
 
 
 def curvilinear(planes: list[str]) -> str:
-    """That positions of cells are in two-dimensional coordinates, and what to do."""
+    """Describe that cells lie at two-dimensional coordinates, and the remedy."""
     return (
         f"{' and '.join(planes[:2])} {'are' if len(planes) > 1 else 'is'} two-dimensional: a curvilinear grid, which "
         "is not read. Interpolate it to a regular grid first (e.g. `cdo remapbil`, xESMF), or, if the file has "
@@ -117,7 +117,7 @@ def _declared(
 
 
 def _named_mapping(dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate) -> str | None:
-    """The grid mapping that the variable names for its axes; the extended form tells for which coordinates each is."""
+    """Return the grid mapping that the variable names for its axes; the extended form lists the coordinates of each."""
     text = text_of(variable.attrs.get("grid_mapping"))
     mappings: dict[str, list[str]] = {}
     if ":" not in text:
@@ -133,7 +133,7 @@ def _named_mapping(dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y
 
 
 def _unnamed_mappings(dataset: xr.Dataset) -> list[tuple[str, dict[str, Any]]]:
-    """What looks like the grid mapping of a file whose variable names none, if there is one."""
+    """Return the probable grid mapping of a file whose variable names none, if it has one."""
     found = [
         (str(name), dict(v.attrs)) for name, v in dataset.variables.items()
         if v.ndim == 0 and ({"grid_mapping_name", "crs_wkt", "spatial_ref", "esri_pe_string"} & v.attrs.keys())
@@ -142,7 +142,7 @@ def _unnamed_mappings(dataset: xr.Dataset) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _crs_from(attrs: Mapping[str, Any]) -> tuple[pyproj.CRS | None, str]:
-    """The CRS that attributes declare, or why it cannot be read; neither where they declare none."""
+    """Return the CRS that attributes declare, or why it cannot be read; neither if they declare none."""
     problem = ""
     for text in _whole(attrs):
         try:
@@ -161,7 +161,7 @@ def _crs_from(attrs: Mapping[str, Any]) -> tuple[pyproj.CRS | None, str]:
 
 
 def _contradicted(crs: pyproj.CRS, attrs: Mapping[str, Any]) -> str:
-    """Which single attribute of a grid mapping says something else than its whole CRS; "" if none does."""
+    """Return the single attribute of a grid mapping that contradicts its whole CRS; "" without one."""
     whole = crs.to_cf()
     for key in _PARAMETERS:
         if key not in attrs or key not in whole:
@@ -178,7 +178,7 @@ def _contradicted(crs: pyproj.CRS, attrs: Mapping[str, Any]) -> str:
 
 
 def geotransform(dataset: xr.Dataset, variable: xr.DataArray, x: Coordinate, y: Coordinate) -> list[float]:
-    """GDAL's six numbers of the grid, if the grid mapping has them; else none."""
+    """Return GDAL's six numbers of the grid, if the grid mapping has them; else none."""
     name = _named_mapping(dataset, variable, x, y)
     text = text_of(dataset[name].attrs.get("GeoTransform")) if name else ""
     try:
@@ -200,7 +200,7 @@ def _whole(attrs: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """An attribute as Python's own type."""
+    """Convert an attribute to Python's own type."""
     if isinstance(value, np.ndarray | np.generic):
         return value.item() if value.size == 1 else value.tolist()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -67,7 +67,7 @@ class NetcdfSource(GriddedSource):
 
     @classmethod
     def open(cls, name: str, spec: StoredSpec, base: Path) -> "NetcdfSource":
-        """The files that an entry names; see `of_files`."""
+        """Open the files that an entry names; see `of_files`."""
         found = {path: (dated, Declared()) for path, dated in find(name, spec, base).items()}
         return cls.of_files(name, spec, found, dated_by="its name")
 
@@ -122,11 +122,11 @@ class NetcdfSource(GriddedSource):
         return cls(name, spec, kept[0].layout.geobox, files, listed, access)
 
     def steps(self) -> Iterable[Step]:
-        """Every time step, in the order of time."""
+        """Return every time step, in the order of time."""
         return [step for file in self.files for _, step in file.steps]
 
     def at_steps(self, wanted: frozenset[Step]) -> Self:
-        """The same source of these time steps only."""
+        """Return the same source of these time steps only."""
         files = (replace(f, steps=tuple((i, step) for i, step in f.steps if step in wanted)) for f in self.files)
         return replace(self, files=tuple(file for file in files if file.steps))
 
@@ -140,7 +140,7 @@ class NetcdfSource(GriddedSource):
         return replace(summary, listed=self.listed)
 
     def read(self, window: Window) -> np.ndarray:
-        """Decoded values of a window, reduced over time."""
+        """Read decoded values of a window, reduced over time."""
         reducer, order = reducer_of(self.spec), order_of(self.spec)
         in_time = sorted(
             ((step, file, index) for file, entry in enumerate(self.files) for index, step in entry.steps),
@@ -158,7 +158,7 @@ class NetcdfSource(GriddedSource):
     def _stored(
         self, file: NetcdfFile, entries: list[tuple[Step, int]], window: Window
     ) -> Iterator[tuple[Step, np.ndarray]]:
-        """Stored values of some time steps of one file."""
+        """Yield stored values of some time steps of one file."""
         where = Where(f"covariates.{self.name}", shown(file.path))
         with opened(file.path, self.access, self.spec, where) as dataset:
             variable = variable_of(dataset, self.spec, where)
@@ -188,7 +188,7 @@ class NetcdfSource(GriddedSource):
 
 @dataclass(frozen=True)
 class _Opened:
-    """What the header of a file says."""
+    """Header of a file."""
 
     path: Place
     layout: Layout

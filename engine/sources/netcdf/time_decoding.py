@@ -1,4 +1,4 @@
-"""From the numbers of a time axis to moments: all calendars, months and years since a date, dates as numbers."""
+"""Decoding of time axes: all calendars, months and years since a date, dates as numbers."""
 
 import math
 import re
@@ -49,7 +49,7 @@ Decode = Callable[[np.ndarray], list[Moment]]
 
 
 def decoder(units: str, calendar: str) -> Decode | None:
-    """What turns numbers of some units into moments; None where the units are not of dates.
+    """Return the function that turns numbers of some units into moments; None if the units are not of dates.
 
     The decoder raises ValueError (or OverflowError) where the reference or a number is not a date of the calendar.
     """
@@ -85,7 +85,7 @@ def _elapsed(values: np.ndarray, units: str, calendar: str) -> list[Moment]:
 
 
 def _counted(values: np.ndarray, per_year: int, reference: str) -> list[Moment]:
-    """Months (or years) of the calendar since a date; 0.5 is the middle of a month."""
+    """Add months (or years) of the calendar to a date; 0.5 is the middle of a month."""
     match = _DATE.match(reference)
     if not match or not 1 <= int(match[2] or 1) <= 12:
         raise ValueError(f"{reference!r} is not a date")
@@ -99,7 +99,7 @@ def _counted(values: np.ndarray, per_year: int, reference: str) -> list[Moment]:
 
 
 def _written(value: float, parts: int) -> Moment:
-    """20000115.5 as a date: of three, two or one part; a fraction of the last part is kept where it is days."""
+    """Parse 20000115.5 as a date of three, two or one part; a fraction of the last part is kept if it is days."""
     whole = math.floor(value + 1e-9)
     year, month, day = whole, 1, 1
     if parts == 3:
@@ -114,7 +114,7 @@ def _written(value: float, parts: int) -> Moment:
 
 
 def as_written(values: np.ndarray) -> list[Moment] | None:
-    """Whole numbers that can only be dates written as YYYYMMDD or YYYYMM."""
+    """Return the pattern of whole numbers that can only be dates written as YYYYMMDD or YYYYMM."""
     if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
         return None
     for parts, low, high in ((3, 10_000_000, 99_999_999), (2, 100_000, 999_999)):
@@ -127,7 +127,7 @@ def as_written(values: np.ndarray) -> list[Moment] | None:
 
 
 def from_text(text: str) -> Moment | None:
-    """A date in ISO form: 2000-01-15, 2000-01, 20000115, with a time of day or without."""
+    """Parse a date in ISO form: 2000-01-15, 2000-01, 20000115, with a time of day or without."""
     match = re.match(r"(\d{4})-?(\d{2})(?:-?(\d{2}))?(?:[T ](\d{2}):?(\d{2}))?", text.strip())
     if not match or not 1 <= int(match[2]) <= 12 or not 1 <= int(match[3] or 1) <= 31:
         return None

@@ -1,4 +1,4 @@
-"""When the values of a variable were: place, date and length of its time steps."""
+"""Time steps of a variable: place, date and length."""
 
 from dataclasses import dataclass, field
 
@@ -37,7 +37,7 @@ class Times:
 
     @property
     def keys(self) -> list[tuple[float, ...]]:
-        """What no two steps may share: year, month, day and second as far as the steps are apart; () where unknown."""
+        """Keys that two steps must not share: year, month, day and second as far as steps are apart; () if unknown."""
         length = self.length if self.length is not None else _DAILY
         digits = 1 if length >= _YEARLY else 2 if length >= _MONTHLY else 3 if length >= _DAILY else 4
         if any(moment is None for moment in self.moments):
@@ -50,14 +50,14 @@ class Times:
 
 
 def key_of(step: Step) -> tuple[float, ...]:
-    """What a step without a moment of its own shares with others of its date; () where only a year is known."""
+    """Return the key of a step without a moment, shared with others of its date; () if only a year is known."""
     return tuple(part for part in (step.year, step.month, step.day)[: 3 if step.day else 2]) if step.month else ()
 
 
 def times_of(
     dataset: xr.Dataset, time: Coordinate | None, n: int, spec: StoredSpec, dated: Step, where: Where
 ) -> Times:
-    """Place and date of every time step; `dated` is what the file's name says.
+    """Return place and date of every time step; `dated` is the date in the file's name.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _of_bounds(
     *,
     is_climatology: bool,
 ) -> Times:
-    """Steps dated by the middle of their intervals, whatever their stamps mark."""
+    """Date steps by the middle of their intervals, whatever their stamps mark."""
     edges = numbers(bounds.variable, str(bounds.name), time.variable)
     if unknown := np.flatnonzero(~np.isfinite(edges).all(axis=1)).tolist():
         raise InputError(where.problem(f"{bounds.name} has no date at place {unknown[0] + 1} of {len(edges)}"))
@@ -161,7 +161,7 @@ def _of_bounds(
 def _require_around(
     edges: np.ndarray, stamps: np.ndarray, bounds: xr.DataArray, time: Coordinate, where: Where
 ) -> None:
-    """That a step is in, or next to, the interval that its bounds say."""
+    """Require that a step lies in, or next to, the interval of its bounds."""
     low, high = edges.min(axis=1), edges.max(axis=1)
     width = high - low
     outside = np.flatnonzero((width > 0) & ((stamps < low - width) | (stamps > high + width))).tolist()
@@ -211,6 +211,6 @@ def _without_moments(steps: list[Step], dated: Step) -> Times:
 
 
 def _spacing(moments: list[Moment]) -> float | None:
-    """Days from one step to the next; of a month at most, for a file may hold one month of every year."""
+    """Return days from one step to the next, of a month at most: a file may hold one month of every year."""
     days = np.unique([moment.days for moment in moments])
     return min(float(np.median(np.diff(days))), _MONTHLY) if len(days) > 1 else None

@@ -16,7 +16,7 @@ _WHOLE_YEAR = 10.0
 
 
 def undated(time: Coordinate, values: np.ndarray | None, n: int, dated: Step, where: Where) -> list[Step]:
-    """Steps of an axis whose units are not of dates; `dated` is what the file's name says.
+    """Return the steps of an axis whose units are not of dates; `dated` is the date in the file's name.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def _speaks_of(time: Coordinate, word: str) -> bool:
 
 
 def _years(values: np.ndarray) -> list[Step] | None:
-    """Years, with months where they are decimal; none where the numbers only count."""
+    """Return years, with months if they are decimal; none if the numbers only count."""
     whole = np.floor(values + 1e-9)
     if np.abs(values).min() < 100 and len(values) > 1 and (np.diff(np.sort(values)) == 1).all() and values.min() in (
         0, 1,
@@ -73,7 +73,7 @@ def _years(values: np.ndarray) -> list[Step] | None:
 
 
 def _months(time: Coordinate, values: np.ndarray) -> np.ndarray | None:
-    """Numbers of months: 1 to 12, all of 0 to 11, or their middles."""
+    """Return numbers of months: 1 to 12, all of 0 to 11, or their middles."""
     whole, n = np.floor(values + 1e-6), len(values)
     if len(np.unique(whole)) < n or not (n == 12 or _speaks_of(time, "month")):
         return None
@@ -83,7 +83,7 @@ def _months(time: Coordinate, values: np.ndarray) -> np.ndarray | None:
 
 
 def _days(time: Coordinate, values: np.ndarray, year: int) -> list[Step] | None:
-    """Days of a year, from 0 or from 1."""
+    """Return days of a year, from 0 or from 1."""
     if values.min() < 0 or values.max() > 367 or len(np.unique(values)) < len(values):
         return None
     if not (_speaks_of(time, "day") or _speaks_of(time, "doy") or len(values) == 12):
@@ -97,13 +97,13 @@ def _days(time: Coordinate, values: np.ndarray, year: int) -> list[Step] | None:
 
 
 def month_of(text: str) -> int:
-    """The number of a month by its English name or its first three letters; 0 where it is not one."""
+    """Return the number of a month by its English name or its first three letters; 0 for other text."""
     name = text.strip().lower().rstrip(".")
     return next((i for i, month in enumerate(_MONTHS, 1) if len(name) >= 3 and month.startswith(name)), 0)
 
 
 def climatology_of(first: Moment, last: Moment, year: int) -> Moment:
-    """The month (or day) of the year that a climatology's bounds enclose, from its first year to its last."""
+    """Return the month (or day) of the year that a climatology's bounds enclose, from its first year to its last."""
     start, end = ((m.month - 1) + (m.day - 1) / 31 for m in (first, last))
     months = (end - start) % 12
     if months < 1e-6 or months > _WHOLE_YEAR:

@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"([-+]?\d+(?:\.\d*)?(?:e[-+]?\d+)?)\s*\*?\s*(.*)", re.IGNO
 
 
 def factor(coordinate: Coordinate, crs: CRS, where: Where) -> float:
-    """What turns the numbers of a coordinate into those of the CRS; 1 where it has no units.
+    """Return the factor from the numbers of a coordinate to those of the CRS; 1 without units.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def factor(coordinate: Coordinate, crs: CRS, where: Where) -> float:
 
 
 def _size_of(text: str, coordinate: Coordinate, where: Where) -> tuple[float, bool]:
-    """Metres or radians in a unit, and whether it is an angle."""
+    """Return the metres or radians in a unit, and whether it is an angle."""
     match = _NUMBER.fullmatch(text)
     times, unit = (float(match[1]), match[2]) if match else (1.0, text)
     plain = re.sub(r"\s+", "_", unit.strip().lower().rstrip("."))
@@ -78,7 +78,7 @@ def _size_of(text: str, coordinate: Coordinate, where: Where) -> tuple[float, bo
 
 
 def _perspective_height(crs: CRS) -> float:
-    """Height, m, of the satellite of a geostationary view, whose plane is often written as angles; else 0."""
+    """Return the height, m, of the satellite of a geostationary view, whose plane is often in angles; else 0."""
     if "eostationary" not in getattr(crs.proj.coordinate_operation, "method_name", ""):
         return 0.0
     return float(crs.proj.to_cf().get("perspective_point_height", 0.0))

@@ -1,4 +1,4 @@
-"""Zarr stores, with what their arrays say of missing values where NetCDF files say it."""
+"""Zarr stores, with their arrays' missing values declared as in NetCDF files."""
 
 import base64
 import math
@@ -42,7 +42,7 @@ def open_zarr(store: Path | str, **options: Any) -> xr.Dataset:
 
 
 def _codes(own: Any, kind: np.dtype) -> list[Any]:
-    """What the attribute says; text that is no base64 of a float64 is handed on as it is."""
+    """Decode the attribute's codes; text that is not base64 of a float64 is returned as it is."""
     if own is None:
         return []
     if isinstance(own, str) and kind.kind == "f" and len(own) == 12:
@@ -52,7 +52,7 @@ def _codes(own: Any, kind: np.dtype) -> list[Any]:
 
 
 def _of_array(fill: Any, version: int) -> list[Any]:
-    """The array's own fill value, if it means missing."""
+    """Return the array's own fill value, if it means missing."""
     if fill is None or np.ndim(fill) or isinstance(fill, str | bytes):
         return []
     value = fill.item() if isinstance(fill, np.generic) else fill

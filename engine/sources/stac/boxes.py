@@ -16,7 +16,7 @@ _EDGE = 1e-3
 
 
 def arcs(west: float, east: float) -> list[Arc]:
-    """The longitudes from west to east, within ±180: one arc, or two where they cross the 180° line."""
+    """Return the longitudes from west to east, within ±180: one arc, or two across the 180° line."""
     if east - west >= _CIRCLE:
         return [(-180.0, 180.0)]
     width = east - west if west <= east else (east - west) % _CIRCLE
@@ -26,7 +26,7 @@ def arcs(west: float, east: float) -> list[Arc]:
 
 
 def touches(item: Item, bbox: Bbox | None) -> bool:
-    """Whether an item's box, or for want of one its geometry, touches a box; one that has neither does."""
+    """Return whether an item's box, or without one its geometry, touches a box; true if it has neither."""
     if bbox is None:
         return True
     boxes = list(_boxes(item))
@@ -34,7 +34,7 @@ def touches(item: Item, bbox: Bbox | None) -> bool:
 
 
 def questions(bbox: Bbox | None) -> list[Bbox | None]:
-    """Boxes within ±180° in which a server is to look, so that it gives every item that touches a box.
+    """Return the boxes within ±180° that a server must search to find every item that touches a box.
 
     Servers compare numbers: an item that is written from 170 to 190 does not touch −175 for them. As it holds the 180°
     line, it is found there.
@@ -72,7 +72,7 @@ def _boxes(item: Item) -> Iterator[Bbox]:
 
 
 def _rings(geometry: Any) -> Iterator[list[list[float]]]:
-    """Lists of positions in a GeoJSON geometry."""
+    """Yield lists of positions in a GeoJSON geometry."""
     if not isinstance(geometry, dict):
         return
     for part in geometry.get("geometries") or ():
@@ -91,7 +91,7 @@ def _rings(geometry: Any) -> Iterator[list[list[float]]]:
 
 
 def _around(ring: list[list[float]]) -> Bbox:
-    """The box of positions whose steps over more than 180° cross the line."""
+    """Return the box of positions whose steps over more than 180° cross the line."""
     lon = [float(ring[0][0])]
     for before, after in pairwise(ring):
         step = after[0] - before[0]

@@ -18,7 +18,7 @@ _OF_COLLECTION = ("id", "title", "license", "item_assets")
 
 
 def load(path: OutPath, query: dict[str, Any]) -> tuple[Item, list[Item]] | None:
-    """Collection and items of an earlier search for the same; None if there was none.
+    """Load collection and items of an earlier search of the same kind; None without one.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def load(path: OutPath, query: dict[str, Any]) -> tuple[Item, list[Item]] | None
 
 
 def save(path: OutPath, query: dict[str, Any], collection: Item, items: list[Item], asset: str) -> None:
-    """Keep what was found: whole or not at all, one asset an item, without what unlocks it."""
+    """Save what was found, whole or not at all, one asset per item, without tokens."""
     document = {
         "type": "FeatureCollection",
         _QUERY: query,
@@ -55,7 +55,7 @@ def _bare(item: Item, asset: str) -> Item:
 
 
 def fingerprint(items: list[Item], asset: str) -> str:
-    """Changes when an item is added, removed or updated, or says otherwise what its asset holds, when and where."""
+    """Hash the items: changes when one is added, removed or updated, or its asset's content, date or place changes."""
     digest = hashlib.sha256()
     for item in items:
         properties, details = item.get("properties", {}), dict(item["assets"][asset])

@@ -1,4 +1,4 @@
-"""What an item says of its time and its assets; read without the library that searches."""
+"""Time and assets of an item, read without the search library."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from engine.sources.stac.boxes import Item
 
 
 def span(item: Item) -> tuple[datetime | None, datetime | None]:
-    """First and last moment of an item; None where it does not say."""
+    """Return first and last moment of an item; None if unknown."""
     properties = item.get("properties", {})
     start, end = properties.get("start_datetime"), properties.get("end_datetime")
     if not (start and end) and properties.get("datetime"):
@@ -26,7 +26,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def asset_keys(items: Iterable[Item]) -> dict[str, dict[str, Any]]:
-    """Assets that the items have, by key, each as the first item describes it."""
+    """Return assets that the items have, by key, each as the first item describes it."""
     found: dict[str, dict[str, Any]] = {}
     for item in items:
         for key, asset in item.get("assets", {}).items():

@@ -1,4 +1,4 @@
-"""What an item says of one of its assets: where it is, when, on which pixel grid and how its values are encoded."""
+"""Assets of an item: address, date, pixel grid and encoding of values."""
 
 import json
 from dataclasses import dataclass
@@ -54,12 +54,12 @@ class Asset:
 
     @property
     def holds_arrays(self) -> bool:
-        """Whether it is NetCDF or Zarr, by what is said of it or by its name."""
+        """Whether it is NetCDF or Zarr, by its description or its name."""
         return self.media in (*_NETCDF, *_ZARR) or self.place.suffix.lower() in NETCDF_SUFFIXES
 
 
 def choose_asset(name: str, spec: ItemsSpec, items: list[Item]) -> str:
-    """The key of the asset to read.
+    """Return the key of the asset to read.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def choose_asset(name: str, spec: ItemsSpec, items: list[Item]) -> str:
 
 
 def data_assets(keys: dict[str, dict[str, Any]]) -> list[str]:
-    """Assets that are data rather than pictures or descriptions."""
+    """Return assets that are data rather than pictures or descriptions."""
     by_role = [key for key, asset in keys.items() if "data" in (asset.get("roles") or ())]
     by_type = [
         key for key, asset in keys.items() if str(asset.get("type", "")).startswith((*_IMAGES, *_NETCDF, *_ZARR))
@@ -100,7 +100,7 @@ def data_assets(keys: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def describe(item: Item, key: str, collection: Item, spec: ItemsSpec, base: Path) -> Asset:
-    """One asset as its item, and behind it the collection, describes it."""
+    """Describe one asset by its item and, where that is silent, by the collection."""
     asset = item["assets"][key]
     described = collection.get("item_assets")
     general = described.get(key) if isinstance(described, dict) else None
@@ -120,7 +120,7 @@ def describe(item: Item, key: str, collection: Item, spec: ItemsSpec, base: Path
 
 
 def encoding(asset: dict[str, Any], band: int = 1) -> tuple[Declared, str | None]:
-    """Scale, offset, nodata and units of a band: of STAC 1.1's `bands`, the raster extension's, or the asset's own."""
+    """Return scale, offset, nodata and units of a band, from STAC 1.1's `bands`, the raster extension or the asset."""
     described = [part for key in _BANDS for part in _bands(asset, key)[band - 1 : band]]
 
     def first(*keys: str) -> Any:
@@ -131,7 +131,7 @@ def encoding(asset: dict[str, Any], band: int = 1) -> tuple[Declared, str | None
 
 
 def _bands(asset: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """What is said of each band; no more than that they are there, where it is nonsense."""
+    """Return the metadata of each band; empty entries if it is malformed."""
     listed = asset.get(key)
     return [band if isinstance(band, dict) else {} for band in listed] if isinstance(listed, list) else []
 

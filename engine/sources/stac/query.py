@@ -1,4 +1,4 @@
-"""Whether an item's properties fit a query, by the rules of the STAC API's query extension."""
+"""Match of an item's properties with a query, by the rules of the STAC API's query extension."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def matches(properties: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
-    """Whether every condition holds; a property that is not there, or of another type, fits none but `neq`."""
+    """Return whether every condition holds; a property that is absent or of another type fits only `neq`."""
     return all(
         _holds(properties.get(key), condition if isinstance(condition, dict) else {"eq": condition})
         for key, condition in query.items()

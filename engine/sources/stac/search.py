@@ -40,7 +40,7 @@ class _Patient(StacApiIO):
         super().__init__(max_retries=busy, timeout=(policy().connect_s, policy().read_s))
 
     def request(self, href: str, *arguments: Any, **options: Any) -> str:
-        """The text of an answer; see `StacApiIO.request`."""
+        """Return the text of an answer; see `StacApiIO.request`."""
 
         def ask() -> str | APIError:
             try:
@@ -62,7 +62,7 @@ Years = tuple[int, int]
 
 
 def find_items(spec: StacSpec, base: Path, bbox: Bbox | None, years: Years | None) -> tuple[Item, list[Item]]:
-    """The collection, and its items that touch a box and a period and fit the query, by time and id.
+    """Find the collection and its items that touch a box and a period and fit the query, by time and id.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def find_items(spec: StacSpec, base: Path, bbox: Bbox | None, years: Years | Non
 
 
 def open_catalog(address: str) -> pystac.Catalog:
-    """A STAC API's client, or a static catalog or collection.
+    """Open a STAC API's client, or a static catalog or collection.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def open_catalog(address: str) -> pystac.Catalog:
 
 
 def collections(root: pystac.Catalog) -> Iterator[pystac.Collection]:
-    """Every collection of an API, or below (and including) a static catalog."""
+    """Yield every collection of an API, or below (and including) a static catalog."""
     if _is_api(root):
         yield from root.get_collections()
         return
@@ -162,7 +162,7 @@ def _collection(root: pystac.Catalog, wanted: str) -> pystac.Collection:
 
 
 def _search_each(root: pystac.Catalog, spec: StacSpec, bbox: Bbox | None, years: Years | None) -> Iterable[Item]:
-    """On both sides of the 180° line, if need be; what is found twice counts once."""
+    """Search on both sides of the 180° line, if need be; items found twice count once."""
     found = (item for part in questions(bbox) for item in _search(root, spec, part, years))
     return {item["id"]: item for item in found}.values()
 
@@ -191,7 +191,7 @@ def _operators(query: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _walk(collection: pystac.Collection) -> Iterator[Item]:
-    """Items of a static collection, with absolute addresses of their assets."""
+    """Yield items of a static collection, with absolute addresses of their assets."""
     for item in collection.get_items(recursive=True):
         item.make_asset_hrefs_absolute()
         document = item.to_dict(include_self_link=False, transform_hrefs=False)

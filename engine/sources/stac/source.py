@@ -1,4 +1,4 @@
-"""From an entry of the run file to raster tiles: search, or what an earlier search found, then the grid of each."""
+"""STAC source: search, or the result of an earlier one, then the grid of each raster tile."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -45,7 +45,7 @@ def open_stac(name: str, spec: ItemsSpec, base: Path, context: Context) -> Sourc
 
 
 def _items(name: str, spec: ItemsSpec, base: Path, context: Context) -> tuple[Item, list[Item]]:
-    """The collection and its items, from an earlier search if that was for the same."""
+    """Return the collection and its items, from an earlier search if it was the same."""
     assert spec.stac is not None
     query = _query(spec, context)
     path = context.items / f"{name}.json" if context.items else None
@@ -77,7 +77,7 @@ def _items(name: str, spec: ItemsSpec, base: Path, context: Context) -> tuple[It
 
 
 def _query(spec: ItemsSpec, context: Context) -> dict[str, Any]:
-    """What the items depend on."""
+    """Return the query that the items depend on."""
     assert spec.stac is not None
     entry = spec.stac.model_dump(mode="json", exclude={"sign"})
     return {**entry, "period": list(spec.period or ()), "baseline": list(spec.baseline or ()),
@@ -85,7 +85,7 @@ def _query(spec: ItemsSpec, context: Context) -> dict[str, Any]:
 
 
 def _open_arrays(name: str, spec: ItemsSpec, assets: list[Asset], access: Access, listed: str) -> Source:
-    """NetCDF files or Zarr stores: one series on one grid, dated by themselves, else by their items."""
+    """Open NetCDF files or Zarr stores as one series on one grid, dated by themselves, else by their items."""
     problems = []
     for asset in assets:
         where = Where(f"covariates.{name}", f"item {asset.item}: {shown(asset.place)}")
@@ -99,7 +99,7 @@ def _open_arrays(name: str, spec: ItemsSpec, assets: list[Asset], access: Access
 
 
 def _require_reachable(name: str, items: list[Item], key: str) -> None:
-    """Assets lie on this machine's disks, on web servers or in S3-compatible stores."""
+    """Require assets on this machine's disks, on web servers or in S3-compatible stores."""
     hrefs = {item["id"]: item["assets"][key]["href"] for item in items if key in item["assets"]}
     if problems := [
         Finding(
@@ -114,7 +114,7 @@ def _require_reachable(name: str, items: list[Item], key: str) -> None:
 
 
 def _files(name: str, spec: ItemsSpec, assets: list[Asset], access: Access) -> list[RasterFile]:
-    """The grid of every asset: as its item gives it, else from the file's header."""
+    """Return the grid of every asset: from its item, else from the file's header."""
     told = [
         RasterFile(
             asset.place, asset.step, asset.geobox, asset.declared, access, notes=notes_on_bands(asset.bands, "", spec)

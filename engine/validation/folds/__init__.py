@@ -1,4 +1,4 @@
-"""Fold schemes: which sites are held out together, and so what a cross-validation says."""
+"""Fold schemes: which sites are held out together, and so what a cross-validation measures."""
 
 from engine.grid.sphere import to_sphere
 from engine.validation.folds.knndm import KnndmFolds, knndm_folds

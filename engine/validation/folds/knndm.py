@@ -74,7 +74,7 @@ def knndm_folds(
     candidates: int = 100,
     domain_sample: int = 2000,
 ) -> KnndmFolds:
-    """Folds whose distances from test to training sites match those from the prediction area to all sites.
+    """Make folds whose distances from test to training sites match those from the prediction area to all sites.
 
     Sites that are not clustered get random folds. Others are clustered by Ward's method into q clusters, for
     `candidates` numbers q evenly spaced on a log scale from k to the number of places; each clustering is merged into
@@ -139,7 +139,7 @@ def _require_room(n: int, k: int, maxp: float) -> None:
 
 
 def _clusterings(distinct: np.ndarray, k: int, candidates: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """Clusterings of the places with more and more clusters.
+    """Yield clusterings of the places with more and more clusters.
 
     Ward's method needs Euclidean distances, which chords are. Beyond `MAX_LEAVES` places k-means makes that many
     groups first, since the tree's memory grows with the square of its leaves.
@@ -163,14 +163,14 @@ def _clusterings(distinct: np.ndarray, k: int, candidates: int, rng: np.random.G
 
 
 def _first_component(xyz: np.ndarray) -> np.ndarray:
-    """Each site's place on the first principal component, its sign fixed; shape (n,)."""
+    """Return each site's place on the first principal component, its sign fixed; shape (n,)."""
     centred = xyz - xyz.mean(axis=0)
     axis = np.linalg.eigh(centred.T @ centred)[1][:, -1]
     return centred @ (axis * np.sign(axis[np.argmax(np.abs(axis))]))
 
 
 def _merge(labels: np.ndarray, along: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Clusters merged into k folds, or None if a fold would stay empty.
+    """Merge clusters into k folds, or return None if a fold would stay empty.
 
     A cluster of n/k sites or more is a fold of its own. The others are dealt to the remaining folds in rounds along the
     first principal component, each round in a new random order: small clusters of one fold lie apart from one another.

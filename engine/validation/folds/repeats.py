@@ -21,7 +21,7 @@ def repeated_folds(
     scratch: Scratch | None = None,
     progress: Progress = silent,
 ) -> dict[str, np.ndarray]:
-    """Fold numbers of every scheme and repeat, one task each.
+    """Make fold numbers of every scheme and repeat, one task each.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def further_folds(
     client: Client, scheme: str, places: Places, first: np.ndarray, *, folds: int, repeats: int, seed: int,
     scratch: Scratch | None = None,
 ) -> np.ndarray:  # fmt: skip
-    """The folds of `repeated_folds` for another number of repeats, of which the first ones are there.
+    """Extend the folds of `repeated_folds` to another number of repeats.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ _PLACEMENTS = 20
 
 
 def random_folds(n: int, k: int, rng: np.random.Generator) -> np.ndarray:
-    """Shuffled folds whose sizes differ by one site at most.
+    """Shuffle sites into folds whose sizes differ by one at most.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def random_folds(n: int, k: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def block_folds(lon: np.ndarray, lat: np.ndarray, k: int, rng: np.random.Generator, *, size_km: float) -> np.ndarray:
-    """Spatial block cross-validation (Roberts et al. 2017): whole square blocks are held out.
+    """Make folds of spatial blocks (Roberts et al. 2017): whole square blocks are held out.
 
     Blocks are squares on a Lambert azimuthal equal-area plane centred on the sites, the grid placed at random. They
     go to the folds largest first, each to the fold that has fewest sites so far, ties at random.
@@ -84,7 +84,7 @@ def block_folds(lon: np.ndarray, lat: np.ndarray, k: int, rng: np.random.Generat
 
 
 def squares(lon: np.ndarray, lat: np.ndarray, size_km: float) -> np.ndarray:
-    """The square of the plane that each site lies in, on a grid about the sites' centre: the same for the same sites.
+    """Return the square of the plane that each site lies in, on a grid about the sites' centre.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def squares(lon: np.ndarray, lat: np.ndarray, size_km: float) -> np.ndarray:
 
 
 def default_block_size_km(area_km2: float, k: int) -> float:
-    """Side of a block where the range of spatial correlation is not known: ten blocks per fold fill the domain.
+    """Return the side of a block if the range of spatial correlation is unknown: ten blocks per fold fill the domain.
 
     A rule of thumb, not an estimate: it yields blocks that are large beside the spacing of the sites and small beside
     the domain, but only a variogram tells how far correlation reaches.
@@ -135,7 +135,7 @@ def require_sites(n: int, k: int) -> None:
 
 
 def require_places(xyz: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The distinct places of the sites, as `sphere.places` gives them; refuse fewer of them than folds."""
+    """Return the distinct places of the sites, see `sphere.places`; refuse fewer of them than folds."""
     require_sites(len(xyz), k)
     distinct, place = places(xyz)
     if len(distinct) == 1:
@@ -159,7 +159,7 @@ def require_places(xyz: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _local_plane(xyz: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    """Equal-area coordinates around the sites' centre, km, shape (n, 2)."""
+    """Return equal-area coordinates around the sites' centre, km, shape (n, 2)."""
     x, y, z = xyz.mean(axis=0) / EARTH_RADIUS_KM
     centre = Proj(
         proj="laea",
@@ -171,13 +171,13 @@ def _local_plane(xyz: np.ndarray, lon: np.ndarray, lat: np.ndarray) -> np.ndarra
 
 
 def _blocks(plane: np.ndarray, size_km: float, rng: np.random.Generator) -> np.ndarray:
-    """The block of each site, 0 … occupied blocks - 1, on a grid with a random origin."""
+    """Return the block of each site, 0 … occupied blocks - 1, on a grid with a random origin."""
     cells = np.floor(plane / size_km + rng.random(2))
     return np.unique(cells, axis=0, return_inverse=True)[1].ravel()
 
 
 def _balanced(sizes: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
-    """The fold of each block: largest block first, to the lightest fold."""
+    """Assign blocks to folds: largest block first, to the lightest fold."""
     order = rng.permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
     load = np.zeros(k, int)
@@ -190,7 +190,7 @@ def _balanced(sizes: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _fitting_size(plane: np.ndarray, size_km: float, k: int, rng: np.random.Generator) -> float:
-    """A block size that works, found by halving one that is too large; k places or more make sure that it exists."""
+    """Return a block size that works, found by halving one that is too large; k places guarantee that it exists."""
     while _blocks(plane, size_km, rng).max() + 1 < k:
         size_km /= 2
     return size_km

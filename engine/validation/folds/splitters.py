@@ -20,7 +20,7 @@ KEY = "model.validation.schemes"
 
 @dataclass(frozen=True)
 class Places:
-    """Where the sites and the cells to predict are, degrees.
+    """Places of the sites and of the cells to predict, degrees.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class ScikitLearn:
     splitter: Any
 
     def __call__(self, places: Places, k: int, rng: np.random.Generator) -> np.ndarray:
-        """Split the sites once; what is no partition is refused."""
+        """Split the sites once; a result that is not a partition is refused."""
         seed, name = int(rng.integers(2**31)), getattr(self.splitter, "__name__", type(self.splitter).__name__)
         if inspect.isclass(self.splitter):
             given = {"n_splits": k, "shuffle": True, "random_state": seed}
