@@ -24,6 +24,7 @@ from zipfile import BadZipFile
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
+from engine.ensemble.out_of_bag import out_of_bag_means
 from engine.errors import InputError
 from engine.seeds import Use
 from engine.storage.atomic import write_file
@@ -228,32 +229,27 @@ def fit_error_model(
         None where some output has residuals at fewer than `FEWEST_SITES` sites, or none that differ, or where all sites
         are in one place.
     """
-    free = np.isfinite(out_of_bag)
-    seen = np.flatnonzero(free.any(axis=0))
+    seen = np.flatnonzero(np.isfinite(out_of_bag).any(axis=0))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(Use.ERROR_MODEL),)))
     if len(seen) > MOST_SITES:
         seen = np.sort(rng.choice(seen, MOST_SITES, replace=False))
-    free, observed, design, zone, x, y = free[:, seen], observed[seen], design[seen], zone[seen], x[seen], y[seen]
-    of_all = predicted[:, seen]
-    first = np.where(free, out_of_bag[:, seen], 0.0)
-    count = free.sum(axis=0)
-    of_site = coefficients[:, :, 0].T @ free + np.einsum("bd,bs->ds", coefficients[:, :, 1], first)
-    residual = observed - of_site.T / count[:, None]
+    observed, design, zone, x, y = observed[seen], design[seen], zone[seen], x[seen], y[seen]
+    means = out_of_bag_means(out_of_bag[:, seen], coefficients)
+    residual = observed - means
     known = np.isfinite(residual)
-    few = any(k.sum() < FEWEST_SITES or np.ptp(r[k]) == 0 for r, k in zip(residual.T, known.T, strict=True))
-    if few:
+    if any(k.sum() < FEWEST_SITES or np.ptp(r[k]) == 0 for r, k in zip(residual.T, known.T, strict=True)):
         return None
     among_sites = max(float(np.ptp(x)), float(np.ptp(y)))
     if among_sites == 0:
         return None
-    mean = first.sum(axis=0) / count
+    mean = means[:, 0]
     basis = Basis.of(mean, design, zones)
     columns = basis.columns(mean, design, zone)
     typical = among_sites / _PER_EXTENT
     relative = np.maximum(mean / mean.mean(), 0.05) if mean.mean() > 0 else np.ones(len(mean))
     range_, growth, fits = _fit_all(residual, columns, basis, x, y, relative, typical, rng)
     return ErrorModel(
-        basis=basis, x=x, y=y, columns=columns, residual=residual, predicted=of_all.astype("float32"),
+        basis=basis, x=x, y=y, columns=columns, residual=residual, predicted=predicted[:, seen].astype("float32"),
         coefficients=coefficients, spread=relative**growth, variances=np.stack([fit.variances for fit in fits]),
         between=_between(residual), range_=range_, growth=growth,
         spacing=max(range_ / NODES_PER_RANGE, max(extent, among_sites) / _MOST_NODES), seed=seed,

@@ -7,6 +7,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
+from engine.ensemble.out_of_bag import out_of_bag_means
 from engine.ensemble.trained import Ensemble
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath, read_file
@@ -51,23 +52,9 @@ def read_sites(directory: OutPath, labels: tuple[str, ...], target: Target = CAR
     except FileNotFoundError:
         training, predicted = pd.DataFrame({"site": []}), np.empty((0, len(labels)))
     else:
-        predicted = out_of_bag(Ensemble(directory / "ensemble"))
+        ensemble = Ensemble(directory / "ensemble")
+        predicted = out_of_bag_means(ensemble.out_of_bag, ensemble.coefficients)
     return site_table(profiles, training, predicted, labels)
-
-
-def out_of_bag(ensemble: Ensemble) -> np.ndarray:
-    """Means over the replicates that a site took no part in, shape (sites, depths), kg C/m²; NaN where there are none.
-
-    Deeper densities follow from the first by each replicate's own regression.
-    """
-    first, lines = ensemble.out_of_bag.astype("float64"), ensemble.coefficients
-    known = np.isfinite(first)
-    count = known.sum(axis=0)
-    depths = []
-    for intercept, slope in np.moveaxis(lines, 1, 0).transpose(0, 2, 1):
-        each = np.where(known, intercept[:, None] + slope[:, None] * first, 0.0)
-        depths.append(np.where(count > 0, each.sum(axis=0) / np.maximum(count, 1), np.nan))
-    return np.stack(depths, axis=1)
 
 
 def site_table(

@@ -69,29 +69,6 @@ def stock_uncertainty(
     return pd.DataFrame(rows)
 
 
-def out_of_bag_residuals(observed: np.ndarray, out_of_bag: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Observed less predicted by the replicates that did not see the site, every depth by its own regression.
-
-    Parameters
-    ----------
-    observed : ndarray, shape (sites, depths)
-        kg C/m²; NaN where missing.
-    out_of_bag : ndarray, shape (replicates, sites)
-        Predictions of the first depth; NaN where the site is in the bag.
-    coefficients : ndarray, shape (replicates, depths, 2)
-
-    Returns
-    -------
-    ndarray, shape (sites, depths)
-        kg C/m²; NaN where a site lacks the depth or was in every bag.
-    """
-    seen = np.isnan(out_of_bag)[:, :, None]
-    predicted = coefficients[:, None, :, 0] + coefficients[:, None, :, 1] * np.where(seen, 0.0, out_of_bag[:, :, None])
-    count = (~seen).sum(axis=0)
-    mean = np.divide((predicted * ~seen).sum(axis=0), count, out=np.full(observed.shape, np.nan), where=count > 0)
-    return observed - mean
-
-
 def residual_variograms(
     lon: np.ndarray, lat: np.ndarray, residuals: np.ndarray, rng: np.random.Generator
 ) -> list[Variogram]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from engine.ensemble.out_of_bag import out_of_bag_means
 from engine.ensemble.trained import Ensemble
 from engine.errors import Finding
 from engine.mapping.blockwise import MapTotals
@@ -14,7 +15,6 @@ from pipelines.soil_carbon.prepared import Prepared
 from pipelines.soil_carbon.results.joint_totals import JointTotals
 from pipelines.soil_carbon.results.map_checks import impossible_densities
 from pipelines.soil_carbon.results.stock_uncertainty import (
-    out_of_bag_residuals,
     residual_variograms,
     stock_uncertainty,
 )
@@ -38,7 +38,7 @@ def write_zone_tables(
     if config.model.residual_error:
         rng = np.random.default_rng(residual_stream)
         lon, lat = TrainingTable.places(directory)
-        residuals = out_of_bag_residuals(ensemble.observed, ensemble.out_of_bag, ensemble.coefficients)
+        residuals = ensemble.observed - out_of_bag_means(ensemble.out_of_bag, ensemble.coefficients)
         variograms = residual_variograms(lon, lat, residuals, rng)
         found = zip(labels, variograms, strict=True)
         notes += [Finding.note(f"{label} cm, residuals out of bag: {variogram}.") for label, variogram in found]

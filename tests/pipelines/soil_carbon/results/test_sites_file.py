@@ -12,7 +12,7 @@ import pytest
 
 from engine.ensemble.trained import Ensemble
 from pipelines.soil_carbon.profiles.source_kinds import DATABASE, LITERATURE, OTHER, SURVEY, UNSTATED, kind_of
-from pipelines.soil_carbon.results.sites_file import LAYER, SITES, out_of_bag, write_sites
+from pipelines.soil_carbon.results.sites_file import LAYER, SITES, write_sites
 
 LABELS = ("0-10", "0-30")
 
@@ -48,15 +48,6 @@ def test_observed_predicted_and_residual(out: Path):
     assert (sites["used"] == sites.index.isin(training["site"])).all()
     assert ((sites["why_not"] == "") == sites["used"]).all()
     assert sites.loc[~sites["used"], "predicted_0-10"].isna().all()
-
-
-def test_deeper_predictions_follow_each_replicates_line():
-    class Trained:
-        out_of_bag = np.array([[2, np.nan, np.nan], [4, 3, np.nan]], "float32")
-        coefficients = np.array([[[0, 1], [1, 2]], [[0, 1], [3, 1]]], float)
-
-    predicted = out_of_bag(Trained())  # type: ignore[arg-type]
-    np.testing.assert_allclose(predicted, [[3, (5 + 7) / 2], [3, 6], [np.nan, np.nan]])
 
 
 def test_comes_with_the_report(out: Path, gelisol):

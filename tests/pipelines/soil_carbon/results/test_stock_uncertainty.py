@@ -7,7 +7,6 @@ import pytest
 from engine.mapping.blockwise import MapTotals
 from pipelines.soil_carbon.results.joint_totals import JointTotals
 from pipelines.soil_carbon.results.stock_uncertainty import (
-    out_of_bag_residuals,
     residual_variograms,
     stock_uncertainty,
 )
@@ -59,16 +58,6 @@ def test_a_joint_distribution_adds_its_sources():
     sd = wide(stock_uncertainty(area, predicted, coefficients, ["bog"], ["0-10"], joint))
     assert sd["bog", "0-10"].index.tolist() == ["model", "depth_regression", "replicates", "residual", "all"]
     assert (sd["bog", "0-10", "residual"], sd["total", "0-10", "all"]) == pytest.approx((1, 6))
-
-
-def test_residuals_use_only_replicates_that_did_not_see_the_site():
-    nan = np.nan
-    observed = np.array([[5.0, 12], [6, nan], [7, 20]])
-    out_of_bag = np.array([[4, nan, nan], [6, 5, nan]])
-    coefficients = np.array([[[0, 1], [1, 2]], [[0, 1], [3, 3.0]]])
-    # Site 0: mean of 4 and 6; of 1 + 2 · 4 = 9 and 3 + 3 · 6 = 21. Site 2 was in every bag.
-    expected = [[0, -3], [1, nan], [nan, nan]]
-    assert out_of_bag_residuals(observed, out_of_bag, coefficients) == pytest.approx(np.array(expected), nan_ok=True)
 
 
 def test_independent_residuals_are_a_pure_nugget():
