@@ -8,13 +8,12 @@ from scipy.linalg import cho_solve
 
 from engine.uncertainty.error_model import ErrorModel
 from engine.uncertainty.lattice import TILE, Window, overlap
-from engine.uncertainty.variance_components import PARTS
+from engine.uncertainty.variance_components import SPACE
 
 SLAB = 4096
 """Cells that are taken together."""
-_SPACE = PARTS.index("space")
-_REACH = 1e-9
-"""Correlation with the nearest site below which a node is as if there were no sites."""
+_REACH = 1e-6
+"""Correlation with the nearest node below which a site is out of reach."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class CellMoments:
 def cell_moments(
     model: ErrorModel, x: np.ndarray, y: np.ndarray, columns: np.ndarray, mean: np.ndarray, sd: np.ndarray
 ) -> CellMoments:
-    """Condition cells on the sites; a cell's numbers do not depend on the other cells of the call.
+    """Condition cells on the sites; a cell's numbers do not depend on which other cells are asked for.
 
     The field's share is computed at the nodes of its lattice and interpolated between them; the replicates' spread adds
     to it, as independent.
@@ -63,12 +62,12 @@ def cell_moments(
 
 
 def kriged_field(model: ErrorModel, output: int, window: Window) -> np.ndarray:
-    """Return the conditional mean of the field at a window's nodes, shape (rows, columns)."""
+    """Conditional mean of the field at a window's nodes, shape (rows, columns)."""
     return _over_window(model, output, window)[0].reshape(window.shape)
 
 
 def _over_window(model: ErrorModel, output: int, window: Window) -> np.ndarray:
-    """Compute `_node_moments` of a window, put together from whole tiles, shape (2 + basis.size, nodes)."""
+    """`_node_moments` of a window, put together from whole tiles, shape (2 + basis.size, nodes)."""
     result = np.empty((2 + model.basis.size, *window.shape))
     for tile in model.lattice.tiles(window):
         here = Window(tile[0] * TILE, tile[1] * TILE, (TILE, TILE))
@@ -79,30 +78,29 @@ def _over_window(model: ErrorModel, output: int, window: Window) -> np.ndarray:
 
 @lru_cache(maxsize=48)
 def _node_moments(model: ErrorModel, output: int, window: Window) -> np.ndarray:
-    """Compute the moments of one output's field at nodes, conditioned on the sites.
+    """What one output's field is at nodes, conditioned on the sites.
 
     Returns
     -------
     ndarray, shape (2 + basis.size, rows, columns)
         Mean and variance of the field; and what, times the basis, is its covariance with the systematic part.
     """
-    columns = model.columns[model.known[output]] * model.priors[output]
     covariance = model.with_space(output, *model.lattice.nodes(window))
-    values = np.zeros((2 + columns.shape[1], len(covariance)))
-    values[1] = model.variances[output, _SPACE]
-    reached = np.flatnonzero(covariance.max(axis=1) > _REACH * model.variances[output, _SPACE])
-    if len(reached):
-        solved = cho_solve(model.factors[output], covariance[reached].T)
-        values[0, reached] = covariance[reached] @ model.weights[output]
-        values[1, reached] -= (covariance[reached] * solved.T).sum(axis=1)
-        values[2:, reached] = columns.T @ solved
+    values = np.zeros((2 + model.basis.size, len(covariance)))
+    values[1] = least = model.variances[output, SPACE]
+    # Rows that no node of the window is correlated with add nothing; there are many on a large map.
+    near = np.flatnonzero(np.abs(covariance).max(axis=0) > _REACH * least)
+    covariance = covariance[:, near]
+    solved = covariance @ model.inverse[np.ix_(near, near)]
+    values[0] = covariance @ model.weights[near]
+    values[1] -= (covariance * solved).sum(axis=1)
+    values[2:] = model.with_systematic(output) @ model.inverse[:, near] @ covariance.T
     return values.reshape(-1, *window.shape)
 
 
 @lru_cache(maxsize=16)
 def _systematic_root(model: ErrorModel, output: int) -> np.ndarray:
-    """Return a root R of the coefficients' conditional covariance, R Rᵀ, shape (basis.size, basis.size)."""
-    prior, columns = model.priors[output], model.columns[model.known[output]]
-    carried = cho_solve(model.factors[output], columns * prior)
-    values, vectors = np.linalg.eigh(np.diag(prior) - (columns * prior).T @ carried)
+    """A root R of the coefficients' conditional covariance, R Rᵀ, shape (basis.size, basis.size)."""
+    covariance = model.with_systematic(output)
+    values, vectors = np.linalg.eigh(np.diag(model.priors[output]) - covariance @ cho_solve(model.factor, covariance.T))
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))

@@ -14,11 +14,10 @@ from scipy.linalg import cho_solve
 from engine.seeds import Use
 from engine.uncertainty.error_model import ErrorModel
 from engine.uncertainty.lattice import Footprint, Window, integrals
-from engine.uncertainty.variance_components import PARTS
+from engine.uncertainty.variance_components import REST, SPACE
 
 MEAN = -1
 """Stands for the mean of the replicates."""
-SPACE, REST = PARTS.index("space"), PARTS.index("rest")
 
 
 @dataclass(frozen=True)
@@ -32,14 +31,14 @@ class Draws:
         Which replicate each draw's predictions come from; `MEAN` for the mean of all.
     coefficients : ndarray, shape (n, outputs, basis.size)
         Of the basis, conditioned on the sites.
-    weights : list of ndarray, shape (n, sites with the output)
-        Of the covariance with each site, output by output.
+    weights : ndarray, shape (n, rows)
+        Of the covariance with each residual.
     """
 
     model: ErrorModel
     replicate: np.ndarray
     coefficients: np.ndarray
-    weights: list[np.ndarray]
+    weights: np.ndarray
 
     @classmethod
     def of(cls, model: ErrorModel, n: int, *, replicates: bool = True) -> "Draws":
@@ -61,16 +60,15 @@ class Draws:
         coefficients *= np.sqrt(model.priors)
         noise = np.einsum("de,nei->ndi", mixing, rest.standard_normal((n, model.outputs, len(model.x))))
         field = np.einsum("de,nei->ndi", mixing, _field_at_sites(model, n))
-        deviation = _deviation(model)
-        weights = []
-        for output, rows in enumerate(model.known):
-            at_sites = coefficients[:, output] @ model.columns[rows].T
-            at_sites += np.sqrt(model.variances[output, SPACE]) * field[:, output, rows]
-            at_sites += np.sqrt(model.variances[output, REST]) * model.spread[rows] * noise[:, output, rows]
-            at_sites += deviation[replicate, output][:, rows]
-            found = cho_solve(model.factors[output], (model.residual[rows, output] - at_sites).T).T
-            coefficients[:, output] += model.priors[output] * (found @ model.columns[rows])
-            weights.append(found)
+        # What a draw says at the sites, without them: shape (n, rows).
+        site, output = model.rows
+        at_sites = np.sqrt(model.variances[output, SPACE]) * field[:, output, site]
+        at_sites += np.sqrt(model.variances[output, REST]) * model.spread[site] * noise[:, output, site]
+        at_sites += _deviation(model)[replicate][:, output, site]
+        at_sites += np.einsum("ndj,sj->nds", coefficients, model.columns)[:, output, site]
+        weights = cho_solve(model.factor, (model.residuals - at_sites).T).T
+        for number in range(model.outputs):
+            coefficients[:, number] += weights @ model.with_systematic(number).T
         return cls(model, replicate, coefficients, weights)
 
     def at(self, x: np.ndarray, y: np.ndarray, columns: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -110,9 +108,10 @@ class Draws:
         mixing = np.linalg.cholesky(model.between).astype("float32")
         result = np.einsum("de,neij->ndij", mixing, white)
         x, y = model.lattice.nodes(window)
-        for output, weights in enumerate(self.weights):
+        weights = self.weights.astype("float32")
+        for output in range(model.outputs):
             result[:, output] *= np.float32(np.sqrt(model.variances[output, SPACE]))
-            kriged = weights.astype("float32") @ model.with_space(output, x, y).T.astype("float32")
+            kriged = weights @ model.with_space(output, x, y).T.astype("float32")
             result[:, output] += kriged.reshape(len(result), *window.shape)
         return result
 
@@ -145,13 +144,13 @@ class Draws:
         x, y = model.lattice.nodes(window)
         touched = np.flatnonzero(footprint.any(axis=0).ravel())
         flat = footprint.reshape(len(footprint), -1)[:, touched]
-        for output, weights in enumerate(self.weights):
+        for output in range(model.outputs):
             result[:, output] += np.sqrt(model.variances[output, SPACE]) * free[:, output]
-            of_site = np.zeros((len(flat), weights.shape[1]))
+            of_row = np.zeros((len(flat), self.weights.shape[1]))
             for start in range(0, len(touched), 4096):
                 part = touched[start : start + 4096]
-                of_site += flat[:, start : start + 4096] @ model.with_space(output, x[part], y[part])
-            result[:, output] += weights @ of_site.T
+                of_row += flat[:, start : start + 4096] @ model.with_space(output, x[part], y[part])
+            result[:, output] += self.weights @ of_row.T
         return result
 
 

@@ -12,7 +12,8 @@ shorter than the distances between them.
 
 Residuals out of bag, observed less predicted by the replicates that did not see the site, tell the variances of the
 parts (`variance_components`). The outputs share the field's range, how the rest grows with the prediction, and the
-correlation of their errors; every part of it is correlated between outputs in the same way.
+correlation of their errors; every part of it is correlated between outputs in the same way. All residuals together
+condition every output (cokriging): an output that few sites have learns from those that many have.
 """
 
 import hashlib
@@ -32,14 +33,14 @@ from engine.storage.npz import from_npz, npz
 from engine.storage.paths import OutPath, read_file
 from engine.uncertainty.basis import Basis
 from engine.uncertainty.lattice import NODES_PER_RANGE, Lattice, correlation
-from engine.uncertainty.variance_components import PARTS, Fit, fit_variances
+from engine.uncertainty.variance_components import REST, SPACE, Fit, fit_variances
 
 FEWEST_SITES = 10
 """Residuals of an output below which nothing is fitted."""
 MOST_FITTED = 300
 """Sites, drawn at random, that the variances are fitted to."""
-MOST_SITES = 4000
-"""Sites, drawn at random, that the map is conditioned on."""
+MOST_RESIDUALS = 4000
+"""Residuals of all outputs that the map is conditioned on: those of sites drawn at random."""
 RANGES = 0.7
 """Standard deviation of the prior of the log range."""
 _PER_EXTENT = 8
@@ -104,53 +105,72 @@ class ErrorModel:
 
     @cached_property
     def lattice(self) -> Lattice:
-        """Lattice of the field's nodes."""
+        """Where the field lives."""
         return Lattice(self.spacing, self.range_ / self.spacing)
 
     @cached_property
-    def known(self) -> list[np.ndarray]:
-        """Rows of the sites that have each output."""
-        return [np.flatnonzero(np.isfinite(values)) for values in self.residual.T]
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Site and output of each residual that there is, output by output: the errors of all are one vector."""
+        output, site = np.nonzero(np.isfinite(self.residual.T))
+        return site, output
+
+    @cached_property
+    def residuals(self) -> np.ndarray:
+        """The residuals that there are, shape (rows,)."""
+        site, output = self.rows
+        return self.residual[site, output]
 
     @cached_property
     def priors(self) -> np.ndarray:
         """Prior variances of the coefficients, shape (outputs, basis.size)."""
         return np.stack([self.basis.variances(*row[:4]) for row in self.variances])
 
+    def _shared(self, variances: np.ndarray, output: np.ndarray | int) -> np.ndarray:
+        """Covariance of one part of the error of outputs and of the rows; `variances` are the part's, by output."""
+        _, of_row = self.rows
+        return self.between[output][..., of_row] * np.sqrt(
+            np.asarray(variances)[output][..., None] * np.asarray(variances)[of_row]
+        )
+
     def with_space(self, output: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the covariance of the field at places and at the sites of an output, shape (n, sites with it)."""
-        rows = self.known[output]
-        away = np.hypot(x[:, None] - self.x[rows], y[:, None] - self.y[rows])
-        return np.asarray(self.variances[output, PARTS.index("space")] * correlation(away / self.range_))
+        """Covariance of an output's field at places and of the residuals, shape (n, rows)."""
+        site, _ = self.rows
+        away = np.hypot(x[:, None] - self.x[site], y[:, None] - self.y[site])
+        return self._shared(self.variances[:, SPACE], output) * correlation(away / self.range_)
+
+    def with_systematic(self, output: int) -> np.ndarray:
+        """Covariance of an output's coefficients and of the residuals, shape (basis.size, rows)."""
+        site, _ = self.rows
+        shares = [self._shared(of_column, output) for of_column in self.priors.T]
+        return np.stack(shares) * self.columns[site].T
 
     @cached_property
-    def factors(self) -> list[tuple[np.ndarray, bool]]:
-        """Cholesky factors of the covariance of each output's residuals."""
-        found = []
-        for output, rows in enumerate(self.known):
-            h = self.columns[rows]
-            rest = self.variances[output, PARTS.index("rest")] * self.spread[rows] ** 2
-            covariance = (h * self.priors[output]) @ h.T + self.with_space(output, self.x[rows], self.y[rows])
-            found.append(cho_factor(covariance + np.diag(rest), lower=True))
-        return found
+    def factor(self) -> tuple[np.ndarray, bool]:
+        """Cholesky factor of the covariance Σ of the residuals."""
+        site, output = self.rows
+        covariance = np.empty((len(site), len(site)))
+        for number in range(self.outputs):
+            of_output = np.flatnonzero(output == number)
+            here = site[of_output]
+            covariance[of_output] = self.columns[here] @ self.with_systematic(number)
+            covariance[of_output] += self.with_space(number, self.x[here], self.y[here])
+        rest = self._shared(self.variances[:, REST], output) * self.spread[site][:, None] * self.spread[site]
+        return cho_factor(covariance + rest * (site[:, None] == site), lower=True)
 
     @cached_property
-    def weights(self) -> list[np.ndarray]:
-        """Σ⁻¹ times the residuals of each output: what conditions the mean on the sites."""
-        return [
-            cho_solve(factor, self.residual[rows, output])
-            for output, (factor, rows) in enumerate(zip(self.factors, self.known, strict=True))
-        ]
+    def inverse(self) -> np.ndarray:
+        """Σ⁻¹."""
+        return np.asarray(cho_solve(self.factor, np.eye(len(self.residuals))))
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """Σ⁻¹ times the residuals: what conditions the mean on the sites."""
+        return np.asarray(cho_solve(self.factor, self.residuals))
 
     @cached_property
     def shifts(self) -> np.ndarray:
         """Conditional mean of the coefficients, shape (outputs, basis.size)."""
-        return np.stack(
-            [
-                self.priors[output] * (self.columns[rows].T @ self.weights[output])
-                for output, rows in enumerate(self.known)
-            ]
-        )
+        return np.stack([self.with_systematic(output) @ self.weights for output in range(self.outputs)])
 
     @cached_property
     def digest(self) -> str:
@@ -231,8 +251,8 @@ def fit_error_model(
     """
     seen = np.flatnonzero(np.isfinite(out_of_bag).any(axis=0))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(Use.ERROR_MODEL),)))
-    if len(seen) > MOST_SITES:
-        seen = np.sort(rng.choice(seen, MOST_SITES, replace=False))
+    if len(seen) > (most := MOST_RESIDUALS // observed.shape[1]):
+        seen = np.sort(rng.choice(seen, most, replace=False))
     observed, design, zone, x, y = observed[seen], design[seen], zone[seen], x[seen], y[seen]
     means = out_of_bag_means(out_of_bag[:, seen], coefficients)
     residual = observed - means
@@ -266,7 +286,7 @@ def _fit_all(
     typical: float,
     rng: np.random.Generator,
 ) -> tuple[float, float, list[Fit]]:
-    """Fit range and growth that all outputs share, and the parts of each output; keep the best of those tried.
+    """Range and growth that all outputs share, and the fit of each output: the best of those tried.
 
     Parameters
     ----------
@@ -299,12 +319,12 @@ def _fit_all(
 
 
 def _shares(basis: Basis) -> np.ndarray:
-    """Return the prior variance of each column if one systematic part has variance 1, shape (4, basis.size)."""
+    """Prior variance of each column where one of the systematic parts has variance 1, shape (4, basis.size)."""
     return np.stack([basis.variances(*part) for part in np.eye(4)])
 
 
 def _between(residual: np.ndarray) -> np.ndarray:
-    """Correlate the outputs' residuals over the sites that have both, and make the matrix positive definite.
+    """Correlation of the outputs' residuals over the sites that have both, made positive definite.
 
     Outputs that fewer than `FEWEST_SITES` sites share count as uncorrelated.
     """

@@ -16,6 +16,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 
 PARTS = ("mean", "contrast", "covariates", "zone", "space", "rest")
+SPACE, REST = PARTS.index("space"), PARTS.index("rest")
 PRIOR = np.array([0.3, 0.3, 0.3, 0.3, 0.5, np.inf])
 """Scale of the half-normal prior of each part's standard deviation; the rest has none."""
 _START = np.array([0.15, 0.15, 0.15, 0.15, 0.3, 0.85])

@@ -45,25 +45,42 @@ class Region:
     def with_residual(self, residual):
         return replace(self, model=replace(self.model, residual=residual))
 
+    def of_columns(self, output):
+        """Prior variance of each column's coefficient."""
+        mean, contrast, covariates, zone, *_ = self.model.variances[output]
+        n = len(self.model.basis.centre) - 1
+        return np.array([mean, contrast] + [covariates / n] * n + [zone] * self.model.basis.zones)
+
     def prior(self, output, x, y, columns):
         """Covariance of an output's error at places, before the sites are looked at."""
-        mean, contrast, covariates, zone, space, _ = self.model.variances[output]
-        n = len(self.model.basis.centre) - 1
-        of_column = [mean, contrast] + [covariates / n] * n + [zone] * self.model.basis.zones
-        away = np.hypot(x[:, None] - x, y[:, None] - y) / self.model.range_
-        return columns @ np.diag(of_column) @ columns.T + space * matern(away)
+        return self.across(output, output, (x, y, columns), (x, y, columns))
+
+    def across(self, a, b, here, there):
+        """Covariance of output `a` at some places and output `b` at others: x, y and columns of both."""
+        m = self.model
+        shared = np.sqrt(self.of_columns(a) * self.of_columns(b))
+        away = np.hypot(here[0][:, None] - there[0], here[1][:, None] - there[1]) / m.range_
+        space = np.sqrt(m.variances[a, 4] * m.variances[b, 4])
+        return m.between[a, b] * (here[2] @ np.diag(shared) @ there[2].T + space * matern(away))
+
+    def of_residuals(self):
+        """Residuals of all outputs as one vector, their covariance, and output and place of each."""
+        m = self.model
+        rows = [(output, np.isfinite(m.residual[:, output])) for output in range(m.outputs)]
+        places = [(output, (m.x[k], m.y[k], m.columns[k])) for output, k in rows]
+        covariance = np.block([[self.across(a, b, here, there) for b, there in places] for a, here in places])
+        of_row = np.concatenate([np.full(k.sum(), output) for output, k in rows])
+        site = np.concatenate([np.flatnonzero(k) for _, k in rows])
+        sd = np.sqrt(m.variances[of_row, 5]) * m.spread[site]
+        covariance += m.between[np.ix_(of_row, of_row)] * np.outer(sd, sd) * (site[:, None] == site)
+        return np.concatenate([m.residual[k, output] for output, k in rows]), covariance, places
 
     def dense(self, output, x, y, columns):
         """Mean and covariance of an output's error at places, given the residuals of the sites."""
-        m = self.model
-        rows = np.isfinite(m.residual[:, output])
-        joint = self.prior(
-            output, np.append(m.x[rows], x), np.append(m.y[rows], y), np.concatenate([m.columns[rows], columns])
-        )
-        n = rows.sum()
-        of_sites = joint[:n, :n] + np.diag(m.variances[output, 5] * m.spread[rows] ** 2)
-        gain = np.linalg.solve(of_sites, joint[:n, n:]).T
-        return gain @ m.residual[rows, output], joint[n:, n:] - gain @ joint[:n, n:]
+        residual, covariance, places = self.of_residuals()
+        across = np.concatenate([self.across(output, o, (x, y, columns), there) for o, there in places], axis=1)
+        gain = np.linalg.solve(covariance, across.T).T
+        return gain @ residual, self.prior(output, x, y, columns) - gain @ across.T
 
 
 def region(seed=0, sites=60, outputs=2, replicates=3, differ=0.0, off=0.0, side=20, first=(55, -9)):
@@ -102,11 +119,17 @@ def simulate(made, rng):
     """The region with sites of a truth drawn from its model, and that truth's errors, shape (outputs, cells)."""
     outputs = made.model.outputs
     mixing = np.linalg.cholesky(made.model.between)
-    white = mixing @ rng.normal(size=(outputs, len(made.x)))
-    errors = np.empty(white.shape)
-    for output in range(outputs):
-        covariance = made.prior(output, made.x, made.y, made.columns)
-        errors[output] = np.linalg.cholesky(covariance + 1e-9 * np.eye(len(made.x))) @ white[output]
+    away = np.hypot(made.x[:, None] - made.x, made.y[:, None] - made.y) / made.model.range_
+    root = np.linalg.cholesky(matern(away) + 1e-9 * np.eye(len(made.x)))
+    field = mixing @ rng.normal(size=(outputs, len(made.x))) @ root.T
+    coefficients = mixing @ rng.normal(size=(outputs, made.columns.shape[1]))
+    errors = np.stack(
+        [
+            made.columns @ (np.sqrt(made.of_columns(o)) * coefficients[o])
+            + np.sqrt(made.model.variances[o, 4]) * field[o]
+            for o in range(outputs)
+        ]
+    )
     rest = mixing @ rng.normal(size=(outputs, len(made.at_cell)))
     rest *= np.sqrt(made.model.variances[:, 5:]) * made.model.spread
     residual = (errors[:, made.at_cell] + rest).T

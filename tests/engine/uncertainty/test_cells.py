@@ -41,19 +41,21 @@ def test_cells_between_nodes_interpolate_the_dense_gaussian_process():
     x, y = (values.ravel() for values in np.meshgrid(axes[1], axes[0]))
     size, nodes = made.model.basis.size, len(x)
     # Coefficients of the basis and the field at the nodes, as one joint vector: rows of the identity are the columns.
+    residual, of_sites, sites = made.of_residuals()
+    far = np.full(size, 1e9)
     for output in range(2):
-        rows, variances = made.model.known[output], made.model.variances[output]
-        prior = np.diag(variances[[0, 1, 2, 2, 2, 3, 3, 3]] / np.array([1, 1, 3, 3, 3, 1, 1, 1]))
-        h = made.model.columns[rows]
-        of_sites = made.prior(output, made.model.x[rows], made.model.y[rows], h)
-        of_sites += np.diag(variances[5] * made.model.spread[rows] ** 2)
-        places = np.append(x, made.model.x[rows]), np.append(y, made.model.y[rows])
-        field = made.prior(output, *places, np.zeros((nodes + len(rows), size)))  # no columns: the field alone
         joint = np.zeros((size + nodes, size + nodes))
-        joint[:size, :size], joint[size:, size:] = prior, field[:nodes, :nodes]
-        across = np.concatenate([prior @ h.T, field[:nodes, nodes:]])
+        joint[:size, :size] = np.diag(made.of_columns(output))
+        nothing = np.zeros((nodes, size))
+        joint[size:, size:] = made.prior(output, x, y, nothing)  # no columns: the field alone
+        across = np.concatenate(
+            [
+                np.concatenate([made.across(output, o, (far, far, np.eye(size)), there) for o, there in sites], axis=1),
+                np.concatenate([made.across(output, o, (x, y, nothing), there) for o, there in sites], axis=1),
+            ]
+        )
         gain = np.linalg.solve(of_sites, across.T).T
-        mean, covariance = gain @ made.model.residual[rows, output], joint - gain @ across.T
+        mean, covariance = gain @ residual, joint - gain @ across.T
 
         def at_cells(values):
             return RegularGridInterpolator(axes, values.reshape(window.shape))(np.column_stack([made.y, made.x]))

@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from made_up import matern, region
+from made_up import region
 
 from engine.errors import InputError
 from engine.uncertainty import error_model
@@ -65,7 +65,9 @@ def test_residuals_out_of_bag_worked_by_hand():
     assert model.columns.tolist() == expected.tolist()
     assert model.columns[:, 1] == pytest.approx((mean - mean.mean()) / mean.std())
     assert model.spread == pytest.approx(np.maximum(mean / mean.mean(), 0.05) ** model.growth)
-    assert [rows.tolist() for rows in model.known] == [list(range(11)), [0, *range(2, 11)]]
+    site, output = model.rows
+    assert site.tolist() == [*range(11), 0, *range(2, 11)]
+    assert output.tolist() == [0] * 11 + [1] * 10
 
 
 @pytest.mark.parametrize("sites", [0, 1, 9, 10])
@@ -109,18 +111,35 @@ def test_outputs_without_common_sites_count_as_uncorrelated():
 def test_covariances_written_out():
     made = region(3, sites=25)
     model = made.model
-    for output, rows in enumerate(model.known):
-        covariance = made.prior(output, model.x[rows], model.y[rows], model.columns[rows])
-        covariance += np.diag(model.variances[output, 5] * model.spread[rows] ** 2)
-        lower = np.tril(model.factors[output][0])
-        assert lower @ lower.T == pytest.approx(covariance)
-        away = np.hypot(made.x[:, None] - model.x[rows], made.y[:, None] - model.y[rows]) / model.range_
-        assert model.with_space(output, made.x, made.y) == pytest.approx(model.variances[output, 4] * matern(away))
-        weights = np.linalg.solve(covariance, model.residual[rows, output])
-        assert model.weights[output] == pytest.approx(weights)
-        prior = model.variances[output, [0, 1, 2, 2, 2, 3, 3, 3]] / np.array([1, 1, 3, 3, 3, 1, 1, 1])
-        assert model.shifts[output] == pytest.approx(prior * (model.columns[rows].T @ weights))
-    assert [len(rows) for rows in model.known] == [25, 12]
+    residual, covariance, places = made.of_residuals()
+    assert len(residual) == 25 + 12 and model.residuals.tolist() == residual.tolist()
+    lower = np.tril(model.factor[0])
+    assert lower @ lower.T == pytest.approx(covariance)
+    assert model.inverse == pytest.approx(np.linalg.inv(covariance))
+    weights = np.linalg.solve(covariance, residual)
+    assert model.weights == pytest.approx(weights)
+    nothing = np.zeros((len(made.x), model.basis.size))
+    identity = np.eye(model.basis.size)
+    far = np.full(model.basis.size, 1e9)
+    for output in range(2):
+        space = [made.across(output, o, (made.x, made.y, nothing), there) for o, there in places]
+        assert model.with_space(output, made.x, made.y) == pytest.approx(np.concatenate(space, axis=1))
+        systematic = [made.across(output, o, (far, far, identity), there) for o, there in places]
+        assert model.with_systematic(output) == pytest.approx(np.concatenate(systematic, axis=1))
+        assert model.shifts[output] == pytest.approx(np.concatenate(systematic, axis=1) @ weights)
+
+
+def test_an_output_learns_from_sites_that_have_another():
+    """Of two outputs whose errors are nearly the same, the second is as sure where only the first was measured."""
+    made = region(5, sites=40)
+    close = np.array([[1, 0.999], [0.999, 1]])
+    alone, together = (replace(made, model=replace(made.model, between=between)) for between in (np.eye(2), close))
+    without = made.at_cell[~np.isfinite(made.model.residual[:, 1])]
+    variance = {
+        name: np.diag(region_.dense(1, region_.x[without], region_.y[without], region_.columns[without])[1]).mean()
+        for name, region_ in (("alone", alone), ("together", together))
+    }
+    assert variance["together"] < 0.75 * variance["alone"]
 
 
 def test_the_same_from_the_same_seed_and_sites():
@@ -137,7 +156,7 @@ def test_the_same_from_the_same_seed_and_sites():
 def test_of_very_many_sites_a_subset_is_taken(monkeypatch):
     given = ensemble(sites=60)
     given["out_of_bag"][:, :5] = NAN
-    monkeypatch.setattr(error_model, "MOST_SITES", 20)
+    monkeypatch.setattr(error_model, "MOST_RESIDUALS", 40)
     model = fit_error_model(**given)
     place = {x: number for number, x in enumerate(given["x"])}
     taken = np.array([place[x] for x in model.x])
@@ -150,7 +169,7 @@ def test_of_very_many_sites_a_subset_is_taken(monkeypatch):
     assert model.residual[:, 0] == pytest.approx(given["observed"][taken, 0] - mean)
     assert same(model, fit_error_model(**given))
     assert fit_error_model(**given | {"seed": 8}).x.tolist() != model.x.tolist()
-    monkeypatch.setattr(error_model, "MOST_SITES", 55)
+    monkeypatch.setattr(error_model, "MOST_RESIDUALS", 110)
     assert len(fit_error_model(**given).x) == 55
 
 
@@ -172,7 +191,7 @@ def test_comes_back_from_its_file(tmp_path):
         assert same(loaded, model)
         assert loaded.digest == model.digest
         assert (type(loaded.seed), type(loaded.basis.zones), type(loaded.range_)) == (int, int, float)
-        assert loaded.weights[1].tolist() == model.weights[1].tolist()
+        assert loaded.weights.tolist() == model.weights.tolist()
 
 
 def test_a_file_that_changed_is_refused(tmp_path):
