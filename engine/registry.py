@@ -104,7 +104,7 @@ class Registry(Mapping[str, T]):
         return found.thing
 
     def unknown(self, name: str) -> str:
-        """Return an error for an unknown name, with the nearest name or those that exist."""
+        """Describe that a name is unknown, with those that exist and the nearest one."""
         close = difflib.get_close_matches(name, self, n=1, cutoff=0.6)
         hint = f"; did you mean `{close[0]}`?" if close else ""
         return f"{name!r} is not among {', '.join(self)}{hint}"

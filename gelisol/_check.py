@@ -1,4 +1,4 @@
-"""Check a run file from Python: everything is opened, nothing is computed."""
+"""Check of a run file from Python: everything is opened, nothing is computed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _WIDTH = 140
 
 @dataclass(frozen=True, repr=False)
 class Check:
-    """What a look at a run file and at all that it names has found.
+    """Result of checking a run file and all that it names.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ def draw_maps(directory: OutPath, config: RunFile, bbox: Sequence[float], n: int
 def _of_cells(
     directory: OutPath, config: RunFile, part: xr.Dataset, rows: slice, cols: slice, mapped: np.ndarray, n: int
 ) -> np.ndarray:
-    """Draws of the mapped cells, shape (n, depths, cells)."""
+    """Draw the mapped cells, shape (n, depths, cells)."""
     ensemble, model = Ensemble(directory / "ensemble"), ErrorModel.load(directory / FILE)
     cube = open_dataset(directory / "cube.zarr").isel(y=rows, x=cols)
     x = ensemble.features.matrix({name: cube[name].values[mapped] for name in ensemble.features.covariates})
@@ -67,7 +67,7 @@ def _of_cells(
 
 
 def _window(maps: xr.Dataset, bbox: Sequence[float]) -> tuple[slice, slice]:
-    """Rows and columns of the cells in the rectangle of the grid that holds a box of degrees."""
+    """Return rows and columns of the cells in the rectangle of the grid that holds a box of degrees."""
     from pyproj import Transformer
 
     try:

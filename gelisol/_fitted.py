@@ -31,7 +31,7 @@ _READY = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class FittedModel:
-    """All that a worker needs to map a block but the block's covariates.
+    """Fitted model with all that a worker needs to map a block, apart from the block's covariates.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ def paragraph(text: str) -> str:
 
 
 def items(texts: Iterable[str]) -> str:
-    """Return a list of plain texts; nothing where there are none."""
+    """Return a list of plain texts; empty without any."""
     rows = "".join(f"<li>{escape(text)}</li>" for text in texts)
     return f'<ul style="margin:0.3em 0">{rows}</ul>' if rows else ""
 

@@ -1,4 +1,4 @@
-"""From points and covariates to a fitted model, by the steps of the stage `train`."""
+"""Fit of a model to points and covariates, by the steps of the stage `train`."""
 
 import io
 import warnings
@@ -34,7 +34,7 @@ _SCORES = ("r2", "rmse")
 
 
 class _Quiet(Display):
-    """A display that shows nothing, and passes warnings on as Python's."""
+    """Display that shows nothing, and passes warnings on as Python's."""
 
     def __init__(self) -> None:
         super().__init__(Console(file=io.StringIO()), style="lines")
@@ -106,7 +106,7 @@ def column_of(points: pd.DataFrame, name: Any, argument: str) -> "pd.Series[Any]
 
 
 def target_values(points: pd.DataFrame, name: Any, *, complete: bool) -> np.ndarray:
-    """Return measured values of a column, NaN where there are none.
+    """Return measured values of a column, NaN for missing ones.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _training(
 
 
 def _warn(training: TrainingTable, sites: int) -> None:
-    """Say which points train nothing, and which classes no point is in."""
+    """Warn of points that do not train the model, and of classes without a point."""
     for note in training.notes:
         if note.level is Level.WARNING:
             warnings.warn(note.message, stacklevel=4)

@@ -27,7 +27,7 @@ def map_dataset(
     selection: Mapping[str, Any] | None = None,
     **model: Any,
 ) -> xr.Dataset:
-    """Map what was measured at points from covariates on a grid, as `gelisol run` does.
+    """Map measurements at points from covariates on a grid, as `gelisol run` does.
 
     The model is trained at once; the map is lazy, with one task a block, and is computed, or written by `to_zarr`,
     block by block.

@@ -322,7 +322,7 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _area(ensemble: Any, training: pd.DataFrame, x: np.ndarray, features: Features, seed: int) -> Applicability | None:
-    """Fit the area of applicability with random folds; None where the model has nothing to tell rows apart by."""
+    """Fit the area of applicability with random folds; None if no column of the model distinguishes rows."""
     if len(x) < 2 or not np.isfinite(x).all():
         return None
     weight = covariate_weights(ensemble, training).fillna(0.0)

@@ -1,4 +1,4 @@
-"""What a run says at points."""
+"""Values of a run's results at points."""
 
 from typing import TYPE_CHECKING, Any
 

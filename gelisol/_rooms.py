@@ -28,7 +28,7 @@ def require_own_rooms() -> None:
 
 
 def _found(name: str) -> Path | None:
-    """Return the folder or file that `import name` takes; None where there is nothing, which the import itself says."""
+    """Return the folder or file that `import name` takes; None if it is absent, which the import itself reports."""
     try:
         spec = find_spec(name)
     except ValueError:  # put into sys.modules by hand

@@ -204,7 +204,7 @@ class Run:
 
     @property
     def verdict(self) -> Verdict:
-        """What the validation says of the map.
+        """Verdict of the validation on the map.
 
         Returns
         -------

@@ -1,10 +1,10 @@
-"""What the validation says of a run, as text that carries its reasons."""
+"""Verdict of the validation on a run, as text that carries its reasons."""
 
 from __future__ import annotations
 
 
 class Verdict(str):
-    """What the validation says of a run: `supported`, `weak` or `none`, as text, with what it rests on.
+    """Verdict of the validation on a run: `supported`, `weak` or `none`, as text, with its reasons.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Verdict(str):
     def __new__(
         cls, level: str, conclusion: str = "", reasons: tuple[str, ...] = (), totals: tuple[str, ...] = ()
     ) -> Verdict:
-        """Make the text, and attach what it rests on."""
+        """Make the text, and attach its reasons."""
         verdict = super().__new__(cls, level)
         verdict.conclusion, verdict.reasons, verdict.totals = conclusion, reasons, totals
         return verdict

@@ -1,4 +1,4 @@
-"""What a soil scientist says: run files, the command line, the soil-carbon pipeline and the virtual region."""
+"""Pipelines of soil science: run files, the command line, the soil-carbon pipeline and the virtual region."""
 
 from enum import StrEnum
 

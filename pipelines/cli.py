@@ -187,7 +187,7 @@ def _write_schema(target: Path) -> None:
 
 
 def _copy_descriptions(source: Path, target: Path) -> None:
-    """The descriptions of data sets that the run files name."""
+    """Copy the descriptions of data sets that the run files name."""
     text = "".join(file.read_text(encoding="utf-8") for file in target.glob("*.yaml"))
     for file in sorted(source.glob("*.json")):
         if f"sources/{file.name}" in text:
@@ -279,7 +279,7 @@ def search(
 
 
 def _place(out: str | None) -> "OutPath | None":
-    """The results folder that stands on the command line."""
+    """Return the results folder that the command line names."""
     from engine.storage.paths import out_path
 
     return None if out is None else out_path(out, Path.cwd())
@@ -403,7 +403,7 @@ def report(
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a console that knows no "²" or "•" shows "?"

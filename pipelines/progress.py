@@ -1,4 +1,4 @@
-"""What is told while a run goes on: bars on a terminal, lines in a batch job, events for machines, and a log."""
+"""Progress of a run: bars on a terminal, lines in a batch job, events for machines, and a log."""
 
 import io
 import json
@@ -40,7 +40,7 @@ logger = logging.getLogger("gelisol")
 
 
 class _Rate(ProgressColumn):
-    """How fast the work goes."""
+    """Rate of the work."""
 
     def __init__(self, noun: str):
         super().__init__()
@@ -70,7 +70,7 @@ class Display:
 
     @contextmanager
     def recorded(self, directory: OutPath, level: str = "INFO") -> Iterator[None]:
-        """Also write `events.jsonl` and `gelisol.log` in a results folder, with what Dask warns of."""
+        """Also write `events.jsonl` and `gelisol.log` in a results folder, with Dask's warnings."""
         raises, logging.raiseExceptions = logging.raiseExceptions, False  # a full disk stops the run, not its log
         dask, before = logging.getLogger("distributed"), logger.level
         logger.setLevel(level)
@@ -93,7 +93,7 @@ class Display:
                 logging.raiseExceptions = raises
 
     def say(self, what: str | Finding) -> None:
-        """One line: plain information, or what was found."""
+        """Print one line: plain information, or a finding."""
         warns = isinstance(what, Finding) and what.level is not Level.NOTE
         level = logging.WARNING if warns else logging.INFO
         text = redacted_text(str(what))
@@ -103,11 +103,11 @@ class Display:
         self.event("said", level=logging.getLevelName(level).lower(), text=text)
 
     def log(self, text: str, level: int = logging.INFO) -> None:
-        """One line in the log only."""
+        """Write one line to the log only."""
         logger.log(level, "%s", redacted_text(text))
 
     def show(self, table: Table) -> None:
-        """A table, on the console and in the log."""
+        """Show a table, on the console and in the log."""
         if self.style != "json":
             self.console.print(table)
         plain = Console(width=_LOG_WIDTH, file=io.StringIO())
@@ -116,7 +116,7 @@ class Display:
         self.log(plain.file.getvalue().rstrip(), logging.WARNING)
 
     def event(self, event: str, **facts: Any) -> None:
-        """One line for machines."""
+        """Write one event for machines."""
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **facts})
         if self._events is not None:
             with suppress(OSError):  # a full disk stops the run, not its record
@@ -154,13 +154,13 @@ class Display:
         self.say(f"{name}: done in {seconds:.1f} s")
 
     def forget_steps(self) -> dict[str, dict[str, Any]]:
-        """What `steps` holds, which is empty afterwards."""
+        """Return the content of `steps` and empty it."""
         steps, self.steps = self.steps, {}
         return steps
 
 
 def _standard_error() -> Console:
-    """Where there is no terminal, wide enough for tables to be read in a log."""
+    """Return a console on standard error, without a terminal wide enough for tables to be read in a log."""
     console = Console(stderr=True)
     return console if console.is_terminal else Console(stderr=True, width=_LOG_WIDTH)
 

@@ -146,7 +146,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _unless_set(name: str, ours: Any, dasks: Any) -> dict[str, Any]:
-    """Change a Dask setting, unless the user has set it."""
+    """Return a Dask setting to change, unless the user has set it."""
     return {name: ours} if dask.config.get(name) == dasks else {}
 
 

@@ -140,7 +140,7 @@ def _checked(path: OutPath, digest: str) -> bytes:
 
 
 def untrusted_types(content: bytes, types: Sequence[str] = ()) -> list[str]:
-    """Return the types in a skops file that are not loaded, beside those of its family."""
+    """Return the types in a skops file that are not trusted, apart from those of its family."""
     import skops.io
 
     return sorted(set(skops.io.get_untrusted_types(data=content)) - {*TRUSTED, *types})

@@ -246,7 +246,7 @@ _forgotten = [0]
 
 @contextmanager
 def during(run: str) -> Iterator[None]:
-    """Keep answers of servers and caches of GDAL for this run only: a process may outlive several."""
+    """Mark answers of servers and caches of GDAL as this run's: a process may outlive several runs."""
     token = _RUN.set(run)
     try:
         yield

@@ -127,7 +127,7 @@ def _leads_to(goal: str, name: str, known: Mapping[str, SourceSpec], seen: froze
 
 
 def layers_of(name: str, spec: LayersSpec) -> tuple[dict[str, SourceSpec], tuple[float, ...]]:
-    """Return an entry per soil layer that counts, and its share of the thickness, cm.
+    """Return an entry per soil layer that counts, and the thickness, cm, with which it does.
 
     Raises
     ------

@@ -88,7 +88,7 @@ def find(name: str, spec: StoredSpec, base: Path) -> dict[Place, Step]:
 
 
 def none_wanted(name: str, spec: StoredSpec, steps: Sequence[Step], what: str) -> Finding:
-    """Describe that period and months hold no step, and list the steps that exist."""
+    """Describe that period and months hold no step, and which years or months the steps are of."""
     years = sorted({step.year for step in steps})
     of = f"of {years[0]}–{years[-1]}" if years[0] else f"of months {sorted({s.month for s in steps})}"
     return Finding(

@@ -161,7 +161,7 @@ def _deviation(model: ErrorModel) -> np.ndarray:
 
 
 def _with_mean(of_replicates: np.ndarray) -> np.ndarray:
-    """Put the replicates' mean in the place `MEAN` before their values, along the first axis."""
+    """Append the replicates' mean, in the place `MEAN`, along the first axis."""
     return np.concatenate([of_replicates, of_replicates.mean(axis=0, keepdims=True)])
 
 

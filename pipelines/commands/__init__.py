@@ -1,1 +1,1 @@
-"""What the verbs of the command line do, besides `run`."""
+"""Verbs of the command line, besides `run`."""

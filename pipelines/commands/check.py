@@ -52,7 +52,7 @@ def show(survey: Survey, inspection: Inspection, console: Console) -> None:
 
 
 def source_table(survey: Survey) -> Table:
-    """Files, size, CRS, pixel, period, resampling and coverage of every source."""
+    """Tabulate files, size, CRS, pixel, period, resampling and coverage of every source."""
     table = Table(title="Sources", title_justify="left")
     for name in ("covariate", "files", "size", "CRS", "pixel", "period", "resampling", "domain", "sites"):
         table.add_column(name, justify="right" if name in ("files", "domain", "sites") else "left")
@@ -77,7 +77,7 @@ def source_table(survey: Survey) -> Table:
 
 
 def _of_land(share: float) -> str:
-    """Not all is not 100%, and a little is not 0%."""
+    """Format a share of land so that not quite all is not 100%, and a little is not 0%."""
     return f"{share:.1%}" if 0 < share < 0.01 or 0.99 <= share < 1 else f"{share:.0%}"
 
 
@@ -92,7 +92,7 @@ def _resampling(source: Source, grid: Grid | None) -> str:
 
 
 def _pixel(source: Source, summary: SourceSummary, grid: Grid | None) -> str:
-    """Side of a pixel, and how many cells of the grid that is."""
+    """Return the side of a pixel, and how many cells of the grid that is."""
     if not summary.resolution:
         return "–"
     cells = pixel_against_cell(source, grid) if grid is not None else None
@@ -118,7 +118,7 @@ def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -
 
 
 def all_notes(survey: Survey, inspection: Inspection) -> list[Finding]:
-    """What is odd in the input, but no error; the key is the source or section that it concerns."""
+    """Return doubtful signs in the input that are not errors; the key is the source or section concerned."""
     odd = [(name, note) for name, source in survey.sources.items() for note in source.summary().notes]
     for found in (inspection.gaps, inspection.overlaps, inspection.doubts):
         odd += found.items()
@@ -164,7 +164,7 @@ def _grid(survey: Survey, grid: Grid) -> Table:
 
 
 def _disk(prepared: Prepared) -> float:
-    """Bytes of disk before compression."""
+    """Return the bytes of disk before compression."""
     config, grid = prepared.config, prepared.grid
     statistics = len(STATISTICS) + len(config.model.statistics)
     on_grid = grid.shape[0] * grid.shape[1] * 4
@@ -180,7 +180,7 @@ def _plan(survey: Survey, directory: OutPath) -> Table:
 
 
 def _versions(directory: OutPath) -> list[str]:
-    """What was done with other versions than those that are here; of a damaged ledger the plan tells."""
+    """Note stages done with other versions than the installed ones; a damaged ledger is reported by the plan."""
     try:
         return version_notes(Ledger(directory), versions())
     except InputError:

@@ -16,7 +16,7 @@ from engine.sources.stac.search import Years, collections, find_items, open_cata
 
 
 def list_collections(api: str) -> list[tuple[str, str]]:
-    """Id and title of every collection.
+    """Return id and title of every collection.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def list_collections(api: str) -> list[tuple[str, str]]:
 def search(
     api: str, collection: str, bbox: Bbox | None, years: Years | None, query: dict[str, Any]
 ) -> tuple[Item, list[Item]]:
-    """The collection and the items that fit.
+    """Return the collection and the items that fit.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def search(
 
 
 def describe(items: list[Item]) -> list[str]:
-    """What was found, in lines for people."""
+    """Describe the collection and items found, in lines for reading."""
     moments = [m for item in items for m in span(item) if m is not None]
     years = f", {min(moments):%Y-%m-%d} to {max(moments):%Y-%m-%d}" if moments else ""
     lines = [f"{len(items)} item{'s' if len(items) > 1 else ''}{years}", "assets:"]
@@ -64,7 +64,7 @@ def describe(items: list[Item]) -> list[str]:
 def entry(
     api: str, collection: Item, items: list[Item], asset: str | None, years: Years | None, query: dict[str, Any]
 ) -> str:
-    """The entry under `covariates:`, as YAML.
+    """Return the entry under `covariates:`, as YAML.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def entry(
 
 
 def _name(key: str) -> str:
-    """A covariate's name of an asset's key: its last word that is no number or unit of time."""
+    """Derive a covariate's name from an asset's key: its last word that is not a number or unit of time."""
     words = [w for w in key.replace("-", "_").split("_") if w.isidentifier() and w.lower() not in ("days", "m", "km")]
     return (words[-1] if words else "covariate").lower()
 

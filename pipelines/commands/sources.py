@@ -1,4 +1,4 @@
-"""`gelisol sources`: whose data a run file names, under which licence, and how they are had; nothing is opened."""
+"""`gelisol sources`: provider, licence and access of the data that a run file names, without opening them."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from pipelines.runfile.reader import RunFile
 
 
 def source_table(run: RunFile, base: Path) -> Table:
-    """One row a source.
+    """Tabulate the sources, one per row.
 
     Raises
     ------

@@ -61,11 +61,11 @@ class Status:
     versions: list[str] = field(default_factory=list)
 
     def as_json(self) -> str:
-        """For machines."""
+        """Return the status as JSON values, for machines."""
         return json.dumps(asdict(self), indent=1)
 
     def show(self, console: Console) -> None:
-        """For people."""
+        """Show the status on a console, for reading."""
         console.print(self.directory, markup=False, highlight=False, soft_wrap=True)
         table = Table("stage", "state")
         for stage, state in self.stages.items():
@@ -85,7 +85,7 @@ class Status:
 
 
 def read_status(directory: OutPath) -> Status:
-    """The state of the run in a results folder.
+    """Read the state of the run in a results folder.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def read_status(directory: OutPath) -> Status:
 
 
 def _seen(directory: OutPath) -> tuple[Holding | None, Ledger, list[dict[str, Any]]]:
-    """Lock, ledger and last events, of one moment: all is read again if a run has begun or ended in between."""
+    """Read lock, ledger and last events of one moment: all again if a run has begun or ended in between."""
     after = held(directory)
     for _ in range(_LOOKS):
         before = after
@@ -143,7 +143,7 @@ def _seen(directory: OutPath) -> tuple[Holding | None, Ledger, list[dict[str, An
 
 
 def _events(file: OutPath) -> Iterator[dict[str, Any]]:
-    """The last events; a line that was being written is passed over."""
+    """Yield the last events; a half-written line is skipped."""
     try:
         content = read_tail(file, _TAIL)
     except FileNotFoundError:

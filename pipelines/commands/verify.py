@@ -59,7 +59,7 @@ def _blocks(prepared: Prepared, stage: str, key: str) -> tuple[str, list[str]]:
 
 
 def _files(prepared: Prepared, stage: str, ledger: Ledger) -> tuple[str, list[str]]:
-    """Artefacts that are files or folders; what a later stage has written to again is left to that stage."""
+    """Return artefacts that are files or folders; one that a later stage rewrites is checked with that stage."""
     entry = ledger.entry(stage)
     if entry is None:
         return "", []

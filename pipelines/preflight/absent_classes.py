@@ -57,7 +57,7 @@ def unseen_classes(source: Source, grid: Grid, seen: set[int]) -> Unseen:
 
 
 def pixel_against_cell(source: Source, grid: Grid) -> float | None:
-    """Side of a native pixel as a multiple of the grid's cell side; None where there is no one pixel grid."""
+    """Return the side of a native pixel as a multiple of the grid's cell side; None without a single pixel grid."""
     part = source.parts[0] if isinstance(source, Patchwork) else source
     if not isinstance(part, GriddedSource):
         return None
@@ -65,7 +65,7 @@ def pixel_against_cell(source: Source, grid: Grid) -> float | None:
 
 
 def _as_fine_as_its_pixels(source: Source, grid: Grid) -> Grid | None:
-    """The domain in cells of which each pixel holds at least one; None if they are too many, or far away."""
+    """Return the domain in cells so fine that each pixel holds one; None if they are too many, or far away."""
     side = pixel_against_cell(source, grid)
     if side is None or any(isinstance(file, Remote) for file in source.summary().files):
         return None

@@ -1,4 +1,4 @@
-"""How much a run fetches over a network."""
+"""Projected download of a run over a network."""
 
 import math
 
@@ -13,7 +13,7 @@ from engine.sources.raster_base import GriddedSource
 
 
 def projected_download(source: Source, grid: Grid) -> float | None:
-    """Bytes that a run fetches over a network, about; None of local files.
+    """Project the bytes that a run fetches over a network; None if all files are local.
 
     The share of the files' pixels that lies under the grid, of their size; of a catalogue's items, that of the first
     times their number.

@@ -1,4 +1,4 @@
-"""How much of the domain, and of the sites, lies within a source's extent."""
+"""Share of the domain, and of the sites, within a source's extent."""
 
 import numpy as np
 import pandas as pd

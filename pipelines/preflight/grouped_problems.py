@@ -10,7 +10,7 @@ _MOST = 3
 
 
 def grouped(problems: list[Finding]) -> list[Finding]:
-    """The same problems, in the order of their first; each that several covariates have, once."""
+    """Return the same problems, in the order of their first; each that several covariates share, once."""
     groups: dict[object, list[Finding]] = {}
     for problem in problems:
         groups.setdefault(_shared(problem), []).append(problem)
@@ -18,7 +18,7 @@ def grouped(problems: list[Finding]) -> list[Finding]:
 
 
 def _shared(problem: Finding) -> object:
-    """What problems of one group have in common."""
+    """Return what the problems of one group have in common: the source or the message."""
     if _covariate(problem) is None:
         return problem
     return problem.source if isinstance(problem, MissingFile) and problem.source else problem.message
@@ -38,6 +38,6 @@ def _one(each: list[Finding]) -> Finding:
 
 
 def _covariate(problem: Finding) -> str | None:
-    """The covariate whose entry a problem concerns, if it is one."""
+    """Return the covariate whose entry a problem concerns, if any."""
     section, _, rest = problem.key.partition(".")
     return rest.partition(".")[0] if section == "covariates" and rest and not problem.place else None

@@ -20,7 +20,7 @@ SITES, INDEPENDENT = "the table of sites", "the table of independent sites"
 
 
 def named_files(run: RunFile | Draft, base: Path) -> dict[str, Place]:
-    """Files that the run file names one by one: what messages call each → where it is."""
+    """Return files that the run file names one by one, by their names in messages."""
     found: dict[str, Place] = {}
     if run.domain and run.domain.boundary:
         found[BOUNDARY] = place_of(run.domain.boundary, base)
@@ -38,7 +38,7 @@ def named_files(run: RunFile | Draft, base: Path) -> dict[str, Place]:
 
 
 def _tables(given: str | Observations, data: Path, names: tuple[str, str]) -> dict[str, Place]:
-    """One table, or two where places stand in a table of their own."""
+    """Return one table, or two if places stand in a table of their own."""
     hrefs = (given,) if isinstance(given, str) else tuple(tables_of(given).values())
     return {name: place_of(href, data) for name, href in zip(names, hrefs, strict=False)}
 
@@ -51,7 +51,7 @@ def _descriptions(name: str, spec: SourceSpec) -> dict[str, str]:
 
 
 def content(place: Place) -> str:
-    """SHA-256 of a file, with those that belong to it; of a folder, the names, sizes and times of its files."""
+    """Return the SHA-256 of a file and its companions; for a folder, that of its files' names, sizes and times."""
     if isinstance(place, Remote):
         return hashlib.sha256(read_bytes(place)).hexdigest()
     if place.is_dir():
@@ -63,13 +63,13 @@ def content(place: Place) -> str:
 
 
 def fingerprints(run: RunFile | Draft, base: Path) -> dict[str, str]:
-    """Fingerprints of the files that the run file names; one that cannot be read is left to whoever reads it."""
+    """Fingerprint the files that the run file names; an unreadable one is left to whoever reads it."""
     found = {name: _attempt(partial(content, place)) for name, place in named_files(run, base).items()}
     return {name: text for name, text in found.items() if text and text != GONE}
 
 
 def of_sources(summaries: Mapping[str, SourceSummary]) -> dict[str, str]:
-    """Fingerprints of the covariates' files."""
+    """Fingerprint the covariates' files."""
     return {f"files of {name}": summary.fingerprint for name, summary in summaries.items()}
 
 
@@ -77,7 +77,7 @@ def changed_since(
     before: Mapping[str, str], run: RunFile, base: Path, summaries: Callable[[], Mapping[str, SourceSummary]],
     *, remote: bool,
 ) -> list[str]:  # fmt: skip
-    """What has another fingerprint than before, by the names of `fingerprints` and `of_sources`.
+    """Return the files whose fingerprint has changed, by the names of `fingerprints` and `of_sources`.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def changed_since(
 
 
 def _attempt(read: Callable[[], str]) -> str | None:
-    """A fingerprint; None where it cannot be had now."""
+    """Return a fingerprint; None if it cannot be had now."""
     try:
         return read()
     except FileNotFoundError:

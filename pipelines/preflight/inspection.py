@@ -1,4 +1,4 @@
-"""What a look at the values before a run finds: what cannot be right, what is odd, what each covariate costs."""
+"""Inspection of values before a run: impossible ones, odd ones, and what each covariate costs the map."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _OVERLAP = 0.001
 
 @dataclass
 class Inspection:
-    """What a look at the values found; called by `survey` with the grid and the sources.
+    """Results of an inspection of the values; called by `survey` with the grid and the sources.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Inspection:
     def __call__(
         self, grid: Grid, sources: Mapping[str, Source], mask: DomainMask | None = None, sites: Sites | None = None
     ) -> list[Finding]:
-        """Look at every source; what cannot be read, cannot be right, or leaves nothing to map is a problem.
+        """Inspect every source; values that cannot be read or be right, or leave no cell to map, are problems.
 
         Parameters
         ----------

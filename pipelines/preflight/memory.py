@@ -45,12 +45,12 @@ class Projection:
     cells: int
 
     def worker(self, threads: int = 1) -> float:
-        """For a worker of so many threads."""
+        """Return the bytes for a worker of `threads` threads."""
         return self.shared + threads * max(self.of_block.values())
 
 
 def project(prepared: Prepared, chunk: int | None = None) -> Projection:
-    """Memory of a run, with its own or another size of blocks."""
+    """Project the memory of a run, with its own or another size of blocks."""
     config, grid = prepared.config, prepared.grid
     chunk = chunk or grid.chunk
     cells = min(chunk, grid.shape[0]) * min(chunk, grid.shape[1])
@@ -71,7 +71,7 @@ def project(prepared: Prepared, chunk: int | None = None) -> Projection:
 
 
 def _pixels(summary: SourceSummary, resolution: float) -> float:
-    """Pixels of a source that are read for a cell."""
+    """Return the number of pixels of a source that are read for a cell."""
     if not summary.resolution:
         return 2.0
     metres = summary.resolution * (111_000 if summary.crs.geographic else 1)
@@ -111,7 +111,7 @@ def require_memory(prepared: Prepared, limit: float, threads: int) -> Projection
 
 
 def require_promised_memory(prepared: Prepared) -> None:
-    """As `require_memory`, as far as the run file tells what workers will have."""
+    """Check memory as `require_memory` does, with the workers' memory that the run file states."""
     spec = prepared.config.cluster
     if spec.memory and spec.kind in ("local", "ssh"):
         require_memory(prepared, parse_bytes(spec.memory), spec.threads)

@@ -1,4 +1,4 @@
-"""What each covariate costs the map: cells and sites at which it is missing, those at which it alone is, and where."""
+"""Cost of each covariate to the map: cells and sites at which it is missing, alone or with others, and where."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _BOX = 0.8
 
 @dataclass(frozen=True)
 class Cost:
-    """What one covariate costs.
+    """Cost of one covariate.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Cost:
     exact: bool
 
     def note(self) -> str | None:
-        """In words; None if it costs nothing to speak of."""
+        """Describe the cost in words; None if it is negligible."""
         if self.missing < _SHOWN and not self.sites:
             return None
         at = self.where and f" ({self.where})"
@@ -67,7 +67,7 @@ def _share(share: float) -> str:
 
 
 def costs(look: Look) -> dict[str, Cost]:
-    """Covariate → what it costs."""
+    """Return the cost of each covariate."""
     whole = {name: is_known(seen.values) for name, seen in look.seen.items() if seen.values is not None}
     gone = {name: lost for name in look.seen if (lost := look.missing_at_sites(name)) is not None}
     missing_each = np.sum([lost.astype(int) for lost in gone.values()], axis=0) if gone else np.zeros(0)
@@ -93,7 +93,7 @@ def costs(look: Look) -> dict[str, Cost]:
 
 
 def place_of_gap(lon: np.ndarray, lat: np.ndarray, gap: np.ndarray, land: np.ndarray) -> str:
-    """Where a gap lies: beyond a parallel, or in a box of degrees; "" where it is scattered."""
+    """Describe where a gap lies: beyond a parallel, or in a box of degrees; "" if it is scattered."""
     if not gap.any() or not (land & ~gap).any():
         return ""
     for sign, side in ((1, "north"), (-1, "south")):
@@ -110,7 +110,7 @@ def place_of_gap(lon: np.ndarray, lat: np.ndarray, gap: np.ndarray, land: np.nda
 
 
 def _parallel(latitudes: np.ndarray, missing: np.ndarray) -> tuple[float, float] | None:
-    """The latitude north of which everything is missing, and the share of the gap that lies there; None if little does.
+    """Return the latitude north of which all is missing, with the share of the gap there; None if that is small.
 
     It is the one that tells the gap from the rest with the fewest points on the wrong side.
     """
@@ -130,7 +130,7 @@ def _degrees(low: float, high: float, positive: str, negative: str) -> str:
 
 
 def nothing_left(look: Look, mask: DomainMask | None) -> list[Finding]:
-    """Why no cell would be mapped: the mask, a covariate that is nowhere, or what they have in common."""
+    """Explain why no cell would be mapped: the mask, a covariate without values, or their combination."""
     if not look.seen or not look.lattice.inside.any():
         return []
     whole = {name: is_known(seen.values) for name, seen in look.seen.items() if seen.values is not None}

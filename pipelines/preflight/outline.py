@@ -33,7 +33,7 @@ class Outline:
 
 
 def read_outline(domain: Domain, base: Path) -> Outline:
-    """The domain's outline; `base` is where relative paths start.
+    """Read the domain's outline; `base` is where relative paths start.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def read_outline(domain: Domain, base: Path) -> Outline:
 
 
 def box_in_degrees(outline: Geometry) -> Bounds:
-    """West, south, east and north of an outline, degrees; west > east where it crosses the 180° line."""
+    """Return west, south, east and north of an outline, degrees; west > east if it crosses the 180° line."""
     assert outline.crs is not None
     if outline.crs.geographic:
         degrees = outline if outline.crs.epsg == 4326 else outline.to_crs(DEGREES)
@@ -75,13 +75,13 @@ def box_in_degrees(outline: Geometry) -> Bounds:
 
 
 def bounds_in_degrees(outline: Geometry) -> Bounds:
-    """As `box_in_degrees`, with west < east: all longitudes where the outline crosses the 180° line."""
+    """Return bounds as `box_in_degrees`, with west < east: all longitudes if the outline crosses the 180° line."""
     west, south, east, north = box_in_degrees(outline)
     return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
 
 
 def _across(lon: np.ndarray, south: float, north: float, west: float, east: float) -> Bounds:
-    """The arc that holds all longitudes if that crosses 180°, else as they come."""
+    """Return the arc that holds all longitudes if it crosses 180°, else their range."""
     first, last = bounds_on_the_circle(lon)
     if first <= last:
         return west, south, east, north

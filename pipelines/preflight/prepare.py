@@ -144,7 +144,7 @@ def survey(
 
 
 def _require_other_place(run_file: Path, directory: OutPath | None) -> None:
-    """Results hold the resolved run file, which must not replace the one that a person wrote."""
+    """Refuse a results folder whose resolved run file would replace the user's own."""
     if directory is None or not is_on_disk(directory) or run_file.resolve() != (directory / "run.yaml").resolve():
         return
     # Where a run has worked, it is the resolved one already.
@@ -160,7 +160,7 @@ def _require_other_place(run_file: Path, directory: OutPath | None) -> None:
 
 @dataclass
 class Survey:
-    """What could be opened of a run, and what is wrong with the rest.
+    """Survey of a run: the parts that could be opened, and the problems of the rest.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ class Survey:
     problems: _Problems = field(default_factory=_Problems)
 
     def prepared(self) -> Prepared:
-        """The run; an `InputError` with all problems if there are any."""
+        """Return the run; raise an `InputError` with all problems if there are any."""
         if self.problems.found or self.grid is None or self.profiles is None:
             raise InputError(grouped(self.problems.found))
         assert isinstance(self.run, RunFile) and self.directory is not None
@@ -275,7 +275,7 @@ def _open(found: Survey, refresh: bool, inspect: Inspect | None, watch: Watch, p
 
 
 def _silent(run: RunFile | Draft, items: OutPath | None, watch: Watch) -> dict[str, str]:
-    """Key of the run file → what does not answer of the servers that it needs; each is tried once."""
+    """Return silent servers by the key of the run file that needs them; each is tried once."""
     needs = needed_servers(run, _openable(run), _key, items)
     with watch(f"whether {', '.join(sorted(set().union(*needs.values())))} answer") if needs else nullcontext():
         return silent_needs(needs)
@@ -286,7 +286,7 @@ def _specs(run: RunFile | Draft) -> dict[str, SourceSpec]:
 
 
 def _openable(run: RunFile | Draft) -> dict[str, SourceSpec]:
-    """All but formulas that name what is not there or not sound, of which reading the run file has told."""
+    """Return the entries without formulas that name absent or unsound ones, which the reader has reported."""
 
     def resolves(name: str, spec: SourceSpec) -> bool:
         try:
@@ -298,7 +298,7 @@ def _openable(run: RunFile | Draft) -> dict[str, SourceSpec]:
 
 
 def _key(name: str) -> str:
-    """Where the run file describes a source."""
+    """Return the key under which the run file describes a source."""
     return "zones" if name == ZONES else f"covariates.{name}"
 
 
@@ -307,7 +307,7 @@ def _noted(key: str, notes: Iterable[str]) -> tuple[Finding, ...]:
 
 
 def _with_recipe(problem: Finding, name: str, spec: SourceSpec, base: Path) -> Finding:
-    """A problem, and if it is that a file is missing, where it can be had."""
+    """Add to a problem of a missing file where the file can be had."""
     term = problem.key.removeprefix(f"covariates.{name}.").partition(".")[0]
     entry = spec.own_terms.get(term, spec)
     described = entry.about or spec.about
@@ -351,7 +351,7 @@ def _profiles(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Pro
 
 
 def _with_addresses(problem: Finding, named: Mapping[str, str]) -> Finding:
-    """A problem with the addresses of tables rather than the copies on this machine's disks."""
+    """Restore in a problem the addresses of tables, in the place of the copies on this machine's disks."""
     message = problem.message
     for copy, address in named.items():
         message = message.replace(copy, address)
@@ -359,7 +359,7 @@ def _with_addresses(problem: Finding, named: Mapping[str, str]) -> Finding:
 
 
 def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> Profiles:
-    """Sites that never train the model, read as those that do."""
+    """Read independent sites, which never train the model, by the rules of the others."""
     given = run.model.validation.independent if run.model else None
     assert given and run.observations
     # The map is tried, with the covariates of its cells.
@@ -377,7 +377,7 @@ def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> 
 
 
 def _of_independent(problem: Finding) -> Finding:
-    """A problem of the section that describes independent sites, whose keys are those of `observations`."""
+    """Turn a problem into one of the section on independent sites, whose keys are those of `observations`."""
     message = _OF_OBSERVATIONS.sub(f"{INDEPENDENT}.", problem.message)
     return replace(problem, message=message).moved("observations", INDEPENDENT)
 
@@ -430,7 +430,7 @@ def _too_few(folds: int, depth: tuple[float, float], profiles: Profiles) -> list
 
 
 def _untrainable(model: Model, profiles: Profiles | None) -> list[Finding]:
-    """Families that cannot be fitted as the user has set them; those of this package as they come are known to work."""
+    """Return families that cannot be fitted with the user's settings; this package's own defaults are known to work."""
     sites = len(profiles.wide()) if profiles else _TRIAL_SITES
     rows = max(sites - -(-sites // model.validation.folds), 2)
     as_it_comes = [not (spec.estimator or spec.parameters or spec.grid) for spec in model.families]

@@ -1,4 +1,4 @@
-"""Where `check` looks at values: all over the domain at points, in patches of true cells, and at the sites."""
+"""Points at which `check` inspects values: all over the domain, in patches of true cells, and at the sites."""
 
 import math
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Sites:
 
     @classmethod
     def of(cls, table: pd.DataFrame | None, density: str, at_site: Mapping[str, str]) -> "Sites":
-        """Rows of `Profiles.wide` that have the density."""
+        """Select rows of `Profiles.wide` that have the density."""
         if table is None:
             return cls(np.array([]), np.array([]))
         rows = table[table[density].notna()] if density in table else table
@@ -80,7 +80,7 @@ class Lattice:
 
     @classmethod
     def over(cls, grid: Grid) -> "Lattice":
-        """As many points as may be."""
+        """Lay as many points over the grid as allowed."""
         height, width = grid.shape
         times = math.sqrt(height * width / MOST_POINTS)
         exact = times <= 1
@@ -89,18 +89,18 @@ class Lattice:
         return cls(box, whole.inside(next(whole.blocks())), exact)
 
     def degrees(self) -> tuple[np.ndarray, np.ndarray]:
-        """Longitude and latitude of every point, dims (y, x)."""
+        """Return longitude and latitude of every point, dims (y, x)."""
         height, width = self.geobox.shape.yx
         x, y = self.geobox.affine @ tuple(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5))
         return Transformer.from_crs(crs_of(self.geobox).proj, "EPSG:4326", always_xy=True).transform(x, y)
 
     def method(self, resampling: Choice) -> Choice:
-        """How values are taken: as for the map, but at the point itself where that counts what lies in a cell."""
+        """Return the resampling at points: that of the map, or the point itself if that counts shares of a cell."""
         return resampling if self.exact else changed(resampling, lambda r: Resampling.NEAREST if r.counts else r)
 
 
 def is_small(source: Source, grid: Grid) -> bool:
-    """Whether a source is on this machine and so small that its part under the domain is read whole."""
+    """Return whether a source is on this machine and so small that its part under the domain is read whole."""
     return not source.summary().is_remote and _pixels(source, grid) <= _MOST_PIXELS
 
 
@@ -122,7 +122,7 @@ def _steps(source: Source) -> int:
 
 
 def spread_out(candidates: np.ndarray, n: int) -> np.ndarray:
-    """Some of the points, as far from each other as can be; shape (n or fewer, 2)."""
+    """Choose points as far from each other as possible; shape (n or fewer, 2)."""
     if not len(candidates):
         return candidates
     chosen = [candidates[len(candidates) // 2]]
@@ -134,21 +134,21 @@ def spread_out(candidates: np.ndarray, n: int) -> np.ndarray:
 
 
 def patch(grid: Grid, row: float, col: float) -> GeoBox:
-    """The part of the grid around a cell."""
+    """Return the part of the grid around a cell."""
     height, width = grid.shape
     top, left = (int(np.clip(int(v) - SIDE // 2, 0, max(0, n - SIDE))) for v, n in ((row, height), (col, width)))
     return grid.geobox[top : min(top + SIDE, height), left : min(left + SIDE, width)]
 
 
 def patches(grid: Grid, n: int, lattice: Lattice, wanted: np.ndarray) -> list[GeoBox]:
-    """Patches around some of the wanted points of a lattice, as far from each other as can be."""
+    """Return patches around some of the wanted points of a lattice, as far from each other as possible."""
     points = np.argwhere(wanted)
     scale = np.array(grid.shape) / np.array(lattice.geobox.shape.yx)
     return [patch(grid, *((point + 0.5) * scale)) for point in spread_out(points, n)]
 
 
 def inside(grid: Grid, part: GeoBox) -> np.ndarray:
-    """Which cells of a part of the grid lie inside the outline, dims (y, x)."""
+    """Return which cells of a part of the grid lie inside the outline, dims (y, x)."""
     whole = Grid(part, max(part.shape.yx), grid.outline)
     return whole.inside(next(whole.blocks()))
 
@@ -170,14 +170,14 @@ class SiteCells:
 
     @classmethod
     def of(cls, grid: Grid, sites: Sites) -> "SiteCells":
-        """Where the sites are."""
+        """Locate the sites on the grid."""
         rows, cols, on_grid = cell_of(grid.geobox, sites.lon, sites.lat)
         a = grid.geobox.affine
         within = shapely.contains_xy(grid.outline.geom, a.c + (cols + 0.5) * a.a, a.f + (rows + 0.5) * a.e)
         return cls(grid, rows, cols, on_grid & within)
 
     def read(self, source: Source, method: Choice) -> tuple[np.ndarray, np.ndarray]:
-        """A source's values in the sites' cells, and which sites were read; the others are too many."""
+        """Read a source's values in the sites' cells, with the sites that were read; the others are too many."""
         tiles: dict[tuple[int, int], list[int]] = {}
         for i in np.flatnonzero(self.on_grid):
             tiles.setdefault((int(self.rows[i]) // _TILE, int(self.cols[i]) // _TILE), []).append(int(i))

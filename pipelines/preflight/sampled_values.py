@@ -23,7 +23,7 @@ CODE_PATCHES = 8
 
 @dataclass
 class Seen:
-    """What was read of one source.
+    """Values read of one source.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Seen:
 
 @dataclass
 class Look:
-    """What was read of all sources, and where the map will be.
+    """Values read of all sources, and where the map will be.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Look:
     problems: list[Finding] = field(default_factory=list)
 
     def known_values(self, name: str) -> np.ndarray:
-        """Every value of a source that was seen inside the domain and is not missing."""
+        """Return every value of a source that was seen inside the domain and is not missing."""
         seen = self.seen[name]
         parts = [] if seen.values is None else [seen.values[self.domain]]
         parts += [v[m] for v, m in zip(seen.patches, self.masks, strict=False)]
@@ -88,7 +88,7 @@ class Look:
         return flat[_known(seen.source, flat)]
 
     def share_known(self, name: str) -> float:
-        """Share of the domain's land in which a source has a value; NaN where nothing could be looked at."""
+        """Return the share of the domain's land in which a source has a value; NaN if no land was inspected."""
         seen = self.seen[name]
         if seen.values is not None:
             here = is_known(seen.values)[self.land]
@@ -98,7 +98,7 @@ class Look:
         return float(np.mean(here)) if len(here) else float("nan")
 
     def missing_at_sites(self, name: str) -> np.ndarray | None:
-        """Sites in the domain for which a source has no value, and the table neither; None of one that was not read."""
+        """Return sites in the domain without a value in a source and the table; None for a source that was not read."""
         seen = self.seen[name]
         if seen.at_sites is None or seen.read is None:
             return None
@@ -142,7 +142,7 @@ class _Looking:
         self.small = {name: is_small(seen.source, grid) for name, seen in self.found.seen.items()}
 
     def look(self) -> Look:
-        """All of it."""
+        """Inspect all sources."""
         self._each(self._read_whole)
         self._each(self._read_sites)
         known = [is_known(seen.values) for seen in self.found.seen.values() if seen.values is not None]
@@ -180,7 +180,7 @@ class _Looking:
             self.found.sites_in &= self.mask.holds(seen.at_sites)
 
     def _choose_patches(self) -> None:
-        """Places of patches, those over a network first; some are around sites, which are on land."""
+        """Choose places of patches, those over a network first; some are around sites, which are on land."""
         wanted = self.found.land if self.found.land.any() else self.found.lattice.inside
         spread = patches(self.grid, PATCHES, self.found.lattice, wanted)
         at = np.column_stack([self.cells.rows, self.cells.cols])[self.found.sites_in]
@@ -195,7 +195,7 @@ class _Looking:
             self._each(lambda name, seen: self._narrow(seen, places) if name == mask else None)
 
     def _narrow(self, seen: Seen, places: list[GeoBox]) -> None:
-        """Cells of the patches outside the mask do not count; patches that it leaves something of come first."""
+        """Drop cells of the patches outside the mask; patches that keep some come first."""
         assert self.mask
         values = [seen.source.on_grid(place, self.methods[self.mask.covariate]) for place in places]
         masks = [inside & self.mask.holds(v) for inside, v in zip(self.found.masks, values, strict=False)]

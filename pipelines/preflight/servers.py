@@ -1,4 +1,4 @@
-"""Which servers a run needs, so that one that does not answer is found once, in seconds, not for every source."""
+"""Servers that a run needs: a silent one is found once, in seconds, not again for every source."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -13,7 +13,7 @@ from pipelines.runfile.reader import Draft, RunFile
 
 
 def silent_needs(needs: Mapping[str, set[str]]) -> dict[str, str]:
-    """Key of the run file → what does not answer, of all that it needs; others are left out."""
+    """Return the silent servers that each key of the run file needs; keys without any are left out."""
     silent = silent_servers(sorted(set().union(*needs.values())))
     return {
         key: "; ".join(f"cannot be reached: {server}: {silent[server]}" for server in sorted(servers & silent.keys()))
@@ -25,7 +25,7 @@ def silent_needs(needs: Mapping[str, set[str]]) -> dict[str, str]:
 def needed_servers(
     run: RunFile | Draft, entries: Mapping[str, SourceSpec], key_of: Callable[[str], str], items: OutPath | None
 ) -> dict[str, set[str]]:
-    """Key of the run file → servers.
+    """Return the servers that each key of the run file needs.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def _addresses(name: str, spec: SourceSpec, items: OutPath | None, others: Mappi
 
 
 def _kept(name: str, spec: SourceSpec, items: OutPath | None) -> bool:
-    """Whether an earlier search is there for every part of a source."""
+    """Return whether every part of a source has an earlier search."""
     if items is None:
         return False
     names = [f"{name}.{layer}" for layer in spec.layers] if isinstance(spec, LayersSpec) else [name]

@@ -13,7 +13,7 @@ _MAP_CELLS = 240
 
 
 def draw_maps(grid: Grid, sources: dict[str, Source], folder: Path) -> list[Path]:
-    """One small map of each source on the grid, of one year where it has many, as PNG."""
+    """Draw one small map of each source on the grid, of one year if it has many, as PNG."""
     require("report", "Small maps (--maps)")
     import matplotlib
 

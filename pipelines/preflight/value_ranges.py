@@ -1,4 +1,4 @@
-"""Whether values can be what a covariate's name and units say: a mean annual temperature of 268 is in kelvin.
+"""Plausibility of values by a covariate's name and units: a mean annual temperature of 268 is in kelvin.
 
 A name alone proves nothing: `evi1` may be a principal component. What the units that the run file states exclude is a
 problem, and so is what lies outside the run file's own `expected`; everything else is a doubt, noted and no more.
@@ -91,7 +91,7 @@ _REPAIRS: tuple[tuple[str, float, float, tuple[str, ...] | None], ...] = (
 
 
 def expectation(name: str, spec: SourceSpec) -> Expectation | None:
-    """What to expect of a covariate: its own `expected`, else by name if the units are the name's, else by units."""
+    """Return the expected range of a covariate: its own `expected`, else by name if the units match, else by units."""
     if spec.is_categorical:
         return None
     if spec.expected:
@@ -109,7 +109,7 @@ def _known(name: str, spec: SourceSpec) -> Iterator[Expectation]:
 
 
 def doubt(name: str, spec: SourceSpec, values: np.ndarray) -> Finding | None:
-    """What speaks against some of a covariate's values, and what may help; a problem if they are impossible."""
+    """Describe implausible values of a covariate, with a remedy; a problem if they are impossible."""
     expected, known = expectation(name, spec), values[np.isfinite(values)]
     if expected is None or known.size == 0 or _outside(known, expected.low, expected.high) <= _TOLERATED:
         return None
@@ -132,7 +132,7 @@ def _outside(values: np.ndarray, low: float, high: float) -> float:
 
 
 def _hint(spec: SourceSpec, known: np.ndarray, expected: Expectation) -> str:
-    """The first unit in which the values would be what is expected, and the keys that convert it."""
+    """Suggest the first unit in which the values would be as expected, and the keys that convert it."""
     for words, scale, offset, units in _REPAIRS:
         if (units is None or spec.units in units) and _fits(known, expected, scale, offset):
             return f" They look like {words}: {_keys(spec, scale, offset)}."
@@ -140,7 +140,7 @@ def _hint(spec: SourceSpec, known: np.ndarray, expected: Expectation) -> str:
 
 
 def _keys(spec: SourceSpec, scale: float, offset: float) -> str:
-    """The keys of the entry that do it, on top of those that it has."""
+    """Return the keys of the entry that convert the unit, on top of those that it has."""
     if isinstance(spec, FormulaSpec):
         sign = "-" if offset < 0 else "+"
         factor = "" if scale == 1 else f" * {scale:g}"
@@ -158,7 +158,7 @@ def _keys(spec: SourceSpec, scale: float, offset: float) -> str:
 
 
 def _fits(values: np.ndarray, expected: Expectation, scale: float, offset: float) -> bool:
-    """Whether the values would be possible and usual, and are not squeezed into a sliver of what is expected."""
+    """Return whether the values would be possible and usual, and not squeezed into a sliver of the expected range."""
     changed = values * scale + offset
     span = expected.high - expected.low
     if _outside(changed, expected.low, expected.high) > _TOLERATED:

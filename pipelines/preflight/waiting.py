@@ -1,4 +1,4 @@
-"""What `check` waits for: on a terminal as it waits, in a log once it takes long."""
+"""Display of waiting in `check`: on a terminal at once, in a log once it takes long."""
 
 import threading
 import time
@@ -16,13 +16,13 @@ FIRST_S = 5.0
 
 
 def unwatched(what: str) -> AbstractContextManager[object]:
-    """For whom nobody waits."""
+    """Wait without a display."""
     del what
     return nullcontext()
 
 
 def watch(console: Console) -> Watch:
-    """Say on a console what is waited for and how long."""
+    """Report on a console what is waited for and how long."""
 
     @contextmanager
     def waiting(what: str) -> Iterator[None]:

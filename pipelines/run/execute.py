@@ -121,7 +121,7 @@ def execute(
 
 
 def say_headline(display: Display, directory: OutPath) -> None:
-    """End with what a run comes to, and what its validation says of that."""
+    """Print the run's main results and the verdict of its validation."""
     if headline := read_headline(directory):
         for line in headline.lines():
             display.say(line)
@@ -146,7 +146,7 @@ class _Run:
     changed: set[str] = field(default_factory=set)
 
     def todo(self, wanted: tuple[str, ...]) -> list[str]:
-        """Stages that are not done, and those that complete an artefact which is made again."""
+        """Return stages to do, and those that complete an artefact which is made again."""
         todo: list[str] = []
         keys = self.keys.stages(self.ledger)
         for stage in wanted:
@@ -158,7 +158,7 @@ class _Run:
         return todo
 
     def do(self, stage: str, client: Client | None, provenance: Provenance) -> None:
-        """One stage, recorded, with what it depended on when it began, once all that it leaves is on disk."""
+        """Run one stage and record it, with all it depended on at its start, once its artefacts are on disk."""
         display, ledger = self.display, self.ledger
         parts, keys = self.keys.parts(ledger)[stage], self.keys.of(stage, ledger)
         of_stage_here = of_stage(stage, self.keys.here)
@@ -241,7 +241,7 @@ def update_words(config: RunFile, directory: OutPath, ledger: Ledger) -> None:
 
 
 def _digests(directory: OutPath, stage: str) -> dict[str, str]:
-    """Checksums of what a stage leaves; stores have their own, block by block."""
+    """Return checksums of a stage's artefacts; stores have their own, block by block."""
     names = [name for name in ARTEFACTS[stage] if name != STORES.get(stage)]
     return {name: digest_of(directory / name) for name in (*names, *ALSO_WRITES.get(stage, ()))}
 
@@ -276,7 +276,7 @@ def _cluster(
     performance: Path | None,
     given: Client | None,
 ) -> Iterator[Client | None]:
-    """The cluster that is given, or else that of the run file, found fit for the run; None if no stage needs one."""
+    """Provide the given cluster, or else that of the run file, checked for the run; None if no stage needs one."""
     if not NEED_CLUSTER.intersection(todo):
         yield None
         return
@@ -301,7 +301,7 @@ def _cluster(
 
 
 def _arguments(spec: Cluster, base: Path) -> dict[str, Any]:
-    """The cluster section as arguments of `connect`; paths of certificates start from the run file's folder."""
+    """Return the cluster section as arguments of `connect`; paths of certificates start from the run file's folder."""
     tls = {name: str(base / path) for name, path in spec.tls.model_dump().items()} if spec.tls else None
     adaptive = (spec.adaptive.minimum, spec.adaptive.maximum) if spec.adaptive else None
     return {**spec.model_dump(), "tls": tls, "adaptive": adaptive}

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, seed, sources, grid, timings and memory, in `provenance.json`."""
+"""Provenance of a result: versions, seed, sources, grid, timings and memory, in `provenance.json`."""
 
 import json
 from datetime import UTC, datetime

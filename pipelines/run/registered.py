@@ -1,4 +1,4 @@
-"""What a run takes from registries, and whether workers know it."""
+"""Registered parts that a run uses, and whether workers have them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -25,7 +25,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 
 
 def used(config: RunFile) -> Iterator[tuple[str, str]]:
-    """Key of the run file and name of everything that is registered and that a run uses."""
+    """Yield key of the run file and name of every registered part that a run uses."""
     yield from (("model.families", spec.name) for spec in config.model.families if spec.estimator is None)
     yield from (("model.validation.schemes", name) for name in config.model.validation.schemes)
     yield from (("covariates", name) for name in sorted(_kinds(config.covariates)))
@@ -33,7 +33,7 @@ def used(config: RunFile) -> Iterator[tuple[str, str]]:
 
 
 def _kinds(entries: Mapping[str, SourceSpec]) -> set[str]:
-    """Registered kinds of source, those of terms among them."""
+    """Return registered kinds of source, those of terms among them."""
     found = {spec.source for spec in entries.values() if isinstance(spec, RegisteredSpec)}
     return found.union(*(_kinds(spec.own_terms) for spec in entries.values()))
 

@@ -62,7 +62,7 @@ def write_run_file(prepared: Prepared) -> None:
 
 
 def _moved_tables(entries: dict[str, Any], relative: Callable[[str], str]) -> dict[str, Any]:
-    """A section with the paths of its tables, and those of sections within it, made relative."""
+    """Return a section with the paths of its tables, and those of sections within it, made relative."""
     moved = {}
     for name, value in entries.items():
         moved[name] = relative(value) if name == "table" else value

@@ -1,4 +1,4 @@
-"""What each stage depends on: a key for the ledger, in parts, so that a stale stage can say what has changed."""
+"""Keys of stages for the ledger, in parts, so that a stale stage can name what has changed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class Keys:
 
 
 class RunKeys:
-    """What the stages of a run depend on, and their keys: computed once for a run, and passed on.
+    """Dependencies of a run's stages, and their keys: computed once for a run, and passed on.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ class RunKeys:
         self._validation = _validation_key(prepared, key_of(parts["select"]), self.here)
 
     def parts(self, ledger: Ledger | None = None) -> dict[str, Parts]:
-        """Per stage, what its artefacts depend on → a hash of it; stages before it stand for all that they depend on.
+        """Return a hash of each dependency of each stage's artefacts; earlier stages stand for all they depend on.
 
         The map depends on what the stage `train` has left, and not on how it came about, once the ledger knows that.
         """
@@ -120,18 +120,18 @@ class RunKeys:
         return parts
 
     def stages(self, ledger: Ledger | None = None) -> dict[str, str]:
-        """A key per stage of all that its artefacts depend on."""
+        """Return a key per stage of all that its artefacts depend on."""
         return {stage: key_of(parts) for stage, parts in self.parts(ledger).items()}
 
     def of(self, stage: str, ledger: Ledger | None = None) -> Keys:
-        """All keys of a stage."""
+        """Compute all keys of a run."""
         parts = self.parts(ledger)[stage]
         environment = environment_key(stage, self.here)
         pieces = key_of(_without(parts, _TABLES), environment)
         return Keys(key_of(parts), pieces, key_of(pieces, parts.get(f"{_TABLES}synthetic")), environment)
 
     def scratch(self) -> Scratch:
-        """Where held-out predictions, and in folders of their own searches, folds and coverage, are kept for a rerun.
+        """Return where a rerun finds held-out predictions and, in folders of their own, searches, folds and coverage.
 
         Repeats and schemes have names of their own there, so that others are added to those that are kept.
         """
@@ -141,7 +141,7 @@ class RunKeys:
         return Ledger(self._directory)
 
     def _left_by_train(self, ledger: Ledger) -> str:
-        """What the map is made of: what the last training left, if another would leave the same but for its scores."""
+        """Return what the map is made of: the last training, if another would leave the same but for its scores."""
         entry, train = ledger.entry("train"), self._parts["train"]
         if entry and entry.leaves and _without(entry.parts, _SCORES) == _without(train, _SCORES):
             return entry.leaves
@@ -149,7 +149,7 @@ class RunKeys:
 
 
 def _own_parts(prepared: Prepared) -> dict[str, Parts]:
-    """Per stage, the settings and files that it depends on itself, by the names that messages give them."""
+    """Return each stage's own settings and files, by their names in messages."""
     entries = prepared.config.model_dump(mode="json")
     entries["domain"]["chunk"] = prepared.grid.chunk
     found: dict[str, dict[str, list[Any]]] = {stage: {} for stage in STAGES}
@@ -170,7 +170,7 @@ def _without(parts: Parts, mark: str) -> Parts:
 
 
 def _validation_key(prepared: Prepared, select: str, here: Mapping[str, str]) -> str:
-    """Of all that held-out predictions depend on."""
+    """Hash all that held-out predictions depend on."""
     model = prepared.config.model.model_dump(mode="json")
     validation = {k: v for k, v in model["validation"].items() if k not in _OF_SCORES}
     environment = environment_key("train", here)
@@ -178,7 +178,7 @@ def _validation_key(prepared: Prepared, select: str, here: Mapping[str, str]) ->
 
 
 def stage_states(prepared: Prepared, here: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Stage → `done`, `to do`, `interrupted: …` with what is kept, or `stale: …` with what has changed since."""
+    """Return each stage's state: `done`, `to do`, `interrupted: …` with what is kept, or `stale: …` with changes."""
     ledger, states = Ledger(prepared.directory), {}
     keys = RunKeys(prepared, here)
     stale: set[str] = set()
@@ -201,7 +201,7 @@ def stage_states(prepared: Prepared, here: Mapping[str, str] | None = None) -> d
 
 
 def states_as_left(directory: OutPath) -> dict[str, str]:
-    """Stage → whether it was done by an earlier run; whether that still holds, nobody knows of a run with problems."""
+    """Return whether an earlier run did each stage; if the run has problems, it stays open whether that holds."""
     try:
         ledger = Ledger(directory)
     except InputError as error:
@@ -211,7 +211,7 @@ def states_as_left(directory: OutPath) -> dict[str, str]:
 
 
 def _changes(before: Parts, now: Parts) -> str:
-    """What differs, in the run file's words; a stage that only follows another says so."""
+    """Name the differences in the run file's words; a stage that only follows another says so."""
     changed = [name for name in dict.fromkeys([*now, *before]) if before.get(name) != now.get(name)]
     own = [name for name in changed if not name.startswith("stage ")]
     if own:
@@ -223,7 +223,7 @@ def _changes(before: Parts, now: Parts) -> str:
 
 
 def _progress(prepared: Prepared, stage: str, keys: RunKeys, ledger: Ledger) -> str:
-    """How far an unfinished stage had come."""
+    """Describe how far an unfinished stage had come."""
     if stage in STORES:
         done = len(Records.of(prepared.directory / STORES[stage], keys.of(stage, ledger).pieces).names())
         return (

@@ -1,4 +1,4 @@
-"""With which versions each stage was done, and what of it would differ with those that are here."""
+"""Versions with which each stage was done, and what would differ under the installed ones."""
 
 from collections.abc import Mapping
 
@@ -33,25 +33,25 @@ ABSENT = "not installed"
 
 
 def of_stage(stage: str, here: Mapping[str, str]) -> dict[str, str]:
-    """The versions that a stage's numbers depend on, as far as they are installed."""
+    """Return the versions that a stage's numbers depend on, as far as they are installed."""
     one_name = {"xgboost": here.get("xgboost-cpu", here.get("xgboost"))}  # the same library in two packages
     named = {**here, **{name: version for name, version in one_name.items() if version}}
     return {name: named[name] for name in _packages(stage) if name in named}
 
 
 def _packages(stage: str) -> tuple[str, ...]:
-    """What a stage's numbers depend on, the packages among it that offer what a run may name."""
+    """Return the packages that a stage's numbers depend on, with those that offer registered parts."""
     offering = (package for group in OFFERED.get(stage, ()) for package in packages_offering(group))
     return tuple(dict.fromkeys([*OF_STAGE[stage], *offering]))
 
 
 def environment_key(stage: str, here: Mapping[str, str]) -> str:
-    """Of the versions under which a stage's pieces may stand side by side: one map is not made with two of them."""
+    """Hash the versions under which a stage's pieces may stand side by side: a map is not made with two of them."""
     return key_of({name: version for name, version in of_stage(stage, here).items() if name != OWN})
 
 
 def version_notes(ledger: Ledger, here: Mapping[str, str]) -> list[str]:
-    """What was done, or begun, with other versions than those that are here; one line for all stages alike.
+    """Note what was done, or begun, with other versions than the installed ones; one line for all stages alike.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def version_notes(ledger: Ledger, here: Mapping[str, str]) -> list[str]:
 
 
 def _differences(stage: str, then: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """`xgboost 3.2.0 (here 3.4.0)` for each that differs; of what was not recorded, or is not known here, nothing."""
+    """Return `xgboost 3.2.0 (here 3.4.0)` for each that differs; unrecorded or unknown ones are left out."""
     now = of_stage(stage, here)
     return ", ".join(
         f"{name} {then.get(name, ABSENT)} (here {now.get(name, ABSENT)})"

@@ -1,4 +1,4 @@
-"""What each stage of a run does: it reads the artefacts before it and leaves its own in the results folder."""
+"""Stages of a run: each reads the artefacts before it and leaves its own in the results folder."""
 
 import io
 from collections.abc import Callable
@@ -48,7 +48,7 @@ NEED_CLUSTER = {"cube", "train", "map"}
 
 @dataclass(frozen=True)
 class Context:
-    """What every stage is given.
+    """Context that every stage receives.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ class Context:
         return self.client
 
     def path(self, name: str) -> OutPath:
-        """An artefact."""
+        """Return the place of an artefact."""
         return self.prepared.directory / name
 
 

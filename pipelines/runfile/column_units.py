@@ -116,12 +116,12 @@ def conversion(column: str, unit: str) -> Conversion:
 
 
 def has_units(column: str) -> bool:
-    """Whether the table's columns of this default name have units that can be declared."""
+    """Return whether the table's columns of this default name have units that can be declared."""
     return column.startswith("socd_") or column in _BY_COLUMN
 
 
 def ratio(unit: str, target: str) -> float | None:
-    """Return the factor from one unit to another of the same kind, or None where there is none."""
+    """Return the factor from one unit to another of the same kind, or None if they differ in kind."""
     one, other = _canonical(unit), _canonical(target)
     if one == other:
         return 1.0
@@ -137,7 +137,7 @@ def _canonical(unit: str) -> str:
 
 
 def _spelt(unit: str) -> str:
-    """`g/kg` of `g C kg⁻¹`, `g kg^-1`, `g·kg-1` or ` g / kg soil`."""
+    """Normalise a unit: `g/kg` for `g C kg⁻¹`, `g kg^-1`, `g·kg-1` or ` g / kg soil`."""
     text = re.sub(r"[{}]", "", unit.translate(_SUPERSCRIPTS).strip())
     if match := re.fullmatch(r"[(\[]([^()\[\]]+)[)\]]", text):
         text = match[1].strip()

@@ -1,4 +1,4 @@
-"""Which key of the run file decides over what: a key that changes makes stale what would have other numbers."""
+"""Effects of the run file's keys: a changed key makes stale what would have other numbers."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -178,12 +178,12 @@ UNDECIDED = (Role.PROFILES, Role.CUBE)
 
 
 def roles_of(key: str) -> tuple[Role, ...]:
-    """What a key decides over."""
+    """Return the roles of a key: what it affects."""
     return next((DECISIONS[name] for name in _sections(key) if name in DECISIONS), UNDECIDED)
 
 
 def role_of_file(name: str) -> Role:
-    """What the content of a file decides over, by what messages call it; those of a covariate over the cube."""
+    """Return the role of a file's content, by its name in messages; a covariate's affects the cube."""
     for role, called in FILES.values():
         before, _, after = called.partition("{name}")
         if name == called or (before != called and name.startswith(before) and name.endswith(after)):
@@ -192,13 +192,13 @@ def role_of_file(name: str) -> Role:
 
 
 def _sections(key: str) -> Iterator[str]:
-    """The key itself and the sections that it stands in, the innermost first."""
+    """Yield the key itself and the sections that it stands in, the innermost first."""
     parts = key.split(".")
     yield from (".".join(parts[:n]) for n in range(len(parts), 0, -1))
 
 
 def schema_keys(model: type[BaseModel] = RunFile, prefix: str = "") -> list[str]:
-    """Every key of the run file that is no section; `*` stands for the name of a covariate."""
+    """Return every key of the run file that is not a section; `*` stands for the name of a covariate."""
     keys: list[str] = []
     for name, field in model.model_fields.items():
         key = f"{prefix}{name}"
@@ -215,14 +215,14 @@ def schema_keys(model: type[BaseModel] = RunFile, prefix: str = "") -> list[str]
 
 
 def _keys_of_a_source() -> list[str]:
-    """Those of all kinds of source; the entries of `of` have the keys of a covariate."""
+    """Return the keys of all kinds of source; the entries of `of` have the keys of a covariate."""
     plain = [[f"{_OF_SOURCE}{name}"] if name != "stac" else schema_keys(StacSpec, f"{_OF_SOURCE}stac.")
              for name in SOURCE_KEYS if name != "of"]  # fmt: skip
     return [key for keys in plain for key in keys]
 
 
 def _plain(kind: Any) -> Any:
-    """A type without `Annotated` and `| None`."""
+    """Return a type without `Annotated` and `| None`."""
     if get_origin(kind) is Annotated:
         return _plain(get_args(kind)[0])
     others = [arg for arg in get_args(kind) if arg is not NoneType]
@@ -236,7 +236,7 @@ def _models(kind: Any) -> list[type[BaseModel]]:
 
 
 def settings(entries: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Every setting of a run file that was dumped: its key in the schema, the name of its part, and its value.
+    """Yield every setting of a dumped run file: its key in the schema, the name of its part, and its value.
 
     The part is what a message names: `domain`, `covariates.ai`, `model.validation`.
     """
@@ -263,7 +263,7 @@ def _flat(key: str, part: str, value: Any) -> Iterator[tuple[str, str, Any]]:
 
 
 def _of_source(entry: dict[str, Any], within: str) -> Iterator[tuple[str, str, Any]]:
-    """Keys of a source in the schema, where they stand in the entry, and their values.
+    """Yield keys of a source in the schema, where they stand in the entry, and their values.
 
     Keys of all kinds of source, in one order: what an entry leaves out is what it is without.
     """
@@ -283,14 +283,14 @@ def _of_source(entry: dict[str, Any], within: str) -> Iterator[tuple[str, str, A
 
 
 def _ordered(value: Any) -> Any:
-    """Mappings as pairs: the order of classes is that of their codes, that of layers the order of a sum."""
+    """Return mappings as pairs: the order of classes is that of their codes, that of layers the order of a sum."""
     if isinstance(value, dict):
         return [[key, _ordered(inner)] for key, inner in value.items()]
     return [_ordered(inner) for inner in value] if isinstance(value, list) else value
 
 
 def table() -> str:
-    """The decisions as a table in Markdown."""
+    """Return the decisions as a table in Markdown."""
     by_roles: dict[tuple[Role, ...], list[str]] = {}
     for key, roles in DECISIONS.items():
         by_roles.setdefault(roles, []).append(f"`{key}`")

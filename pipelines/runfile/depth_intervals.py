@@ -28,7 +28,7 @@ _OPEN = re.compile(
 
 
 def depth_label(depth: tuple[float, float]) -> str:
-    """`0-30` of (0, 30): how files and columns name a depth."""
+    """Return `0-30` for (0, 30): the form in which files and columns name a depth."""
     return f"{depth[0]:g}-{depth[1]:g}"
 
 

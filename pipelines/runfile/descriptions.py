@@ -39,7 +39,7 @@ def read_description(path: Path, key: str) -> About:
 
 
 def entries(run: RunFile | Draft) -> dict[str, SourceSpec]:
-    """Every source of a run file by its key: covariates, the terms of their formulas, and zones."""
+    """Return every source of a run file by its key: covariates, the terms of their formulas, and zones."""
     found: dict[str, SourceSpec] = {}
     for name, spec in run.covariates.items():
         found[name] = spec
@@ -50,12 +50,12 @@ def entries(run: RunFile | Draft) -> dict[str, SourceSpec]:
 
 
 def about(name: str, spec: SourceSpec, base: Path) -> About | None:
-    """The description that an entry names, if any."""
+    """Return the description that an entry names, if any."""
     return read_description(base / spec.about, f"covariates.{name}.about") if spec.about else None
 
 
 def descriptions(run: RunFile, base: Path) -> dict[str, list[dict[str, Any]]]:
-    """Covariate → what is known of its data sets (its own, or those of its formula's terms), for the record.
+    """Return descriptions of each covariate's data sets (its own, or those of its formula's terms), for the record.
 
     A description that cannot be read any more is left out: `check` has said so.
     """

@@ -1,4 +1,4 @@
-"""The sections of the run file that say what is modelled: screening, families, validation, intervals."""
+"""Sections of the run file on the model: screening, families, validation, intervals."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -71,7 +71,7 @@ class FamilySpec(Section):
         return self
 
     def family(self) -> Family:
-        """The family that the entry means."""
+        """Return the family that the entry means."""
         base = FAMILIES.get(self.name) or Family(self.name, self.estimator or "")
         return Family(
             self.name,

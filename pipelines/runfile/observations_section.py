@@ -1,4 +1,4 @@
-"""The section of the run file that says how the profile table is to be read."""
+"""Section of the run file on the profile table."""
 
 import codecs
 from typing import Annotated, Any, Literal, Self
@@ -249,6 +249,6 @@ class Observations(TableKeys):
 
 
 def tables_of(observations: Observations) -> dict[str, str]:
-    """Key of the run file → file or address, of every table that the section names."""
+    """Return file or address of every table that the section names, by its key."""
     sites = observations.sites
     return {"observations.table": observations.table} | ({"observations.sites.table": sites.table} if sites else {})

@@ -116,7 +116,7 @@ def read(path: str | OutPath, overrides: tuple[str, ...] = ()) -> Reading:
 
 
 def _document(path: OutPath) -> dict[str, Any]:
-    """The YAML mapping, with the lines of its keys."""
+    """Parse the YAML mapping, with the lines of its keys."""
     try:
         document = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -164,7 +164,7 @@ def _override(document: dict[str, Any], text: str) -> None:
 
 
 def _set_by(keys: tuple[Any, ...], overrides: tuple[str, ...], original: Any) -> str:
-    """`--set KEY`, the last that gave what stands at nested keys, or all that they are in; else nothing."""
+    """Return the last `--set KEY` that set nested keys, or all that they are in; else ""."""
     for override in reversed(overrides):
         name = override.partition("=")[0]  # the value may hold a password
         given = tuple(name.split("."))
@@ -205,12 +205,12 @@ _EXPECTED = {
 
 
 def _keys(location: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Pydantic's location without the names of union members and the like."""
+    """Return pydantic's location without the names of union members and the like."""
     return tuple(part for part in location if isinstance(part, int) or not ("[" in str(part) or part in _UNION_MEMBERS))
 
 
 def _line(document: Any, keys: tuple[Any, ...]) -> str:
-    """`, line N` of the deepest of nested keys that the document has."""
+    """Return `, line N` of the deepest of nested keys that the document has."""
     line: int | None = None
     node = document
     for part in keys:
@@ -225,7 +225,7 @@ def _line(document: Any, keys: tuple[Any, ...]) -> str:
 
 
 def _explained(error: ValidationError) -> list[tuple[tuple[Any, ...], str]]:
-    """Keys and what is wrong with them, in words that fit a run file; what concerns the whole run is left out."""
+    """Return keys and their errors, in words that fit a run file; those that concern the whole run are left out."""
     by_keys: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for details in error.errors():
         by_keys.setdefault(_keys(details["loc"]), []).append(dict(details))
@@ -252,7 +252,7 @@ def _explain(keys: tuple[Any, ...], found: list[dict[str, Any]]) -> str:
 
 
 def _not_here(key: str, name: str, section: type[BaseModel]) -> str:
-    """That a key does not apply to a kind of source, or that nothing has it; and which one may be meant."""
+    """Explain that a key does not apply to a kind of source, or does not exist, and which one may be meant."""
     if not issubclass(section, SourceSpec):
         return f"unknown key `{key}`{nearest(name, section.model_fields)}"
     here = [other for other in SOURCE_KEYS if other in section.model_fields]
@@ -263,7 +263,7 @@ def _not_here(key: str, name: str, section: type[BaseModel]) -> str:
 
 
 def _section_of(location: tuple[Any, ...]) -> type[BaseModel]:
-    """The section that has the key at fault."""
+    """Return the section that has the key at fault."""
     model: type[BaseModel] = RunFile
     for part in location[:-1]:
         if part in _BY_TAG:

@@ -12,7 +12,7 @@ _IN_QUERY = re.compile(
 
 
 def redacted(node: Any) -> Any:
-    """A copy of nested values in which passwords, tokens and keys are hidden, by the name of their key or in a URL."""
+    """Copy nested values with passwords, tokens and keys hidden, by the name of their key or in a URL."""
     if isinstance(node, dict):
         return {
             k: HIDDEN if isinstance(v, str) and v and _NAME.search(str(k)) else redacted(v) for k, v in node.items()
@@ -23,5 +23,5 @@ def redacted(node: Any) -> Any:
 
 
 def redacted_text(text: str) -> str:
-    """A text without the secrets of the URLs in it."""
+    """Return a text without the secrets of the URLs in it."""
     return _IN_QUERY.sub(rf"\g<1>{HIDDEN}", _IN_URL.sub(HIDDEN, text))

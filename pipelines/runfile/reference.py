@@ -59,14 +59,14 @@ coordinates, encodings, two tables, wide tables, depths as text, heights, bad ro
 
 
 def reference() -> str:
-    """The page, in Markdown: a table for every section, the columns of the profile table, and an example."""
+    """Write the page, in Markdown: a table for every section, the columns of the profile table, and an example."""
     sections = [_section(title, model) for title, model in _models("", RunFile)]
     example = resources.files("catalogs").joinpath("blank", "run.yaml").read_text(encoding="utf-8")
     return "\n".join([_HEAD, *sections, _profile_table(), f"## Example\n\n```yaml\n{example}```\n"])
 
 
 def _models(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
-    """A model and those that its fields hold, each once, with the key it stands under."""
+    """Yield a model and those that its fields hold, each once, with the key it stands under."""
     seen = set()
     waiting = [(path, model)]
     while waiting:
@@ -84,7 +84,7 @@ def _models(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseM
 
 
 def _held(annotation: Any) -> list[type[BaseModel]]:
-    """Models within a type."""
+    """Return models within a type."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return [SourceSpec if issubclass(annotation, SourceSpec) else annotation]
     return [model for part in get_args(annotation) for model in _held(part)]
@@ -106,7 +106,7 @@ def _section(path: str, model: type[BaseModel]) -> str:
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Keys of a section; of a source, those of all its kinds."""
+    """Return keys of a section; for a source, those of all its kinds."""
     if model is not SourceSpec:
         return dict(model.model_fields)
     found = {name: copy(field) for kind in KINDS.values() for name, field in kind.model_fields.items()}
@@ -116,13 +116,13 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
 
 
 def _kinds(name: str) -> str:
-    """The kinds of source that a key applies to, by the keys that tell them."""
+    """Return the kinds of source that a key applies to, by their distinctive keys."""
     having = [f"`{key}`" for key, kind in KINDS.items() if name in kind.model_fields]
     return "all" if len(having) == len(KINDS) else ", ".join(reversed(having))
 
 
 def _doc(model: type[BaseModel]) -> str:
-    """The first paragraph of a model's docstring."""
+    """Return the first paragraph of a model's docstring."""
     return " ".join(inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0].split())
 
 
@@ -138,7 +138,7 @@ def _type(field: FieldInfo) -> str:
 
 
 def _words(annotation: Any) -> str:
-    """A type in words, without the possibility to leave it out."""
+    """Describe a type in words, without the possibility to leave it out."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _words(parts[0])

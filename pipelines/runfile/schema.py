@@ -336,7 +336,7 @@ def _sound(kind: Any, entry: Any) -> Any:
 
 
 def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str]]:
-    """Keys that name a covariate which is not there or of the wrong kind, and what is wrong; unsound ones pass."""
+    """Return keys that name an absent covariate or one of the wrong kind, with the problem; unsound ones pass."""
     unsound = run.unsound if isinstance(run, Draft) else frozenset()
     names = (*run.covariates, *sorted(unsound))
     wrong: list[tuple[tuple[str, ...], str]] = []
@@ -381,7 +381,7 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
 
 
 def dangling_terms(covariates: Mapping[str, SourceSpec], unsound: frozenset[str]) -> list[tuple[tuple[str, ...], str]]:
-    """Formulas that name what is not there, is a category, or comes round to themselves; or add unlike units."""
+    """Return formulas that name absent terms, categories or themselves, or add unlike units, with the problem."""
     wrong: list[tuple[tuple[str, ...], str]] = []
     for name, spec in covariates.items():
         if not isinstance(spec, FormulaSpec) or unsound & set(names_in(spec.expression)):
@@ -397,7 +397,7 @@ def dangling_terms(covariates: Mapping[str, SourceSpec], unsound: frozenset[str]
 
 
 def with_units(covariates: Mapping[str, SourceSpec]) -> dict[str, SourceSpec]:
-    """Formulas get the units that follow from their terms, where the run file gives none."""
+    """Give formulas the units that follow from their terms, if the run file gives none."""
     found: dict[str, SourceSpec] = {}
     for name, spec in covariates.items():
         found[name] = spec

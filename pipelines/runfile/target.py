@@ -1,4 +1,4 @@
-"""What a run maps: the carbon density of soils, or any other quantity that was measured at the sites."""
+"""Target of a run: the carbon density of soils, or any other quantity measured at the sites."""
 
 import re
 from typing import Self
@@ -72,12 +72,12 @@ class Target(Section):
 
     @property
     def own(self) -> str:
-        """What the table calls it."""
+        """Name of the target's column in the table."""
         return self.column or self.name
 
     @property
     def is_amount(self) -> bool:
-        """Whether its units are those of a substance, of which there cannot be less than nothing."""
+        """Return whether its units are those of a substance, whose amounts cannot be negative."""
         return self.has_stocks or "/" in self.printed_units or self.units in ("%", "ppm")
 
     @property
@@ -87,12 +87,12 @@ class Target(Section):
 
     @property
     def long(self) -> str:
-        """What it is, in words."""
+        """Description in words."""
         return self.title or ("soil organic carbon density" if self.is_carbon else self.name)
 
     @property
     def noun(self) -> str:
-        """What sentences call it."""
+        """Noun for sentences."""
         return "density" if self.has_stocks else "value"
 
     @property
@@ -115,7 +115,7 @@ class Target(Section):
 
     @property
     def kg_per_m2(self) -> float | None:
-        """What one unit is in kg/m²; None of what is not a mass per area."""
+        """One unit in kg/m²; None if it is not a mass per area."""
         return PER_AREA.get(re.sub(_SUBSTANCE, r"\g<mass>", self.printed_units))
 
     @property
@@ -129,12 +129,12 @@ class Target(Section):
         return 1e-6 * (self.kg_per_m2 or 1.0)
 
     def stock_unit(self, largest_pg: float) -> tuple[str, float]:
-        """Unit that shows stocks without leading zeros, and the factor from Pg to it."""
+        """Return the unit that shows stocks without leading zeros, and the factor from Pg to it."""
         return stock_unit(self.printed_units, largest_pg)
 
 
 def stock_unit(units: str, largest_pg: float) -> tuple[str, float]:
-    """The unit that shows stocks without leading zeros, e.g. `Tg N`, and the factor from Pg to it.
+    """Return the unit that shows stocks without leading zeros, e.g. `Tg N`, and the factor from Pg to it.
 
     Parameters
     ----------

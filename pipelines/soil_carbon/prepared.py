@@ -52,7 +52,7 @@ class Prepared:
 
     @property
     def data(self) -> Path:
-        """Where relative paths of sources and observations start."""
+        """Folder from which relative paths of sources and observations start."""
         return self.base / self.config.data
 
     @property

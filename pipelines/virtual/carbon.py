@@ -39,17 +39,17 @@ _CORNER = 0.04
 
 
 def label(depth: tuple[float, float]) -> str:
-    """`0-30` for (0, 30)."""
+    """Return `0-30` for (0, 30)."""
     return f"{depth[0]:g}-{depth[1]:g}"
 
 
 def moisture_effect(ai: np.ndarray) -> np.ndarray:
-    """How far the aridity index is above the threshold, 0 below it, with a rounded corner."""
+    """Return how far the aridity index is above the threshold, 0 below it, with a rounded corner."""
     return _CORNER * np.logaddexp(0, (ai - AI_THRESHOLD) / _CORNER)
 
 
 def soil_carbon(draw: Draw, given: Fields) -> Fields:
-    """`socd_0-10`, `socd_0-30` and `socd_0-50`, each larger than the one above it everywhere.
+    """Return `socd_0-10`, `socd_0-30` and `socd_0-50`, each larger than the one above it everywhere.
 
     Deeper intervals add to the topsoil an amount that is linear in it, times a spatially correlated scatter of mean 1.
     """
@@ -77,6 +77,6 @@ def _causes(draw: Draw, given: Fields) -> Fields:
 
 
 def _increment(draw: Draw, topsoil: np.ndarray, intercept: float, slope: float, cv: float) -> np.ndarray:
-    """Linear in the topsoil, times a lognormal field of mean 1."""
+    """Return an increment of carbon: linear in the topsoil, times a lognormal field of mean 1."""
     sigma = np.sqrt(np.log1p(cv**2))
     return (intercept + slope * topsoil) * np.exp(sigma * draw({90: 0.5, 25: 0.5}) - sigma**2 / 2)

@@ -46,12 +46,12 @@ SHARES = {"forest": 0.62, "grassland": 0.29, "wetland": 0.09}
 
 
 def classify(wetland: np.ndarray, grassland: np.ndarray) -> np.ndarray:
-    """Vegetation, as places in `CLASSES`, from the two fields that decide it: wetland goes before grassland."""
+    """Return vegetation, as places in `CLASSES`, from the two fields that decide it: wetland goes before grassland."""
     return np.select([wetland > 0, grassland > 0], [2, 1], 0).astype("uint8")
 
 
 def climate(draw: Draw) -> Fields:
-    """MAT (°C), MAP (mm), AI, and `relief`, standardised height of the land.
+    """Return MAT (°C), MAP (mm), AI, and `relief`, standardised height of the land.
 
     The aridity index rises with precipitation and falls with evaporation, which follows warmth.
     """
@@ -70,7 +70,7 @@ def climate(draw: Draw) -> Fields:
 
 
 def vegetation(draw: Draw, given: Fields) -> Fields:
-    """`wetland` and `grassland` (positive where the class may stand), NDVI, EVI and NPP (kg C/m²)."""
+    """Return `wetland` and `grassland` (positive where the class may stand), NDVI, EVI and NPP (kg C/m²)."""
     moisture, warmth = draw.scaled(given["ai"]), draw.scaled(given["mat"])
     wetness = draw.scaled(-0.6 * given["relief"] + 0.5 * moisture + 0.9 * draw({60: 0.4, 25: 0.6}))
     dryness = draw.scaled(-0.9 * moisture + 0.1 * warmth + 0.75 * draw({110: 0.6, 35: 0.4}))
@@ -92,7 +92,7 @@ def vegetation(draw: Draw, given: Fields) -> Fields:
 
 
 def soil(draw: Draw, given: Fields) -> Fields:
-    """TN (g/kg), pH, clay + silt (%)."""
+    """Return TN (g/kg), pH, clay + silt (%)."""
     moisture, relief = draw.scaled(given["ai"]), given["relief"]
     wetness = np.clip(draw.scaled(given["wetland"]), -2, 2)
     nitrogen = draw.scaled(0.4 * moisture + 0.35 * wetness + 0.8 * draw({130: 0.5, 45: 0.3, 20: 0.2}))
@@ -107,6 +107,6 @@ def soil(draw: Draw, given: Fields) -> Fields:
 
 
 def _gradients(draw: Draw) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised easting and northing."""
+    """Return standardised easting and northing."""
     x, y = np.meshgrid(draw.plane.x.astype("float32"), draw.plane.y.astype("float32"))
     return draw.scaled(x), draw.scaled(y)

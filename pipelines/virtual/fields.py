@@ -30,7 +30,7 @@ class Plane:
 
     @classmethod
     def around(cls, bounds: tuple[float, float, float, float], margin: float, spacing: float) -> "Plane":
-        """Cover bounds (west, south, east, north; m) and a margin (m) on every side."""
+        """Return cover bounds (west, south, east, north; m) and a margin (m) on every side."""
         west, south, east, north = bounds
         rows = int(np.ceil((north - south + 2 * margin) / spacing)) + 1
         columns = int(np.ceil((east - west + 2 * margin) / spacing)) + 1
@@ -47,22 +47,22 @@ class Plane:
         return self.north - self.spacing * np.arange(self.shape[0])
 
     def position(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Fractional row and column of places, shape (2, …)."""
+        """Return fractional row and column of places, shape (2, …)."""
         return np.stack([(self.north - y) / self.spacing, (x - self.west) / self.spacing])
 
     def contains(self, position: np.ndarray) -> np.ndarray:
-        """Which positions lie between the nodes."""
+        """Return which positions lie between the nodes."""
         rows, columns = self.shape
         return (position[0] >= 0) & (position[0] <= rows - 1) & (position[1] >= 0) & (position[1] <= columns - 1)
 
 
 def interpolate(values: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """Bilinear between the nodes, the nearest edge beyond them; float32 of the shape of `position[0]`."""
+    """Interpolate bilinearly between the nodes, the nearest edge beyond them; float32 of the shape of `position[0]`."""
     return map_coordinates(values, position, output="float32", order=1, mode="nearest")
 
 
 def correlated_field(rng: np.random.Generator, plane: Plane, ranges: Mapping[float, float]) -> np.ndarray:
-    """A Gaussian random field by spectral synthesis: white noise shaped by the root of a spectrum.
+    """Draw a Gaussian random field by spectral synthesis: white noise shaped by the root of a spectrum.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def correlated_field(rng: np.random.Generator, plane: Plane, ranges: Mapping[flo
 
 
 def standardised(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Shifted and scaled to mean 0 and standard deviation 1 over the nodes inside."""
+    """Shift and scale to mean 0 and standard deviation 1 over the nodes inside."""
     return (values - values[inside].mean()) / values[inside].std()
 
 
 def stretched(values: np.ndarray, inside: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Shifted and scaled so that the values inside run from `low` to `high`; values outside are cut there."""
+    """Shift and scale so that the values inside run from `low` to `high`; values outside are cut there."""
     lowest, highest = values[inside].min(), values[inside].max()
     return np.clip(low + (values - lowest) * (high - low) / (highest - lowest), low, high)
 
@@ -124,14 +124,14 @@ class Draw:
     seed: np.random.SeedSequence
 
     def __call__(self, ranges: Mapping[float, float]) -> np.ndarray:
-        """The next field: mean 0, standard deviation 1 inside; ranges as in `correlated_field`."""
+        """Draw the next field: mean 0, standard deviation 1 inside; ranges as in `correlated_field`."""
         rng = np.random.default_rng(self.seed.spawn(1)[0])
         return standardised(correlated_field(rng, self.plane, ranges), self.inside)
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
-        """Values with mean 0 and standard deviation 1 inside."""
+        """Return values with mean 0 and standard deviation 1 inside."""
         return standardised(values, self.inside)
 
     def stretched(self, values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-        """Values that run from the lower to the upper limit inside."""
+        """Return values that run from the lower to the upper limit inside."""
         return stretched(values, self.inside, *limits)

@@ -22,7 +22,7 @@ MARGIN = 40_000.0
 
 @dataclass(frozen=True)
 class Landscape:
-    """What is true everywhere in the region.
+    """True state of the region, everywhere.
 
     Attributes
     ----------
@@ -41,12 +41,12 @@ class Landscape:
     inside: np.ndarray
 
     def at(self, names: Sequence[str], x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-        """Values of fields at places on the plane (m), float32 of the shape of `x`."""
+        """Return values of fields at places on the plane (m), float32 of the shape of `x`."""
         position = self.plane.position(x, y)
         return [interpolate(self.fields[name], position) for name in names]
 
     def vegetation_at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Vegetation at places on the plane (m), as places in `covariates.CLASSES`."""
+        """Return vegetation at places on the plane (m), as places in `covariates.CLASSES`."""
         return covariates.classify(*self.at(("wetland", "grassland"), x, y))
 
 

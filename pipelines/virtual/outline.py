@@ -22,7 +22,7 @@ _ANGLES = np.linspace(0, 2 * np.pi, 2400, endpoint=False)
 
 
 def _wander(angles: np.ndarray, amplitude: float, number: int) -> np.ndarray:
-    """Relative deviation of a curve from its plain shape: harmonics whose amplitudes fall with their order.
+    """Return the relative deviation of a curve from its plain shape: harmonics whose amplitudes fall with their order.
 
     `number` tells the curves apart; a curve is the same for every seed of the landscape, so that runs share one grid.
     """
@@ -34,7 +34,7 @@ def _wander(angles: np.ndarray, amplitude: float, number: int) -> np.ndarray:
 
 
 def region_outline() -> Polygon:
-    """The region on the plane of `REGION_CRS`, m.
+    """Return the region on the plane of `REGION_CRS`, m.
 
     The study gives 5.6 × 10⁵ km² and an extent of degrees that holds 5.4 × 10⁵ km² as a full box. The outline keeps the
     area and the centre, and so reaches about half a degree beyond that extent.
@@ -58,7 +58,7 @@ LAKES = (
 
 
 def lake_shore(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Where the lakes are: negative on water, positive on land, zero on the shore.
+    """Return the field of lakes: negative on water, positive on land, zero on the shore.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ def punch_gaps(layers: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFra
 
 
 def _boundaries(designs: pd.Series, rng: np.random.Generator) -> list[tuple[int, ...]]:
-    """Depths (cm) at which each core is cut."""
+    """Return depths (cm) at which each core is cut."""
     # Repeated cores go round once more.
     upper = cycle(rng.permutation(np.arange(len(_UPPER))))
     horizons = cycle(rng.permutation(_HORIZONS))
@@ -132,7 +132,7 @@ def _boundaries(designs: pd.Series, rng: np.random.Generator) -> list[tuple[int,
 
 
 def _cumulative(sites: pd.DataFrame) -> PchipInterpolator:
-    """Carbon above a depth (cm) of every core, kg/m²: monotone through the core's densities."""
+    """Return carbon above a depth (cm) of every core, kg/m²: monotone through the core's densities."""
     to_10, to_30, to_50 = (sites[f"core_0-{bottom}"].to_numpy() for bottom in (10, 30, 50))
     to_100 = to_50 + 1.6 * (to_50 - to_30)
     return PchipInterpolator([0, 10, 30, 50, 100], [np.zeros(len(sites)), to_10, to_30, to_50, to_100])

@@ -1,4 +1,4 @@
-"""How the sites of the virtual region are chosen, and how well their places are known."""
+"""Sampling of the virtual region: how sites are chosen, and how well their places are known."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _ROADSIDE = 2.0
 
 @dataclass(frozen=True)
 class Pattern:
-    """Where sites may be.
+    """Pattern of places at which sites may lie.
 
     Attributes
     ----------
@@ -35,18 +35,18 @@ class Pattern:
 
 
 def _anywhere(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """More sites where the country is easy to reach."""
+    """Return chances that favour country which is easy to reach."""
     return np.exp(correlated_field(rng, landscape.plane, {120: 0.3, 40: 0.2}))
 
 
 def _along_roads(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """Sites crowd along roads, and there about a few places."""
+    """Return chances that crowd sites along roads, and there about a few places."""
     towns = standardised(correlated_field(rng, landscape.plane, {50: 1.0}), landscape.inside)
     return np.exp(1.5 * towns - road_distance(landscape, rng) / _ROADSIDE)
 
 
 def _carbon_rich(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """Three times the chance for every standard deviation of carbon, whatever a covariate may know of it."""
+    """Return chances that triple with every standard deviation of carbon, whatever a covariate may explain of it."""
     return 3 ** standardised(landscape.fields["socd_0-10"], landscape.inside).astype("float64")
 
 
@@ -66,7 +66,7 @@ PATTERNS: dict[str, Pattern] = {
 
 @dataclass(frozen=True)
 class Sampling:
-    """How sites are chosen and reported; by default as in the study.
+    """Design of a sampling: how sites are chosen and reported; by default as in the study.
 
     Attributes
     ----------
@@ -99,7 +99,7 @@ class Sampling:
 
 
 def road_distance(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
-    """Distance of every node from the nearest made-up road, km: roads are the zero lines of a smooth random field."""
+    """Return the distance of every node from the nearest made-up road, km: zero lines of a smooth random field."""
     field = standardised(correlated_field(rng, landscape.plane, {350: 0.9, 100: 0.1}), landscape.inside)
     above = field > 0
     road = np.zeros(above.shape, bool)
@@ -109,5 +109,5 @@ def road_distance(landscape: Landscape, rng: np.random.Generator) -> np.ndarray:
 
 
 def off_transect(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Distance of places from the line of the transect, m."""
+    """Return the distance of places from the line of the transect, m."""
     return np.asarray(np.abs(y - TRANSECT_SLOPE * x) / np.hypot(1, TRANSECT_SLOPE))

@@ -92,7 +92,7 @@ def core_densities(truth: np.ndarray, rng: np.random.Generator, *, independent: 
 
 
 def _places(landscape: Landscape, rng: np.random.Generator, name: str) -> pd.DataFrame:
-    """Sites drawn by a pattern within each vegetation type."""
+    """Draw sites by a pattern within each vegetation type."""
     plane, pattern = landscape.plane, PATTERNS[name]
     vegetation = landscape.vegetation_at(*np.meshgrid(plane.x, plane.y))
     clear = distance_transform_edt(landscape.inside, plane.spacing / 1000) > _CLEARANCE
@@ -115,7 +115,7 @@ def _places(landscape: Landscape, rng: np.random.Generator, name: str) -> pd.Dat
 
 
 def _with_repeats(sites: pd.DataFrame, number: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Sites and, of some of them, one or two further cores from the same square."""
+    """Return sites and, for some of them, one or two further cores from the same square."""
     if number > len(sites):
         raise InputError(f"repeated cores: of {number} sites; expected at most {len(sites)}, the number of sites.")
     of = np.sort(rng.choice(len(sites), number, replace=False))
@@ -129,7 +129,7 @@ def _with_repeats(sites: pd.DataFrame, number: int, rng: np.random.Generator) ->
 
 
 def _reported(sites: pd.DataFrame, error: float, rng: np.random.Generator) -> pd.DataFrame:
-    """Sites and, in degrees, where they are said to be."""
+    """Return sites and, in degrees, their reported places."""
     places = sites[["x", "y"]].to_numpy()
     if error:
         sd = np.where(sites["design"] == "transect", error / 10, error)
@@ -142,7 +142,7 @@ def _reported(sites: pd.DataFrame, error: float, rng: np.random.Generator) -> pd
 
 
 def _designs(sites: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """The transect follows the moisture from south-west to north-east; the other designs lie anywhere."""
+    """Return the sites' designs: those on the transect along the moisture gradient, then others at random."""
     nearest_first = np.argsort(off_transect(sites["x"].to_numpy(), sites["y"].to_numpy()), kind="stable")
     others = [name for name in DESIGNS if name != "transect"]
     rest = rng.permutation(np.repeat(others, [DESIGNS[name] for name in others]))
@@ -160,13 +160,13 @@ def _soil_types(sites: pd.DataFrame) -> pd.Series:
 
 
 def _exact(rng: np.random.Generator, cv: float, size: int) -> np.ndarray:
-    """The quantiles of a lognormal distribution of mean 1, in random order: noise of exactly that size."""
+    """Return the quantiles of a lognormal distribution of mean 1, in random order: noise of exactly that size."""
     sigma = np.sqrt(np.log1p(cv**2))
     probability = (rng.permutation(size) + 0.5) / size
     return np.asarray(lognorm.ppf(probability, sigma, scale=np.exp(-(sigma**2) / 2)))
 
 
 def _independent(rng: np.random.Generator, cv: float, size: int) -> np.ndarray:
-    """Independent draws from the same distribution."""
+    """Return independent draws from the same distribution."""
     sigma = np.sqrt(np.log1p(cv**2))
     return rng.lognormal(-(sigma**2) / 2, sigma, size)

@@ -30,7 +30,7 @@ PARAMETERS = {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.08}
 
 @dataclass(frozen=True)
 class TrialRegion:
-    """What a region is made of.
+    """Settings of a trial region.
 
     Attributes
     ----------
@@ -133,7 +133,7 @@ _MARGIN = 9
 
 
 def _places(rng: np.random.Generator, region: TrialRegion) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of each site's cell."""
+    """Return row and column of each site's cell."""
     low, high = _MARGIN, SIDE - _MARGIN
     if not region.clusters:
         rows, cols = rng.integers(low, high, (2, region.sites))
@@ -149,7 +149,7 @@ def _smooth(rng: np.random.Generator, width: float) -> np.ndarray:
 
 
 def _standard(field: np.ndarray) -> np.ndarray:
-    """With mean 0 and SD 1 where sites can be."""
+    """Standardise to mean 0 and SD 1 where sites can be."""
     inner = field[_MARGIN : SIDE - _MARGIN, _MARGIN : SIDE - _MARGIN]
     return np.asarray((field - inner.mean()) / inner.std())
 

@@ -18,7 +18,7 @@ from pipelines.virtual.raw.layout import NOTE, Size
 
 
 def region_grid(boundary: Geometry, size: Size) -> Grid:
-    """The grid that a run of the region's run file lays."""
+    """Return the grid that a run of the region's run file lays."""
     return Grid.from_outline(boundary, REGION_CRS, size.resolution, size.chunk)
 
 
@@ -66,12 +66,12 @@ class _Cells:
         return values.reshape(rows, self.factor, columns, self.factor).sum(axis=(1, 3), dtype="float64")
 
     def mean(self, name: str) -> np.ndarray:
-        """Mean of a field over the land of each cell, NaN where it is missing; float32."""
+        """Average a field over the land of each cell, NaN where it is missing; float32."""
         sums = self._sums(interpolate(self.fields[name], self.position) * self.soil)
         return np.where(self.known, sums / np.maximum(self.counts, 1), np.nan).astype("float32")
 
     def vegetation(self) -> np.ndarray:
-        """Class with the largest share of each cell, from 1; 0 where it is missing."""
+        """Return the class with the largest share of each cell, from 1; 0 where it is missing."""
         wetland, grassland = (interpolate(self.fields[name], self.position) for name in ("wetland", "grassland"))
         classes = classify(wetland, grassland)
         shares = np.stack([self._sums((classes == number) & self.soil) for number in range(len(CLASSES))])

@@ -63,7 +63,7 @@ def repeated(name: str, files: Sequence[Wanted]) -> list[Finding]:
 
 
 def _with_lengths(files: Sequence[Wanted]) -> list[Wanted]:
-    """Give files of one step the length of time between them."""
+    """Give files of one step the usual time between them as its length."""
     alone = [m.days for _, times, _ in files if times.length is None and len(times.steps) == 1
              if (m := times.moments[0]) is not None]  # fmt: skip
     days = np.unique(np.floor(alone))

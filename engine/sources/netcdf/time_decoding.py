@@ -114,7 +114,7 @@ def _written(value: float, parts: int) -> Moment:
 
 
 def as_written(values: np.ndarray) -> list[Moment] | None:
-    """Return the pattern of whole numbers that can only be dates written as YYYYMMDD or YYYYMM."""
+    """Parse whole numbers that can only be dates written as YYYYMMDD or YYYYMM; None for others."""
     if not (np.isfinite(values).all() and (values == np.floor(values)).all()):
         return None
     for parts, low, high in ((3, 10_000_000, 99_999_999), (2, 100_000, 999_999)):

@@ -79,7 +79,7 @@ def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str,
 
 
 class _Figures:
-    """What the figures of a run share, and the files drawn so far."""
+    """Context of a run's figures, and the files drawn so far."""
 
     def __init__(self, results: Results):
         self.results = results
@@ -92,7 +92,7 @@ class _Figures:
         self.files: dict[str, OutPath] = {}
 
     def draw_study(self) -> None:
-        """The study's six figures."""
+        """Draw the study's six figures."""
         self._sites()
         self._fit()
         self._densities()
@@ -104,7 +104,7 @@ class _Figures:
                 draw_regions(figure, regions)
 
     def draw_beyond(self) -> None:
-        """What the study has no figure of."""
+        """Draw the figures beyond the study's."""
         results, model = self.results, self.results.run.model
         with self._canvas("screening", screening_size(results.selection)) as figure:
             limits = {"alpha": results.run.selection.alpha, "vif_max": results.run.selection.vif}
@@ -130,7 +130,7 @@ class _Figures:
             draw_applicability(figure, self.backdrop, distance, outside, threshold)
 
     def draw_truth(self, agreements: Sequence[Agreement]) -> None:
-        """Truth, estimate and their difference, as maps and as a scatter."""
+        """Draw truth, estimate and their difference, as maps and as a scatter."""
         # The truth is known beyond the mapped cells; compare like with like.
         truths = {
             depth: picture(self.results.true_layer(depth)).where(np.isfinite(mean.values))
@@ -171,7 +171,7 @@ class _Figures:
             )  # fmt: skip
 
     def _held_out(self, scheme: str, named: bool) -> HeldOut:
-        """Predictions and scores of the mapped family under one scheme."""
+        """Return predictions and scores of the mapped family under one scheme."""
         results = self.results
         predictions = results.predictions.query("family == @results.mapped and scheme == @scheme")
         repeats = results.validation.query("family == @results.mapped and scheme == @scheme")

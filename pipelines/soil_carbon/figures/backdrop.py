@@ -1,4 +1,4 @@
-"""What every map of a run shares: the domain and its outline, the graticule, the scale bar."""
+"""Backdrop of every map of a run: the domain and its outline, the graticule, the scale bar."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ MARGIN = 0.5
 
 @dataclass(frozen=True)
 class Backdrop:
-    """What every map of a run shares.
+    """Backdrop of every map of a run.
 
     Attributes
     ----------
@@ -66,12 +66,12 @@ class Backdrop:
         return contours(self.inside, self.domain.extent)
 
     def size(self, width: float) -> tuple[float, float]:
-        """Size in inches of a figure with one map and its colour bar."""
+        """Return the size in inches of a figure with one map and its colour bar."""
         return width, (width - MARGIN) * self.aspect + HEADROOM
 
 
 def contours(inside: np.ndarray, extent: tuple[float, float, float, float]) -> list[np.ndarray]:
-    """The outline of some pixels of a picture, each line of shape (points, 2), m."""
+    """Return the outline of some pixels of a picture, each line of shape (points, 2), m."""
     # Smoothed to what can be told apart on the map, and with a rim of cells outside, so that the outline closes
     # where they touch the edge of the grid.
     shares = gaussian_filter(np.pad(inside.astype(np.float32), 1), max(inside.shape) / LINES_APART)
@@ -114,13 +114,13 @@ def draw_classes(axes: Axes, backdrop: Backdrop, codes: Picture, colours: Sequen
 
 
 def show(axes: Axes, image: np.ndarray, extent: tuple[float, float, float, float], width: float) -> None:
-    """An image on axes so many inches wide: cell by cell where the print can show that, else smoothed."""
+    """Show an image on axes of a width in inches: cell by cell if the print can resolve that, else smoothed."""
     fits = image.shape[1] <= width * DPI
     axes.imshow(image, extent=extent, interpolation="none" if fits else "auto", zorder=1)
 
 
 def draw_frame(axes: Axes, backdrop: Backdrop, width: float, title: str) -> set[str]:
-    """Outline, graticule, scale bar and title of a map so many inches wide; returns its sides with labels."""
+    """Draw outline, graticule, scale bar and title of a map of a width in inches; return its sides with labels."""
     axes.add_collection(LineCollection(backdrop.outline, colors=INK, linewidths=0.5, zorder=4), autolim=False)
     axes.set(xlim=backdrop.frame[:2], ylim=backdrop.frame[2:], aspect="equal", xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)

@@ -67,7 +67,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def canvas(path: OutPath, size: tuple[float, float], made_up: bool) -> Iterator[Figure]:
-    """A figure to draw on; when the block ends it is saved as PNG (300 dpi) and as PDF, whole or not at all.
+    """Open a figure to draw on; when the block ends it is saved as PNG (300 dpi) and as PDF, whole or not at all.
 
     Parameters
     ----------
@@ -122,22 +122,22 @@ def _fonts_without_layout() -> Iterator[None]:
 
 
 def letter(number: int) -> str:
-    """Label of a panel: A for 0, B for 1, and so on."""
+    """Return the label of a panel: A for 0, B for 1, and so on."""
     return chr(ord("A") + number)
 
 
 def colour_of(names: Sequence[str], palette: Sequence[str] = ZONES) -> dict[str, str]:
-    """A colour for each name in its order; the palette starts again where there are more names."""
+    """Return a colour for each name in its order; the palette repeats if there are more names."""
     return {name: palette[i % len(palette)] for i, name in enumerate(names)}
 
 
 def marker_of(names: Sequence[str]) -> dict[str, str]:
-    """A marker for each name in its order, as `colour_of` gives it a colour."""
+    """Return a marker for each name in its order, as `colour_of` does colours."""
     return {name: MARKERS[i % len(MARKERS)] for i, name in enumerate(names)}
 
 
 def panels(figure: Any, n: int, columns: int = 3, **options: Any) -> list[Axes]:
-    """Axes in rows of at most so many columns; places of the grid that are left over stay empty."""
+    """Make axes in rows of at most `columns`; surplus places of the grid stay empty."""
     columns = min(n, columns)
     grid = figure.subplots(-(-n // columns), columns, squeeze=False, **options).ravel()
     for axes in grid[n:]:

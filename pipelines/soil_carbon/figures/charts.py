@@ -1,4 +1,4 @@
-"""What charts of points share: clouds, the diagonal, notes in a corner."""
+"""Parts of charts of points: clouds, the diagonal, notes in a corner."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ TICKS = 6
 
 
 def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Points, or where there are too many to tell apart, their density."""
+    """Draw points or, if they are too many to distinguish, their density."""
     if x.size > CROWDED:
         hexagons(axes, x, y)
     else:
@@ -24,13 +24,13 @@ def cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def hexagons(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Counts of points in hexagons, on a logarithmic scale."""
+    """Draw counts of points in hexagons, on a logarithmic scale."""
     if x.size:
         axes.hexbin(x, y, gridsize=45, mincnt=1, cmap="viridis_r", norm=LogNorm(), linewidths=0.1)
 
 
 def one_to_one(axes: Axes, room: float = 0.03) -> None:
-    """Equal, square axes around all points and so much more, with the diagonal."""
+    """Make axes equal and square around all points with a margin, and draw the diagonal."""
     low = min(axes.dataLim.x0, axes.dataLim.y0, 0.0)
     high = max(axes.dataLim.x1, axes.dataLim.y1)
     high += room * (high - low)
@@ -41,7 +41,7 @@ def one_to_one(axes: Axes, room: float = 0.03) -> None:
 
 
 def note(axes: Axes, *lines: str, low: bool = False) -> None:
-    """Lines of text in the upper left corner, or the lower right one."""
+    """Write lines of text in the upper left corner, or the lower right one."""
     x, y, ha, va = (0.98, 0.03, "right", "bottom") if low else (0.03, 0.97, "left", "top")
     # No box behind it, which would veil points.
     text = "\n".join(lines)

@@ -25,7 +25,7 @@ NOT_TESTED = "n.t."
 
 @dataclass(frozen=True)
 class ZoneBars:
-    """What the bars of the zones show.
+    """Data of the zones' bars.
 
     Attributes
     ----------
@@ -64,25 +64,25 @@ class ZoneBars:
         return 2 if self.has_stocks else 1
 
     def rows(self, depth: str) -> pd.DataFrame:
-        """Of one depth, in the order of the zones."""
+        """Select rows of one depth, in the order of the zones."""
         rows = self.stocks[(self.stocks["depth"] == depth) & (self.stocks["zone"] != TOTAL)]
         return rows.set_index("zone").reindex(list(self.colours))
 
 
 def columns_of(depths: int) -> tuple[int, float]:
-    """Maps in a row, and the width of one in inches."""
+    """Return the number of maps in a row, and the width of one in inches."""
     columns = min(depths, COLUMNS)
     return columns, min(WIDTH / columns, LONE)
 
 
 def densities_size(backdrop: Backdrop, depths: int, bars: ZoneBars) -> tuple[float, float]:
-    """Width and height in inches of the figure."""
+    """Return width and height in inches of the figure."""
     columns, width = columns_of(depths)
     return columns * width, -(-depths // columns) * (backdrop.size(width)[1] + bars.height)
 
 
 def draw_densities(figure: Figure, backdrop: Backdrop, maps: Mapping[str, Picture], bars: ZoneBars) -> None:
-    """A column per depth: the map, under it density and stock of the zones.
+    """Draw a column per depth: the map, under it density and stock of the zones.
 
     Parameters
     ----------
@@ -145,7 +145,7 @@ def _stock_bars(axes: Axes, rows: pd.DataFrame, bars: ZoneBars, y: np.ndarray, s
 
 
 def _letters(axes: Axes, y: np.ndarray, ends: np.ndarray, letters: Sequence[str]) -> None:
-    """Beside the bars, with room for them."""
+    """Write compact letters beside the bars, with room for them."""
     for place, end, text in zip(y, ends, letters, strict=True):
         if np.isfinite(end):
             axes.annotate(text, (end, place), (4, 0), textcoords="offset points", va="center", fontsize=7)

@@ -25,7 +25,7 @@ GAIN_BAR: dict[str, Any] = {"height": 0.7, "ecolor": INK, "capsize": 2, "error_k
 
 @dataclass(frozen=True)
 class Drivers:
-    """What the figures of the drivers show.
+    """Data of the figures of the drivers.
 
     Attributes
     ----------
@@ -71,12 +71,12 @@ class Drivers:
 
 
 def drivers_size(drivers: Drivers) -> tuple[float, float]:
-    """Width and height in inches of the figure of importances."""
+    """Return width and height in inches of the figure of importances."""
     return WIDTH, _bars_height(drivers) + CURVES_HEIGHT
 
 
 def others_size(drivers: Drivers) -> tuple[float, float]:
-    """Width and height in inches of the figure of the other covariates."""
+    """Return width and height in inches of the figure of the other covariates."""
     rows = -(-max(len(drivers.covariates) - LEADING, 1) // COLUMNS)
     return WIDTH, 0.2 + PANEL_HEIGHT * rows
 
@@ -86,7 +86,7 @@ def _bars_height(drivers: Drivers) -> float:
 
 
 def draw_drivers(figure: Figure, drivers: Drivers) -> None:
-    """Panel A: importances; B and C: partial dependence on the most important covariates.
+    """Draw panel A: importances; B and C: partial dependence on the most important covariates.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def draw_drivers(figure: Figure, drivers: Drivers) -> None:
 
 
 def draw_other_dependences(figure: Figure, drivers: Drivers) -> None:
-    """Partial dependence on all covariates but the most important ones.
+    """Draw the partial dependence on all covariates but the most important ones.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def _curve(axes: Axes, curve: pd.DataFrame, observed: pd.Series, colour: str) ->
 
 
 def _classes(axes: Axes, curve: pd.DataFrame, observed: pd.Series, names: Sequence[str], colour: str) -> None:
-    """A point with its range per class, and how many sites are of it."""
+    """Draw a point with its range per class, and the number of its sites."""
     x = np.arange(len(curve))
     away = [curve["mean"] - curve["lower"], curve["upper"] - curve["mean"]]
     axes.errorbar(

@@ -42,7 +42,7 @@ class HeldOut:
 
 
 def fit_size(depths: int, schemes: int = 1) -> tuple[float, float]:
-    """Width and height in inches of the figure: up to three panels in a row."""
+    """Return width and height in inches of the figure: up to three panels in a row."""
     number = schemes + depths - 1
     return PANEL * max(min(number, 3), 1.4), 2.75 * -(-number // 3)
 
@@ -60,7 +60,7 @@ def draw_fit(
     others: Sequence[HeldOut] = (),
     units: str = "kg C/m²",
 ) -> None:
-    """Panel A: held-out predictions, and one panel for every other scheme; then each deeper density against the first.
+    """Draw a panel of held-out predictions per scheme, then each deeper density against the first.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def _cross_validation(axes: Axes, held_out: HeldOut, colours: Mapping[str, str],
 
 
 def _observed_on_predicted(axes: Axes, predicted: np.ndarray, observed: np.ndarray) -> None:
-    """The regression of observations on predictions, with the 95 % confidence band of its mean."""
+    """Draw the regression of observations on predictions, with the 95 % confidence band of its mean."""
     line = regression_band(predicted, observed)
     if line is None:
         return
@@ -147,7 +147,7 @@ def _observed_on_predicted(axes: Axes, predicted: np.ndarray, observed: np.ndarr
 
 
 def regression_band(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Least squares of y on x: places, the line there, and half the width of the 95 % confidence band of the mean.
+    """Fit y on x by least squares; return places, the line there, and half the width of the mean's 95 % band.
 
     Returns
     -------

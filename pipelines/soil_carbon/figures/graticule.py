@@ -147,18 +147,18 @@ def draw_scale_bar(axes: Axes, crs: CRS, frame: Frame) -> None:
 
 
 def east_west(longitude: float) -> str:
-    """A longitude as people write it, e.g. `120°E`; any turn is taken off."""
+    """Format a longitude, e.g. `120°E`; any turn is taken off."""
     folded = (longitude + 180) % 360 - 180
     return f"{abs(folded):g}°" + ("" if folded in (0, -180) else "E" if folded > 0 else "W")
 
 
 def north_south(latitude: float) -> str:
-    """A latitude as people write it, e.g. `50°N`."""
+    """Format a latitude, e.g. `50°N`."""
     return f"{abs(latitude):g}°" + ("" if latitude == 0 else "N" if latitude > 0 else "S")
 
 
 def _sides(frame: Frame) -> dict[str, np.ndarray]:
-    """Points along each side of the frame, one side after the other round it; shape (points, 2)."""
+    """Return points along each side of the frame, one side after the other round it; shape (points, 2)."""
     x0, x1, y0, y1 = frame
     corners = np.array([(x0, y1), (x0, y0), (x1, y0), (x1, y1), (x0, y1)])
     along = np.linspace(0, 1, 400)[:, None]
@@ -166,7 +166,7 @@ def _sides(frame: Frame) -> dict[str, np.ndarray]:
 
 
 def _finite(lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    """Longitudes and latitudes of the points that lie on the Earth, shape (2, points)."""
+    """Return longitudes and latitudes of the points that lie on the Earth, shape (2, points)."""
     return np.array([lon, lat])[:, np.isfinite(lon) & np.isfinite(lat)]
 
 

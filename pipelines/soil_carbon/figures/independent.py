@@ -17,14 +17,14 @@ HAIR = 0.5
 
 
 def independent_size(depths: int) -> tuple[float, float]:
-    """Width and height in inches of the figure: up to three panels in a row."""
+    """Return width and height in inches of the figure: up to three panels in a row."""
     return PANEL * max(min(depths, 3), 1.4), 2.75 * -(-depths // 3)
 
 
 def draw_independent(
     figure: Figure, sites: pd.DataFrame, scores: Mapping[str, Mapping[Any, Any]], units: str = "kg C/m²"
 ) -> None:
-    """Observed against predicted density at independent sites, a panel a depth, with prediction intervals.
+    """Draw observed against predicted density at independent sites, a panel per depth, with prediction intervals.
 
     Parameters
     ----------

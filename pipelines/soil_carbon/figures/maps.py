@@ -41,7 +41,7 @@ class Scale:
 
     @property
     def norm(self) -> Normalize:
-        """From values to places on the colour map."""
+        """Scale from values to places on the colour map."""
         return Normalize(self.low, self.high)
 
     @property
@@ -107,7 +107,7 @@ def draw_map(
 
 
 def _painted(backdrop: Backdrop, field: Picture, scale: Scale, hatched: np.ndarray | None) -> np.ndarray:
-    """The map as one image, shape (y, x, 4): two on top of each other take twice the time."""
+    """Paint the map as one image, shape (y, x, 4): two on top of each other take twice the time."""
     known = np.isfinite(field.values)
     image = np.full((*known.shape, 4), CLEAR)
     image[backdrop.inside] = MISSING
@@ -125,7 +125,7 @@ def _hatch(axes: Axes, hatched: np.ndarray, extent: tuple[float, float, float, f
 
 
 def _wider(extent: tuple[float, float, float, float], shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """The extent with a rim of one pixel."""
+    """Return the extent with a rim of one pixel."""
     left, right, bottom, top = extent
     dx, dy = (right - left) / shape[1], (top - bottom) / shape[0]
     return left - dx, right + dx, bottom - dy, top + dy
@@ -136,7 +136,7 @@ def _beyond(values: np.ndarray, scale: Scale) -> tuple[int, int]:
 
 
 def _histogram(axes: Axes, values: np.ndarray, scale: Scale, below: bool, above: bool) -> None:
-    """Shares of the area per value, over the colour bar and its arrows."""
+    """Draw shares of the area per value, over the colour bar and its arrows."""
     known = values[np.isfinite(values)]
     edges = np.linspace(scale.low, scale.high, BINS + 1)
     counts = np.histogram(known, edges)[0]

@@ -1,4 +1,4 @@
-"""Where permafrost is, as lines for Figure 1: from a covariate that says so, or the outline of the domain."""
+"""Limits of permafrost for Figure 1: from a covariate, or the outline of the domain."""
 
 import re
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Limit:
 
 
 def permafrost_of(run: RunFile) -> str | None:
-    """What shows the permafrost: a covariate, `boundary`, or None.
+    """Return the source of the permafrost limits: a covariate, `boundary`, or None.
 
     Without `figures.permafrost` it is a covariate whose name or label speaks of permafrost, a category before a share
     or probability; else the domain's boundary if the name of its file does.
@@ -58,7 +58,7 @@ def permafrost_of(run: RunFile) -> str | None:
 
 
 def permafrost_limits(results: Results, backdrop: Backdrop) -> list[Limit]:
-    """Lines around the permafrost of a run, one for each class of it; none where the run has none to show."""
+    """Return lines around the permafrost of a run, one for each class of it; none if the run has no source of them."""
     run = results.run
     name = permafrost_of(run)
     if name is None:

@@ -11,12 +11,12 @@ from pipelines.soil_carbon.results.published_stocks import AS_PRINTED, THIS_RUN
 
 
 def regions_size(regions: int) -> tuple[float, float]:
-    """Width and height in inches of the figure."""
+    """Return width and height in inches of the figure."""
     return WIDTH, 0.8 + 0.26 * regions
 
 
 def draw_regions(figure: Figure, regions: pd.DataFrame) -> None:
-    """Panel A: densities with their intervals; panel B: stocks, on a logarithmic scale.
+    """Draw panel A: densities with their intervals; panel B: stocks, on a logarithmic scale.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ IN_UNITS = {"rmse"}
 
 
 def scores_size(families: int, schemes: int) -> tuple[float, float]:
-    """Width and height in inches of the figure."""
+    """Return width and height in inches of the figure."""
     return WIDTH, 0.9 + families * (0.14 + 0.16 * schemes)
 
 
@@ -32,7 +32,7 @@ def draw_scores(
     mapped: str,
     units: str = "kg C/m²",
 ) -> None:
-    """A row per family and scheme: each repeat, and the mean over them.
+    """Draw a row per family and scheme: each repeat, and the mean over them.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ HATCH = "/////"
 
 
 def screening_size(selection: pd.DataFrame) -> tuple[float, float]:
-    """Width and height in inches that a figure of this table wants."""
+    """Return width and height in inches of the figure of this table."""
     return WIDTH, 1.15 + 0.24 * len(selection)
 
 
@@ -38,7 +38,7 @@ def draw_screening(
     vif_max: float = 10.0,
     of: str = "carbon density",
 ) -> None:
-    """Bars of Spearman's ρ, of a category √ε²; beside them p and VIF, bold where they speak against the covariate.
+    """Draw bars of Spearman's ρ, for a category √ε²; beside them p and VIF, bold if they exclude the covariate.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def draw_screening(
 
 
 def _bar(axes: Axes, y: int, rho: float, size: float, kept: bool) -> None:
-    """Filled if kept; a category, which has no direction, hatched to the right."""
+    """Draw a bar, filled if kept; that of a category, which has no direction, hatched to the right."""
     if np.isnan(size):
         return
     is_number = np.isfinite(rho)
@@ -108,7 +108,7 @@ def _numbers(axes: Axes, y: int, p: float, vif: float, alpha: float, vif_max: fl
 
 
 def _critical(alpha: float, n: int) -> float:
-    """The |ρ| that is just significant, by the t distribution that scipy's p-values come from."""
+    """Return the |ρ| that is just significant, by the t distribution of scipy's p-values."""
     t = student.ppf(1 - alpha / 2, n - 2)
     return float(t / np.sqrt(n - 2 + t**2))
 

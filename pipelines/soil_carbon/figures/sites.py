@@ -34,12 +34,12 @@ MANY = 1000
 
 
 def sites_size(backdrop: Backdrop, width: float) -> tuple[float, float]:
-    """Width and height in inches of the figure."""
+    """Return width and height in inches of the figure."""
     return width, (width - MARGIN - LEGEND) * backdrop.aspect + 0.5
 
 
 def recorded_zones(sites: pd.DataFrame, zones: Iterable[str]) -> pd.Series | None:
-    """The vegetation recorded at the sites as names of zones, empty where there is no record.
+    """Return the vegetation recorded at the sites as names of zones, empty for sites without a record.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def draw_sites(
     colours: Mapping[str, str],
     permafrost: Sequence[Limit] = (),
 ) -> None:
-    """Zones in tints of their colours; sites by what was recorded there, filled where they train the model.
+    """Draw zones in tints of their colours; sites by their recorded class, filled if they train the model.
 
     Colours say the zone. Where sites come from sources of several kinds, their shapes say the kind, else the zone, too.
 
@@ -145,7 +145,7 @@ def _mark(marker: str, colour: str, label: str) -> Line2D:
 
 
 def _legends(axes: Axes, colours: Mapping[str, str], handles: list[Line2D], x: float) -> None:
-    """Beside the map at x (in its widths): for the sites from the top, for the zones from the bottom if they fit."""
+    """Draw legends beside the map at x (in its widths): sites' from the top, zones' from the bottom if they fit."""
     titled = {"title_fontproperties": {"weight": "bold", "size": 7.5}, "alignment": "left", "borderaxespad": 0}
     sites = axes.legend(handles=handles, title="Sites", loc="upper left", bbox_to_anchor=(x, 1), **titled)
     tints = [Patch(facecolor=colour, alpha=TINT, edgecolor="none", label=name) for name, colour in colours.items()]

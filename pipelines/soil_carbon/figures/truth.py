@@ -18,14 +18,14 @@ DIFFERENCE = "RdBu"
 
 
 def truth_size(backdrop: Backdrop, width: float, depths: int) -> tuple[float, float]:
-    """Width and height in inches of the figure of maps."""
+    """Return width and height in inches of the figure of maps."""
     return width, depths * backdrop.size(width / 3)[1]
 
 
 def draw_truth_maps(
     figure: Figure, backdrop: Backdrop, estimates: Mapping[str, Picture], truths: Mapping[str, Picture]
 ) -> None:
-    """A row per depth: truth, estimate and their difference.
+    """Draw a row per depth: truth, estimate and their difference.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def draw_truth_maps(
 def draw_truth_scatter(
     figure: Figure, estimates: Mapping[str, Picture], truths: Mapping[str, Picture], agreements: Sequence[Agreement]
 ) -> None:
-    """The mapped mean against the truth, one panel per depth, cells counted in hexagons.
+    """Draw the mapped mean against the truth, one panel per depth, cells counted in hexagons.
 
     Parameters
     ----------

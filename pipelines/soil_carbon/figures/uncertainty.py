@@ -21,7 +21,7 @@ Z95 = 1.96
 
 
 def uncertainty_size(backdrop: Backdrop, depths: int) -> tuple[float, float]:
-    """Width and height in inches of the figure."""
+    """Return width and height in inches of the figure."""
     columns, width = columns_of(depths)
     return columns * width, 2 * -(-depths // columns) * backdrop.size(width)[1]
 
@@ -34,7 +34,7 @@ def draw_uncertainty(
     level: str,
     units: str = "kg C/m²",
 ) -> None:
-    """Maps of the uncertainty of Eq. 8, and under them of the width of the prediction interval.
+    """Draw maps of the uncertainty of Eq. 8, and under them of the width of the prediction interval.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def draw_uncertainty(
 
 
 def draw_coverage(figure: Figure, coverage: pd.DataFrame, repeats: int, colours: Mapping[str, str]) -> None:
-    """Measured against nominal coverage; the band is where chance alone would leave an honest interval.
+    """Draw measured against nominal coverage; the band is where chance alone would leave an honest interval.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def draw_coverage(figure: Figure, coverage: pd.DataFrame, repeats: int, colours:
 def draw_applicability(
     figure: Figure, backdrop: Backdrop, distance: Picture, outside: Picture, threshold: float
 ) -> None:
-    """The dissimilarity from the training sites; what is outside the area of applicability is hatched.
+    """Draw the dissimilarity from the training sites; the area outside that of applicability is hatched.
 
     Parameters
     ----------
@@ -121,6 +121,6 @@ def draw_applicability(
 
 
 def scheme_colours(schemes: list[str]) -> dict[str, str]:
-    """A colour per scheme of the validation, the same in all figures."""
+    """Return a colour per scheme of the validation, the same in all figures."""
     colours = cycle(GROUPS[place] for place in (3, 4, 1, 0, 5, 2))
     return dict(zip(schemes, colours, strict=False))

@@ -24,7 +24,7 @@ SPARE = ("#332288", "#882255", "#44AA99", "#999933", "#CC6677", "#117733", "#555
 
 
 def zone_colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each zone.
+    """Return a colour for each zone.
 
     Zones whose names have a known meaning get its colour; of several with one meaning the first in alphabetical order.
     The others get one that is left, by their names alone: neither the order of the zones nor which of them a
@@ -53,7 +53,7 @@ def zone_colours(names: Sequence[str]) -> dict[str, str]:
 
 
 def meaning(name: str) -> str:
-    """The colour of what a zone's name means, or empty."""
+    """Return the colour of a zone's name by its meaning, or empty."""
     return next((colour for words, colour in MEANINGS if re.search(words, name, re.IGNORECASE)), "")
 
 

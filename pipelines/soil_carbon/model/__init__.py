@@ -1,1 +1,1 @@
-"""From densities and covariates to a trained and validated model."""
+"""Training: from densities and covariates to a validated model."""

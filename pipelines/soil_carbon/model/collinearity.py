@@ -1,4 +1,4 @@
-"""How much a covariate repeats others: variance inflation factors of numbers and of categories."""
+"""Collinearity of covariates: variance inflation factors of numbers and of categories."""
 
 from collections.abc import Iterable
 
@@ -31,7 +31,7 @@ class Collinearity:
         }
 
     def vif(self, name: str, others: Iterable[str]) -> float:
-        """GVIF^(1/df) of a covariate among others (Fox & Monette 1992, JASA 87:178–183).
+        """Compute GVIF^(1/df) of a covariate among others (Fox & Monette 1992, JASA 87:178–183).
 
         With θ the angles between the space that its df columns span and that of the others, GVIF = Π 1/sin²θ. A number
         has one column, and this is the plain 1/(1 − R²) with R² of its regression on the others; the root makes the
@@ -66,6 +66,6 @@ class Collinearity:
 
 
 def _design(values: np.ndarray, is_category: bool) -> np.ndarray:
-    """Standardised columns of a covariate: the number, or whether it is of each class at the sites but the first."""
+    """Return standardised columns of a covariate: its number, or an indicator per class at the sites but the first."""
     columns = (values[:, None] == np.unique(values)[1:] if is_category else values[:, None]).astype("float64")
     return (columns - columns.mean(axis=0)) / columns.std(axis=0)

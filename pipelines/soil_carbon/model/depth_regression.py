@@ -110,7 +110,7 @@ def bootstrap_coefficients(
 
 
 def _unfit(x: npt.NDArray[np.float64], depth: str, first: str) -> str:
-    """Why these profiles do not determine a line; empty if they do."""
+    """Return why these profiles do not determine a line; empty if they do."""
     if x.size < FEWEST_PROFILES:
         return (
             f"depth {depth} cannot be regressed on depth {first}: {doing(x.size, 'profile', 'has')} both, at least "

@@ -1,4 +1,4 @@
-"""What drives soil carbon in the trained model: `importance.csv` and `partial_dependence.csv` (the study's step 7)."""
+"""Drivers of soil carbon in the trained model: `importance.csv` and `partial_dependence.csv` (the study's step 7)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ KINDS: dict[str, Callable[[Feature], str]] = {
 
 @dataclass(frozen=True)
 class Effects:
-    """What one replicate says of the drivers.
+    """Effects of the drivers in one replicate.
 
     Attributes
     ----------
@@ -81,7 +81,7 @@ class Drivers:
 def find_drivers(
     client: Client | None, ensemble: Ensemble, training: pd.DataFrame, progress: Progress = silent
 ) -> Drivers:
-    """Measure the drivers of a trained ensemble, one task per replicate.
+    """Return measure the drivers of a trained ensemble, one task per replicate.
 
     Parameters
     ----------
@@ -125,14 +125,14 @@ def _effects(
 
 
 def _blocks(features: Features) -> list[tuple[str, str, np.ndarray]]:
-    """Kind, name and columns of everything that has a row in `importance.csv`."""
+    """Return kind, name and columns of everything that has a row in `importance.csv`."""
     return [
         (kind, name, columns) for kind, key in KINDS.items() for name, columns in column_blocks(features, key).items()
     ]
 
 
 def tabulate(features: Features, at: Sequence[Curve], found: Sequence[Effects]) -> Drivers:
-    """Mean and spread over the replicates.
+    """Tabulate mean and spread over the replicates.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def tabulate(features: Features, at: Sequence[Curve], found: Sequence[Effects]) 
 
 
 def weights_of(importance: pd.DataFrame) -> "pd.Series[float]":
-    """Weight of each covariate: its gain, or of families without gains what permuting it costs.
+    """Return the weight of each covariate: its gain or, for families without gains, the cost of permuting it.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def weights_of(importance: pd.DataFrame) -> "pd.Series[float]":
 
 
 def covariate_weights(ensemble: Ensemble, training: pd.DataFrame) -> "pd.Series[float]":
-    """`weights_of` what `find_drivers` finds, in this process, and without permuting anything where gains suffice."""
+    """Return the weights as from `find_drivers`, in this process, without permutations if gains suffice."""
     features = ensemble.features
     shares = [member.weight for member in ensemble.manifest.members]
     gains = np.stack([gain_shares(models, shares, features.names) for models in ensemble.models])
@@ -190,13 +190,13 @@ def covariate_weights(ensemble: Ensemble, training: pd.DataFrame) -> "pd.Series[
 
 
 def _mean_and_sd(values: np.ndarray) -> tuple[float, float]:
-    """Over the replicates that have a value; NaN if too few have."""
+    """Return mean and SD over the replicates that have a value; NaN if too few have."""
     known = values[np.isfinite(values)]
     return known.mean() if known.size else np.nan, known.std(ddof=1) if known.size > 1 else np.nan
 
 
 def labels_of(features: Features) -> dict[str, str]:
-    """Label of every covariate."""
+    """Return the label of every covariate."""
     return {column.covariate: _label(column) for column in features.columns}
 
 

@@ -32,7 +32,7 @@ LEFT_OUT = "left_out"
 
 @dataclass(frozen=True)
 class AtSites:
-    """What the ensemble says at sites: mean and interval per output.
+    """Predictions of the ensemble at sites: mean and interval per output.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ def try_independent(prepared: Prepared, facts: Mapping[str, Any]) -> tuple[Findi
 
 
 def _reasons(sites: pd.DataFrame, values: pd.DataFrame, names: list[str], directory: OutPath) -> "pd.Series[str]":
-    """Why each site is left out, or empty; the first reason that holds."""
+    """Return why each site is left out, or empty; the first reason that holds."""
     geobox = open_dataset(directory / "cube.zarr").odc.geobox
     rows, cols, _ = cell_of(geobox, sites["lon"].to_numpy(), sites["lat"].to_numpy())
     trained = {(row, col) for row, col, _ in zip(*cell_of(geobox, *TrainingTable.places(directory)), strict=True)}
@@ -122,7 +122,7 @@ def _scores(
     training_mean: float,
     groups: np.ndarray,
 ) -> dict[str, Any]:
-    """One row of `independent.csv`."""
+    """Return one row of `independent.csv`."""
     known = np.isfinite(observed)
     row: dict[str, Any] = {"depth": depth, "training_mean": training_mean}
     if at is None or not known.any():
@@ -154,7 +154,7 @@ def _scores(
 
 
 def _standard_error(values: np.ndarray, groups: np.ndarray) -> float:
-    """Of a mean whose values go together within groups; NaN for a single group."""
+    """Return the standard error of a mean whose values are correlated within groups; NaN for a single group."""
     index, sizes = np.unique(groups, return_inverse=True, return_counts=True)[1:]
     effective = len(values) ** 2 / (sizes**2).sum()
     if effective <= 1:
@@ -166,7 +166,7 @@ def _standard_error(values: np.ndarray, groups: np.ndarray) -> float:
 def _by_site(
     sites: pd.DataFrame, reasons: "pd.Series[str]", labels: tuple[str, ...], at: AtSites | None, level: int
 ) -> pd.DataFrame:
-    """One row per site and depth: `site, lon, lat, left_out, depth, observed, predicted, lower, upper`, kg C/m²."""
+    """Tabulate sites by depth: `site, lon, lat, left_out, depth, observed, predicted, lower, upper`, kg C/m²."""
     used = (reasons == "").to_numpy()
     tables = []
     for k, label in enumerate(labels):

@@ -21,7 +21,7 @@ KRUSKAL_WALLIS = "kruskal-wallis"
 
 @dataclass(frozen=True)
 class _Relation:
-    """Of a covariate to the density; NaN where `constant` says that the covariate does not vary."""
+    """Relation of a covariate to the density; NaN if `constant` marks a covariate that does not vary."""
 
     test: str
     rho: float = np.nan
@@ -37,7 +37,7 @@ class _Relation:
 def select(
     covariates: pd.DataFrame, y: np.ndarray, specs: Mapping[str, Variable], selection: Selection
 ) -> pd.DataFrame:
-    """Screen covariates as the section `selection` of the run file says; see `screen`."""
+    """Screen covariates by the section `selection` of the run file; see `screen`."""
     keep = selection.keep if selection.screen else [name for name in specs if name not in selection.drop]
     return screen(covariates, y, specs, alpha=selection.alpha, vif_max=selection.vif, keep=keep, drop=selection.drop)
 
@@ -52,7 +52,7 @@ def screen(
     keep: Collection[str] = (),
     drop: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Decide which covariates the model gets, and say why.
+    """Decide which covariates the model gets, and give the reasons.
 
     First, a covariate must be related to the density: a number by Spearman's rank correlation, a category by the
     Kruskal–Wallis test between its classes. Then, as long as the largest variance inflation factor (VIF) of those left
@@ -157,7 +157,7 @@ def _check(
 
 
 def _relate(values: pd.Series, y: np.ndarray, spec: Variable) -> _Relation:
-    """The test that fits the kind of covariate."""
+    """Test the relation by the method that fits the kind of covariate."""
     present = np.unique(values)
     if spec.is_categorical:
         if present.size == 1:
@@ -177,7 +177,7 @@ def _drop_collinear(
     vif_max: float,
     keep: Collection[str],
 ) -> dict[str, float]:
-    """Covariates that go because others repeat them, and the VIF that each went for."""
+    """Return covariates dropped because others repeat them, and the VIF of each when it was dropped."""
     dropped: dict[str, float] = {}
     while True:
         left = [name for name in related if name not in dropped]
@@ -191,7 +191,7 @@ def _drop_collinear(
 
 
 def _objections(relation: _Relation, vif: float, judged: bool, alpha: float, vif_max: float) -> str:
-    """What speaks against a covariate; its VIF only where it got so far as to be judged by it."""
+    """Return the objections to a covariate; its VIF only if it came to be judged by it."""
     if relation.constant:
         return f"nothing to learn from ({relation.constant})"
     objections = []

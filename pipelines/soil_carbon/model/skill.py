@@ -10,7 +10,7 @@ from engine.validation.skill import Skill, training_means
 
 
 def skill_table(held_out: HeldOut, observed: np.ndarray, depths: tuple[str, ...], groups: np.ndarray) -> pd.DataFrame:
-    """Skill over the mean of the training folds.
+    """Compute the skill over the mean of the training folds.
 
     A deeper depth is predicted as the map predicts it: by a line on the first, fitted to the training folds.
 
@@ -38,7 +38,7 @@ def skill_table(held_out: HeldOut, observed: np.ndarray, depths: tuple[str, ...]
 
 
 def by_line(first: np.ndarray, target: np.ndarray, folds: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Held-out predictions of a deeper depth: the line of the training folds at the predicted first depth.
+    """Predict a deeper depth at held-out sites: the line of the training folds at the predicted first depth.
 
     Parameters
     ----------

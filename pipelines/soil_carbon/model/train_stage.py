@@ -49,7 +49,7 @@ DOMAIN_POINTS = 5000
 
 @dataclass(frozen=True)
 class Setting:
-    """What a model is to be, and of where, beside the sites.
+    """Settings of a model and its region, beside the sites.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Modelling:
-    """What the steps of the stage share."""
+    """Context that the steps of the stage share."""
 
     setting: Setting
     training: TrainingTable
@@ -105,15 +105,15 @@ class Modelling:
 
     @property
     def _least(self) -> float:
-        """Below which prediction intervals do not reach: of what was seen below zero there is no such bound."""
+        """Lower bound of prediction intervals: none if values below zero were observed."""
         return NOTHING if np.nanmin(self.training.observed) >= NOTHING else -np.inf
 
     def path(self, name: str) -> OutPath:
-        """An artefact."""
+        """Return the place of an artefact."""
         return self.setting.directory / name
 
     def run(self) -> dict[str, object]:
-        """All steps; returns facts for the provenance."""
+        """Run all steps; return facts for the provenance."""
         coefficients = self.depth_regressions()
         candidates, tuning = self.tune()
         folds, places = self.folds()
@@ -134,7 +134,7 @@ class Modelling:
         }
 
     def depth_regressions(self) -> np.ndarray:
-        """Of every replicate, before anything that takes long: too few deep profiles are the first thing to know."""
+        """Regress depths for every replicate, before any long step, so that too few deep profiles show early."""
         training, labels = self.training, self.setting.labels
         indices = bootstrap_indices(len(training.y), self.model.replicates, self.model.seed)
         return bootstrap_coefficients(training.y, training.observed[:, 1:], indices, labels)
@@ -169,7 +169,7 @@ class Modelling:
         return candidates, pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     def folds(self) -> tuple[dict[str, np.ndarray], Places]:
-        """Folds of every scheme and repeat."""
+        """Make folds of every scheme and repeat."""
         validation, seed = self.model.validation, self.model.seed
         lon, lat = self.training.column("lon"), self.training.column("lat")
         (stream,) = streams(seed, Use.CELLS, 1)
@@ -184,7 +184,7 @@ class Modelling:
         return folds, places
 
     def folds_of_applicability(self, folds: dict[str, np.ndarray], places: Places) -> np.ndarray:
-        """Folds of the last scheme, of a number of repeats that does not follow that of the scores."""
+        """Make folds of the last scheme, with a number of repeats that does not follow that of the scores."""
         scheme, validation = self.model.validation.schemes[-1], self.model.validation
         return further_folds(
             self.client, scheme, places, folds[scheme], folds=validation.folds, repeats=APPLICABILITY_REPEATS,
@@ -192,7 +192,7 @@ class Modelling:
         )  # fmt: skip
 
     def _block_km(self, lon: np.ndarray, lat: np.ndarray, rng: np.random.Generator) -> float:
-        """Side of a block: as asked, else the range of spatial correlation, else by the size of the domain."""
+        """Return the side of a block: as asked, else the range of spatial correlation, else by the domain's size."""
         validation = self.model.validation
         if validation.block_km:
             return validation.block_km
@@ -205,7 +205,7 @@ class Modelling:
         return min(range_km, largest) if range_km > 0 else largest
 
     def _leave_out(self, family: Family, error: FitError) -> None:
-        """Go on without a family that cannot be fitted, and say so, unless it is the one to map or no other is left."""
+        """Leave out a family that cannot be fitted, with a warning, unless it is the mapped or the last one."""
         families = [spec.name for spec in self.model.families]
         if self.model.mapped in (family.name, AVERAGE, STACK) or len(families) == len(self.failed) + 1:
             raise error
@@ -213,7 +213,7 @@ class Modelling:
         self.display.say(Finding.warning(f"{error}; it is left out."))
 
     def validate(self, candidates: list[Candidate], folds: dict[str, np.ndarray]) -> HeldOut:
-        """Held-out predictions of the families that can be fitted."""
+        """Predict held-out sites with the families that can be fitted."""
         training = self.training
         results: list[HeldOut] = []
         for candidate in candidates:
@@ -233,7 +233,7 @@ class Modelling:
         return cross_validate(self.client, x, y, [candidate], folds, seed=seed, scratch=self.scratch, progress=progress)
 
     def choose(self, candidates: list[Candidate], held_out: HeldOut) -> list[Member]:
-        """The models of each replicate. What was tuned inside the folds is tuned once more on all sites."""
+        """Choose the models of each replicate. What was tuned inside the folds is tuned once more on all sites."""
         mapped, scheme = self.model.mapped, self.model.validation.schemes[0]
         name = held_out.best(scheme) if mapped == BEST else mapped
         chosen = [c for c in candidates if name in (c.family.name, AVERAGE, STACK)]
@@ -258,7 +258,7 @@ class Modelling:
         return members
 
     def write_scores(self, held_out: HeldOut, tuning: pd.DataFrame) -> None:
-        """`validation.csv`, `validation_zones.csv`, `validation_predictions.parquet`, `tuning.csv`."""
+        """Write `validation.csv`, `validation_zones.csv`, `validation_predictions.parquet`, `tuning.csv`."""
         with staged(self.path("validation.csv")) as stage:
             held_out.scores().to_csv(stage, index=False)
         with staged(self.path("validation_zones.csv")) as stage:
@@ -276,14 +276,14 @@ class Modelling:
             predictions.to_parquet(stage, index=False)
 
     def write_skill(self, held_out: HeldOut, block_km: float) -> None:
-        """`skill.csv`: what sites within one block, whose errors may go together, say counts once."""
+        """Write `skill.csv`: sites within one block, whose errors may be correlated, count once."""
         groups = squares(self.training.column("lon"), self.training.column("lat"), block_km)
         table = skill_table(held_out, self.training.observed, self.setting.labels, groups)
         with staged(self.path("skill.csv")) as stage:
             table.to_csv(stage, index=False)
 
     def train(self, members: list[Member], coefficients: np.ndarray) -> Ensemble:
-        """The replicates."""
+        """Train the replicates."""
         training, seed = self.training, self.model.seed
         with self.display.stage("train", "replicate") as progress:
             return train_ensemble(
@@ -295,7 +295,7 @@ class Modelling:
             )  # fmt: skip
 
     def train_packed(self, members: list[Member], coefficients: np.ndarray) -> PackedEnsemble:
-        """The same replicates as a value, for workers that share no disk."""
+        """Train the same replicates as a value, for workers that share no disk."""
         training = self.training
         with self.display.stage("train", "replicate") as progress:
             return train_packed(
@@ -305,7 +305,7 @@ class Modelling:
             )  # fmt: skip
 
     def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
-        """`coverage.csv`: what share of held-out observations the prediction intervals hold."""
+        """Write `coverage.csv`: the share of held-out observations within the prediction intervals."""
         repeats = self.model.validation.coverage
         with self.display.stage("coverage", "fold") as progress:
             table = measure_coverage(
@@ -318,7 +318,7 @@ class Modelling:
             table.to_csv(stage, index=False)
 
     def drivers(self, ensemble: Ensemble) -> pd.DataFrame:
-        """`importance.csv` and `partial_dependence.csv`; returns the importance of the covariates."""
+        """Write `importance.csv` and `partial_dependence.csv`; return the importance of the covariates."""
         with self.display.stage("drivers", "replicate") as progress:
             drivers = find_drivers(self.client, ensemble, self.training.table, progress)
         for note in drivers.notes:
@@ -329,7 +329,7 @@ class Modelling:
         return drivers.importance[drivers.importance["kind"] == "covariate"].set_index("covariate")
 
     def applicability(self, folds: np.ndarray, importance: pd.DataFrame) -> None:
-        """`applicability.npz`: what the area of applicability is judged by, with the folds of the last scheme."""
+        """Write `applicability.npz`, the basis of the area of applicability, with the folds of the last scheme."""
         self.fit_applicability(folds, weights_of(importance)).save(self.path("applicability.npz"))
 
     def fit_applicability(self, folds: np.ndarray, weight: "pd.Series[float]") -> Applicability:

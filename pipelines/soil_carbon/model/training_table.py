@@ -1,4 +1,4 @@
-"""What the model learns from: sites with a density of the first depth and every covariate."""
+"""Training table: sites with a density of the first depth and every covariate."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ class TrainingTable:
 
     @classmethod
     def assemble(cls, prepared: Prepared, covariates: tuple[str, ...]) -> "TrainingTable":
-        """Sample the cube at the sites; values measured at a site replace the raster's.
+        """Return sample the cube at the sites; values measured at a site replace the raster's.
 
         Parameters
         ----------
@@ -147,12 +147,12 @@ class TrainingTable:
         return self.observed[:, 0]
 
     def column(self, name: str) -> np.ndarray:
-        """One column of the table."""
+        """Return one column of the table."""
         return self.table[name].to_numpy()
 
     @staticmethod
     def places(directory: OutPath) -> tuple[np.ndarray, np.ndarray]:
-        """Longitude and latitude, degrees, of the sites that trained the ensemble of a results folder."""
+        """Return longitude and latitude, degrees, of the sites that trained the ensemble of a results folder."""
         content = io.BytesIO(read_file(directory / "ensemble" / "training.parquet"))
         table = pd.read_parquet(content, columns=["lon", "lat"])
         return table["lon"].to_numpy(), table["lat"].to_numpy()
@@ -166,7 +166,7 @@ class TrainingTable:
 
 
 def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, Variable]) -> list[Finding]:
-    """Classes that no site is in: the model cannot know them."""
+    """Return classes without a site, which the model cannot learn."""
     notes = []
     for name in kept:
         classes = specs[str(name)].class_names
@@ -180,7 +180,7 @@ def unseen_classes(kept: pd.DataFrame, specs: Mapping[str, Variable]) -> list[Fi
 
 
 def _reasons(density: pd.Series, values: pd.DataFrame, names: list[str]) -> pd.Series:
-    """Why each site is left out, empty where it is not; the first reason that holds."""
+    """Return why each site is left out, empty if it is not; the first reason that holds."""
     known = pd.DataFrame({name: is_known(values[name].to_numpy()) for name in names}, index=values.index)
     missing = known.apply(lambda row: ", ".join(row.index[~row]), axis=1)
     reasons = pd.Series(np.where(missing == "", "", "without a value of " + missing), index=values.index, dtype=object)

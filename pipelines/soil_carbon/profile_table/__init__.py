@@ -1,1 +1,1 @@
-"""From a table as it is kept to one under the default names, in the pipeline's units, one row per layer."""
+"""Profile table: from a user's table to one with default names, in the pipeline's units, one row per layer."""

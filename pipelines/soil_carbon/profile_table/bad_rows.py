@@ -1,4 +1,4 @@
-"""Rows that are left out, where the run file says so: counted by reason, and as a table."""
+"""Rows left out where the run file allows it: counted by reason, and as a table."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ TOO_MANY = 0.5
 
 
 def count_left_out(problems: Problems) -> list[Finding]:
-    """Say how many rows are left out, and why.
+    """Note how many rows are left out, and why.
 
     Where more than half of the rows have one and the same fault, that is a problem: the whole column is in another unit
     or means something else.

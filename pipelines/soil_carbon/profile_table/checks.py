@@ -1,4 +1,4 @@
-"""What a record of the observation table may hold: numbers, ranges and units; problems are collected, not raised."""
+"""Checks of the observation table's records: numbers, ranges and units; problems are collected, not raised."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class Problems:
         *,
         droppable: bool = True,
     ) -> None:
-        """Add one problem per row, or leave the rows out where the run file says so.
+        """Add one problem per row, or leave the rows out if the run file allows it.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class Problems:
         self.add(kind, [f"{self.at(row)}: {describe(row)}" for _, row in rows.iterrows()])
 
     def faulty(self, column: str, rows: Iterable[Row]) -> None:
-        """Remember fields that are empty because of a problem, so that nobody reports them as empty."""
+        """Remember fields that are empty because of a problem, so that they are not reported as empty as well."""
         self.fields.setdefault(column, set()).update(rows)
 
     def sound(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +105,7 @@ class Problems:
         return frame[~frame.index.isin({left.row for left in self.left_out})] if self.left_out else frame
 
     def at(self, row: "pd.Series") -> str:
-        """`profiles.csv, line 12: site A1`."""
+        """Return the place of a row: `profiles.csv, line 12: site A1`."""
         where = self.table.where(row.name)
         return where if pd.isna(row.get("site")) else f"{where}: site {row['site']}"
 
@@ -142,7 +142,7 @@ class Quantity:
     zero_is_possible: bool = True
 
     def hint(self, value: float) -> str:
-        """What a value above the range may be: in which other unit it would be possible."""
+        """Explain a value above the range: the other unit in which it would be possible."""
         fits = [
             f"in {unit} it would be {value * factor:.3g} {self.units}"
             for unit, factor, least, most in self.others
@@ -262,7 +262,7 @@ def check_carbon(layers: pd.DataFrame, problems: Problems) -> None:
 
 
 def suspicions(layers: pd.DataFrame) -> list[Finding]:
-    """Notes on values that are possible but odd."""
+    """Note values that are possible but odd."""
     notes = []
     dense = layers["soc"] * layers["bulk_density"] > DENSEST
     if dense.any():

@@ -91,7 +91,7 @@ def convert(
 
 
 def _content(frame: pd.DataFrame, per: str, problems: Problems) -> tuple[pd.DataFrame, list[Finding]]:
-    """Grams per kg of fine earth from kg per m³ or m² of the whole layer."""
+    """Convert kg per m³ or m² of the whole layer to grams per kg of fine earth."""
     empty = pd.Series(np.nan, frame.index)
     bulk_density, fragments = frame.get("bulk_density", empty), frame.get("coarse_fragments", empty)
     stated = frame["soc"].notna()
@@ -115,7 +115,7 @@ def _content(frame: pd.DataFrame, per: str, problems: Problems) -> tuple[pd.Data
 
 
 def _scaled(values: "pd.Series[float]", factor: float) -> "pd.Series[float]":
-    """Values times a factor, without the last digits that binary fractions add: 0.14 % is 1.4 g/kg."""
+    """Multiply values by a factor, without the last digits that binary fractions add: 0.14 % is 1.4 g/kg."""
     if factor == 1:
         return values
     return pd.Series([float(f"{v:.12g}") for v in values.to_numpy(np.float64) * factor], values.index)

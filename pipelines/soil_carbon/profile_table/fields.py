@@ -36,7 +36,7 @@ _SIGNS = str.maketrans({
 
 @dataclass(frozen=True)
 class Notation:
-    """How a table writes numbers.
+    """Notation of numbers in a table.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Notation:
     below_detection: str = "refuse"
 
     def is_missing_text(self, text: str) -> bool:
-        """Whether a field's text is empty or listed."""
+        """Return whether a field's text is empty or listed."""
         folded = text.strip().lower()
         if folded in ALWAYS_MISSING:
             return True
@@ -74,7 +74,7 @@ class Notation:
         return tuple(found)
 
     def is_code(self, value: float | None) -> bool:
-        """Whether a number is listed."""
+        """Return whether a number is listed."""
         return value is not None and any(_same(value, code) for code in self.codes)
 
     def number(self, text: str) -> float | None:
@@ -83,7 +83,7 @@ class Notation:
         return None if canonical is None else float(canonical)
 
     def canonical(self, text: str) -> str | None:
-        """Return a number's text with a decimal point and nothing else between its digits."""
+        """Return a number's text with a decimal point and no other mark between its digits."""
         text = text.translate(_SIGNS).strip()
         if self.thousands and self.thousands in text:
             whole, mark, rest = text.partition(self.decimal)
@@ -156,7 +156,7 @@ def read_numbers(column: pd.Series, notation: Notation) -> Fields:
 
 
 def unlisted_codes(values: "pd.Series[float]", low: float, high: float, is_open: bool) -> dict[float, pd.Index]:
-    """Numbers that look like markers of missing values, and where they stand.
+    """Return numbers that look like markers of missing values, and where they stand.
 
     Parameters
     ----------

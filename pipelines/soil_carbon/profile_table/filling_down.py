@@ -1,4 +1,4 @@
-"""What stands on a site's first row only counts for all of its rows."""
+"""Filling down: values on a site's first row only count for all of its rows."""
 
 import pandas as pd
 

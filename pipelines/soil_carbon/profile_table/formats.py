@@ -87,7 +87,7 @@ def _check_keys(keys: TableKeys, key: str, path: Path) -> None:
 
 
 def _content(path: Path, suffix: str) -> tuple[str, bytes]:
-    """The ending and the bytes of a file, or of the one within a compressed file."""
+    """Return the suffix and the bytes of a file, or of the one within a compressed file."""
     content = path.read_bytes()
     try:
         if suffix == ".gz":

@@ -51,7 +51,7 @@ def join_sites(
     layers: pd.DataFrame, keys: pd.Series, sites: ObservationTable, site_keys: pd.Series, read: Collection[str],
     problems: Problems,
 ) -> tuple[pd.DataFrame, list[Finding]]:  # fmt: skip
-    """Give every layer what the table of sites says of its site.
+    """Give every layer the values of its site in the table of sites.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def join_sites(
 
 
 def _as_numbers(one: pd.Series, other: pd.Series) -> bool:
-    """Whether two columns are equal as numbers."""
+    """Return whether two columns are equal as numbers."""
     a, b = pd.to_numeric(one, errors="coerce"), pd.to_numeric(other, errors="coerce")
     return bool(((a - b).abs() <= 1e-9 * b.abs()).all())
 

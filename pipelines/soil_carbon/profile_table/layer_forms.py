@@ -159,7 +159,7 @@ def stack_thicknesses(frame: pd.DataFrame, problems: Problems) -> pd.DataFrame:
 
 
 def _forget_depths(rows: pd.DataFrame, problems: Problems) -> None:
-    """Depths of sites of which a problem is reported, so that what follows from it is not another."""
+    """Forget depths of sites with a reported problem, so that its consequences are not reported as well."""
     for column in ("top", "bottom"):
         problems.faulty(column, rows.index)
 

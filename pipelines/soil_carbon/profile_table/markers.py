@@ -17,7 +17,7 @@ from pipelines.soil_carbon.profile_table.table import ObservationTable
 
 
 def read_as_empty(frame: pd.DataFrame, columns: Collection[str]) -> list[Finding]:
-    """Say which words such as NA were read as empty fields, and how often by column.
+    """Note which words such as NA were read as empty fields, and how often by column.
 
     Parameters
     ----------

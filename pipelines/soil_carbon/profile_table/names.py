@@ -129,7 +129,7 @@ def named(
 
 
 def header_hint(raw: RawTable, wanted: Collection[str]) -> list[Finding]:
-    """Say where the columns' names seem to stand, if further down than they were looked for."""
+    """Suggest where the columns' names stand, if further down than they were looked for."""
     wanted = {_folded(tidy(name)) for name in wanted}
     here = sum(_folded(name) in wanted for name in raw.own)
     for row, fields in raw.frame.head(20).iterrows():
@@ -140,5 +140,5 @@ def header_hint(raw: RawTable, wanted: Collection[str]) -> list[Finding]:
 
 
 def _folded(name: str) -> str:
-    """A name without case, blanks and signs, as far as letters are left."""
+    """Return a name without case, blanks and signs, as far as letters are left."""
     return re.sub(r"[\W_]+", "", name.casefold()) or name.casefold()

@@ -91,7 +91,7 @@ def _angles(fields: Fields, axis: str) -> Fields:
 def _without_codes(
     frame: pd.DataFrame, column: str, fields: Fields, notation: Notation, problems: Problems, projected: bool
 ) -> "pd.Series[float]":
-    """Values without numbers that look like markers of missing values, each of which is a problem."""
+    """Return values without numbers that look like markers of missing values, each of which is a problem."""
     values = fields.values
     bounds = _possible(column, projected, has_list=notation.missing is not None)
     low, high = bounds or (-np.inf, np.inf)
@@ -109,7 +109,7 @@ def _without_codes(
 
 
 def _possible(column: str, projected: bool, has_list: bool) -> tuple[float, float] | None:
-    """What a column can hold in any unit, so that a code within is a value; None where nothing is known."""
+    """Return the range of a column in any unit, within which a code is a value; None if unknown."""
     if column in LIMITS:
         return (-99.5, np.inf) if projected else (-LIMITS[column], LIMITS[column])
     if column in ("top", "bottom", "thickness"):
@@ -157,7 +157,7 @@ def _report(frame: pd.DataFrame, column: str, fields: Fields, notation: Notation
 def _common(
     frame: pd.DataFrame, name: str, wrong: Mapping[Row, Any], rows: list[Row], advice: str, problems: Problems
 ) -> str:
-    """One message for all fields of a kind: the first of them, how many, and where the next are."""
+    """Combine fields of a kind into one message: the first of them, how many, and where the next are."""
     first = frame.loc[[rows[0]]].iloc[0]
     number = f" ({counted(len(rows), 'record')}"
     number += (

@@ -129,7 +129,7 @@ def to_degrees(frame: pd.DataFrame, crs: str | None, problems: Problems) -> tupl
 
 
 def _outside(crs: CRS, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
-    """Places far from where a CRS is meant to be used: half its extent, at least six degrees, beyond its bounds."""
+    """Return places far outside a CRS's area of use: half its extent, at least six degrees, beyond its bounds."""
     area = crs.area_of_use
     if area is None:
         return np.zeros(lon.shape, bool)
@@ -141,7 +141,7 @@ def _outside(crs: CRS, lon: np.ndarray, lat: np.ndarray) -> np.ndarray:
 
 
 def _compare(raw: RawTable, frame: pd.DataFrame, x: pd.Series, y: pd.Series, crs: str | None) -> list[Finding]:
-    """A word where a file's points and its columns are not at one place."""
+    """Warn if a file's points and its columns lie at different places."""
     lon, lat = (pd.to_numeric(frame[c], errors="coerce") for c in ("lon", "lat"))
     both = x.notna() & lon.notna() & lat.notna()
     if raw.crs is None or not both.any():

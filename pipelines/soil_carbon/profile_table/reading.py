@@ -131,7 +131,7 @@ def read_observations(
 
 
 def _used(keys: TableKeys) -> set[str]:
-    """Names of the file that something reads, as far as default columns go."""
+    """Return names of the file's columns that are read, as far as default columns go."""
     defaults = (*PROFILE_COLUMNS, "depth", "thickness")
     return {*keys.plain_columns.values(), *(c for c in defaults if c not in keys.columns)}
 
@@ -143,7 +143,7 @@ def _notation(keys: TableKeys, below_detection: str) -> Notation:
 def _identified(
     table: ObservationTable, frame: pd.DataFrame, observations: Observations, notation: Notation
 ) -> tuple[pd.DataFrame, pd.Series | None]:
-    """The records with the name of their site, and the key of their row in the table of sites."""
+    """Return the records with the name of their site, and the key of their row in the table of sites."""
     keys = None
     if observations.sites is not None:
         keys = key_of(table, frame, observations.sites.key, "observations.sites.key", notation)
@@ -158,13 +158,13 @@ def _identified(
 
 
 def holds_layers(frame: pd.DataFrame) -> bool:
-    """Whether the records are layers; a table that is neither kind is held to be a layer table with gaps."""
+    """Return whether the records are layers; a table of neither kind counts as layers with gaps."""
     deep = {"top", "bottom"} <= set(frame) or "thickness" in frame
     return bool(deep and {"soc", "som"} & set(frame)) or not any(str(c).startswith("socd_") for c in frame)
 
 
 def _numbers(frame: pd.DataFrame, measured: set[str], classes: set[str], depths: Depths | None) -> list[str]:
-    """Columns that are read as numbers."""
+    """Return columns that are read as numbers."""
     wanted = {"lon", "lat", "tn", *measured}
     if holds_layers(frame):
         wanted |= {"top", "bottom", "thickness", *QUANTITIES}
@@ -178,7 +178,7 @@ def _numbers(frame: pd.DataFrame, measured: set[str], classes: set[str], depths:
 def _measured(
     frame: pd.DataFrame, columns: list[str], notation: Notation, crs: str | None, problems: Problems
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """Numbers read, places in degrees."""
+    """Return records with numbers read, places in degrees."""
     projected = crs is not None and CRS.from_user_input(crs).is_projected
     frame, notes = to_numbers(frame, columns, notation, problems, projected=projected)
     frame, more = to_degrees(frame, crs, problems)
@@ -186,7 +186,7 @@ def _measured(
 
 
 def _without_empty_layers(frame: pd.DataFrame, observations: Observations, problems: Problems) -> pd.DataFrame:
-    """Intervals of which a site has no value at all are no layers."""
+    """Drop intervals for which a site has no value at all."""
     given = {name for columns in (observations.wide or {}).values() for name in columns}
     wrong = {row for rows in problems.fields.values() for row in rows}
     return frame[frame[sorted(given)].notna().any(axis=1) | frame.index.isin(wrong)]
@@ -202,7 +202,7 @@ def _with_sites(
     units: Mapping[str, str],
     problems: Problems,
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """The layers with what the table of sites says of them."""
+    """Return the layers with the values of their sites in the table of sites."""
     assert observations.sites is not None and keys is not None
     section = _inheriting(observations.sites, observations)
     used = _used(section) | {*section.key, *observations.at_site.values()}
@@ -235,6 +235,6 @@ def _with_sites(
 
 
 def _inheriting(sites: SiteTable, observations: Observations) -> SiteTable:
-    """The keys of the table of sites, those not given from the first table."""
+    """Return the keys of the table of sites, those not given from the first table."""
     given = sites.model_fields_set
     return sites.model_copy(update={k: getattr(observations, k) for k in _INHERITED if k not in given})

@@ -84,24 +84,24 @@ class ObservationTable:
     as_written: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def where(self, row: object) -> str:
-        """`profiles.csv, line 12`."""
+        """Return the place of a row: `profiles.csv, line 12`."""
         return f"{self.path}, {self.counted} {row}"
 
     def column(self, name: str) -> str:
-        """How messages call a column: by the default name, and the table's own name and unit where they differ."""
+        """Name a column in messages: by the default name, with the table's own name and unit if they differ."""
         own = f"column `{self.names[name]}`" if name in self.names else ""
         unit = f"in {self.units[name]} in the file" if name in self.units else ""
         more = ", ".join(part for part in (own, unit) if part)
         return f"`{name}` ({more})" if more else f"`{name}`"
 
     def written(self, row: Row, column: str, otherwise: object = None) -> object:
-        """What the file has in a field."""
+        """Return the text of a field in the file."""
         known = column in self.as_written and row in self.as_written.index
         return self.as_written.at[row, column] if known else otherwise
 
 
 def misspelt(table: ObservationTable) -> list[Finding]:
-    """Warn of columns that nobody reads but whose names resemble a default column that is absent."""
+    """Warn of unread columns whose names resemble a default column that is absent."""
     absent = [c for c in PROFILE_COLUMNS if c not in table.frame]
     used = {*PROFILE_COLUMNS, *table.names.values()}
     return [

@@ -131,7 +131,7 @@ def _undecodable(path: Path, raw: bytes, name: str, error: UnicodeDecodeError) -
 
 
 def _separator(text: str) -> str:
-    """The mark that divides the lines evenly; of several, the one that divides the header into most fields."""
+    """Return the mark that divides the lines evenly; of several, the one that divides the header into most fields."""
     lines = [line for line in text[:200_000].splitlines() if line.strip()][:_LOOKED_AT]
     if not lines:
         return ","

@@ -1,1 +1,1 @@
-"""From the profile table to carbon densities per site and depth."""
+"""Profiles: from the profile table to carbon densities per site and depth."""

@@ -1,4 +1,4 @@
-"""Which unit a column of carbon is in, judged from how much carbon soils of a bulk density or depth hold."""
+"""Units of carbon columns, judged by the usual carbon of soils of a bulk density or depth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ _DEPTH_CLASSES = (-np.inf, 5, 15, 30, 60, 100, np.inf)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a column of carbon looks like.
+    """Verdict on the unit of a column of carbon.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def judge_carbon(carbon: "pd.Series[float]", bulk_density: "pd.Series[float]", d
 
 
 def distance_from_typical(layers: pd.DataFrame, som_to_soc: float) -> "pd.Series[float]":
-    """Decades between the carbon of layers and what soils of their bulk density (else: at their depth) hold.
+    """Return decades between the carbon of layers and that of soils of their bulk density (else: at their depth).
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def _by_density(
 
 
 def _light_layers_hold_little(carbon: np.ndarray, bulk_density: np.ndarray, off: np.ndarray) -> bool:
-    """Whether layers that only organic matter makes so light hold what would be mineral soil in g/kg."""
+    """Return whether layers so light that they must be organic hold the carbon of mineral soil in g/kg."""
     light = bulk_density < VERY_LIGHT
     if light.sum() < 3:
         return False
@@ -142,7 +142,7 @@ def _light_layers_hold_little(carbon: np.ndarray, bulk_density: np.ndarray, off:
 def _slope_is_of(
     factor: float, carbon: "pd.Series[float]", bulk_density: "pd.Series[float]", depth: "pd.Series[float]"
 ) -> bool:
-    """Whether 1 / bulk density rises with carbon as it does in another unit, among layers of about one depth.
+    """Return whether 1 / bulk density rises with carbon as it does in another unit, among layers of about one depth.
 
     Deeper layers are denser for their load and hold less carbon, which would make the slope of all layers too steep.
     """
@@ -174,7 +174,7 @@ def _by_depth(carbon: np.ndarray, depth: np.ndarray) -> Verdict:
 
 
 def _nearest(decades: float, carbon: np.ndarray) -> float:
-    """The factor nearest to so many decades of those that leave the values possible, but for a few."""
+    """Return the factor nearest to a number of decades, of those that leave nearly all values possible."""
     largest = np.quantile(carbon, 0.97)
     possible = [f for f in FACTORS.values() if largest * f <= PURE] or [FACTORS["mg/kg"]]
     if 1.0 not in possible and largest <= 1200 and abs(decades) < 0.5:

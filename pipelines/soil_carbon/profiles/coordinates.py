@@ -1,4 +1,4 @@
-"""Where the sites are: coordinates in range, not swapped, one place per site, some inside the domain."""
+"""Places of the sites: coordinates in range, not swapped, one place per site, some inside the domain."""
 
 from collections.abc import Collection
 
@@ -102,7 +102,7 @@ def _minutes_note(sites: pd.DataFrame) -> list[Finding]:
 
 
 def _swapped(sites: pd.DataFrame, bounds: Bounds | None) -> "pd.Series[bool]":
-    """Sites outside the domain (without one: the range of degrees) that would be inside with lon and lat swapped."""
+    """Return sites outside the domain (without one: the range of degrees) that lie inside with lon and lat swapped."""
     area = bounds or WORLD
     return ~inside(sites["lon"], sites["lat"], area) & inside(sites["lat"], sites["lon"], area)
 

@@ -16,7 +16,7 @@ FLAGS = ("bulk_density_filled", "coarse_fragments_filled", "soc_from_som")
 
 
 def carbon_density(soc: Values, bulk_density: Values, coarse_fragments: Values, thickness: Values) -> Values:
-    """Organic carbon per area of a layer, Eq. 1 of the study for one layer.
+    """Compute organic carbon per area of a layer, Eq. 1 of the study for one layer.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def carbon_density(soc: Values, bulk_density: Values, coarse_fragments: Values, 
 def profile_densities(
     layers: pd.DataFrame, top: float, bottom: float, unfilled: str = "", harmonise: Harmonise = "spline"
 ) -> pd.DataFrame:
-    """Carbon density of every site between `top` and `bottom`.
+    """Compute the carbon density of every site between `top` and `bottom`.
 
     Layers must cover the interval. Whole layers inside count by Eq. 1; those that cross a boundary are divided, and
     small gaps bridged, as `pipelines.soil_carbon.profiles.harmonise.layer_parts` says.
@@ -91,7 +91,7 @@ def profile_densities(
 
 
 def _site_sums(layers: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
-    """Thickness, carbon and counts of the parts of each site; bridged gaps belong to the layer above them."""
+    """Sum thickness, carbon and counts of the parts of each site; bridged gaps belong to the layer above them."""
     parts = parts.assign(
         site=layers["site"],
         parts=1,
@@ -109,7 +109,7 @@ def _site_sums(layers: pd.DataFrame, parts: pd.DataFrame) -> pd.DataFrame:
 def _reasons(
     profile: list[Any], top: float, bottom: float, unfilled: str, harmonise: Harmonise
 ) -> Iterator[tuple[str, str]]:
-    """Why the layers of one site give no density: the kind of reason, and the reason with its numbers."""
+    """Yield why the layers of one site give no density: the kind of reason, and the reason with its numbers."""
     start, end = profile[0].top, max(layer.bottom for layer in profile)
     if start > top + TOLERANCE:
         yield "start too deep", f"profile starts at {start:g} cm"

@@ -1,4 +1,4 @@
-"""What a layer does not say: SOC from SOM, bulk density from SOC, coarse fragments from the soil type."""
+"""Gap filling of layers: SOC from SOM, bulk density from SOC, coarse fragments from the soil type."""
 
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -45,7 +45,7 @@ class BulkDensityFunction:
     rmse: float
 
     def __call__(self, soc: Values) -> Values:
-        """Bulk density, g/cm³, of layers with `soc`, g/kg."""
+        """Return bulk density, g/cm³, of layers with `soc`, g/kg."""
         return _exponential(soc, self.a, self.b)
 
     def __str__(self) -> str:

@@ -61,7 +61,7 @@ def dense(frame: pd.DataFrame, depths: Depths) -> list[Finding]:
 
 
 def given_densities(frame: pd.DataFrame, depth: tuple[float, float]) -> pd.DataFrame:
-    """Densities of one depth as `pipelines.soil_carbon.profiles.density.profile_densities` returns them."""
+    """Return densities of one depth in the form of `pipelines.soil_carbon.profiles.density.profile_densities`."""
     socd = frame[f"socd_{depth_label(depth)}"]
     result = pd.DataFrame({"site": frame["site"], "socd": socd, **dict.fromkeys((*FLAGS, "layers_split"), 0)})
     return result.assign(

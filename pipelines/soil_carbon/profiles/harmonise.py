@@ -1,4 +1,4 @@
-"""How much of each layer's carbon belongs to a target depth whose boundaries cut through layers."""
+"""Harmonisation: the part of each layer's carbon in a target depth whose boundaries cut through layers."""
 
 from typing import Literal
 
@@ -15,7 +15,7 @@ LARGEST_GAP = 0.1
 
 
 def layer_parts(layers: pd.DataFrame, top: float, bottom: float, harmonise: Harmonise = "spline") -> pd.DataFrame:
-    """The part of each layer's carbon between `top` and `bottom`.
+    """Return the part of each layer's carbon between `top` and `bottom`.
 
     A layer that lies inside has all of its carbon there, whatever the spline: only a layer that crosses a boundary is
     divided, in the ratio of the spline's integrals over its two parts, so that the parts add up to the layer. It is
@@ -71,7 +71,7 @@ def layer_parts(layers: pd.DataFrame, top: float, bottom: float, harmonise: Harm
 
 
 def _shares(spline: Spline, top: float, bottom: float) -> Floats:
-    """Share of each layer's integral between `top` and `bottom`; NaN where the spline cannot tell."""
+    """Return the share of each layer's integral between `top` and `bottom`; NaN if the spline is undefined there."""
     several = np.bincount(spline.profile)[spline.profile] > 1
     # The whole layer, not the part inside: otherwise a deeper target could hold less of it than a shallower one.
     usable = several & (spline.lowest >= 0) & (spline.fitted > 0)
@@ -80,7 +80,7 @@ def _shares(spline: Spline, top: float, bottom: float) -> Floats:
 
 
 def _bridges(spline: Spline, top: float, bottom: float) -> Floats:
-    """Thickness (cm) and carbon (kg/m²) of the gap under each layer as far as it is bridged, shape (2, layers)."""
+    """Return thickness (cm) and carbon (kg/m²) of the bridged part of the gap under each layer, shape (2, layers)."""
     gap = np.clip(spline.bottom + spline.gap, top, bottom) - np.clip(spline.bottom, top, bottom)
     narrow = np.bincount(spline.profile, gap)[spline.profile] <= LARGEST_GAP * (bottom - top) + TOLERANCE
     positive = (spline.end >= 0) & (np.append(spline.level[1:], 0.0) >= 0)

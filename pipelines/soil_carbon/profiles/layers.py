@@ -58,13 +58,13 @@ def _check_order(layers: pd.DataFrame, hint: str, problems: Problems) -> None:
 
 
 def thickness_within(layers: pd.DataFrame, top: float, bottom: float) -> "pd.Series[float]":
-    """Thickness of the part of each layer that lies between `top` and `bottom`, all in cm; 0 where none does."""
+    """Return the thickness of each layer's part between `top` and `bottom`, all in cm; 0 for a layer outside."""
     thickness = layers["bottom"].clip(upper=bottom) - layers["top"].clip(lower=top)
     return thickness.where(thickness > TOLERANCE, 0.0)
 
 
 def interval(top: float, bottom: float) -> str:
-    """`0–10 cm`."""
+    """Format an interval: `0–10 cm`."""
     return f"{top:g}–{bottom:g} cm"
 
 

@@ -56,13 +56,13 @@ class Slip:
 
 
 def inside(lon: "pd.Series[float]", lat: "pd.Series[float]", bounds: Bounds) -> "pd.Series[bool]":
-    """Whether places lie within west, south, east, north."""
+    """Return whether places lie within west, south, east, north."""
     west, south, east, north = bounds
     return lon.between(west, east) & lat.between(south, north)
 
 
 def find_slip(sites: pd.DataFrame, bounds: Bounds) -> Slip | None:
-    """The slip that explains most of the sites outside the bounds, if one explains half of them.
+    """Return the slip that explains most of the sites outside the bounds, if one explains half of them.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def find_slip(sites: pd.DataFrame, bounds: Bounds) -> Slip | None:
 
 
 def minutes_as_decimals(sites: pd.DataFrame) -> bool:
-    """Whether coordinates look like degrees, minutes and seconds behind one point: 121.3015 of 121°30'15".
+    """Return whether coordinates look like degrees, minutes and seconds behind one point: 121.3015 of 121°30'15".
 
     Then the first two decimals, and the next two, are below 60 at every site, on both axes.
     """
@@ -101,7 +101,7 @@ def minutes_as_decimals(sites: pd.DataFrame) -> bool:
 
 
 def describe(slip: Slip, sites: pd.DataFrame, where: Callable[[object], str]) -> str:
-    """How many sites the slip explains, which, and what to do."""
+    """Describe which sites the slip explains, how many, and the remedy."""
     found, outside = sites[slip.found], int(slip.found.sum())
     shown = ", ".join(
         f"{where(row)}: site {site['site']} at lon {site['lon']:g}, lat {site['lat']:g}"

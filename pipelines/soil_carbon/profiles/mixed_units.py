@@ -85,7 +85,7 @@ def _by_source(records: pd.DataFrame, judge: Callable[[pd.DataFrame], list[Sign]
 
 
 def _is_worth_a_doubt(sign: Sign, rows: pd.DataFrame, others: pd.DataFrame, som_to_soc: float) -> bool:
-    """Whether a part of the table that looks odd also differs from the rest of it."""
+    """Return whether a part of the table that looks odd also differs from the rest of it."""
     if sign.columns == ("coarse_fragments",):
         part = rows["coarse_fragments"]
         broken = part[(part > 0) & (part < 1)]
@@ -97,7 +97,7 @@ def _is_worth_a_doubt(sign: Sign, rows: pd.DataFrame, others: pd.DataFrame, som_
 
 
 def _carbon_by_site(table: ObservationTable, layers: pd.DataFrame, som_to_soc: float) -> Iterator[Sign]:
-    """Two groups of sites, in one of which soils of the same bulk density hold ten times as much."""
+    """Yield two groups of sites, in one of which soils of the same bulk density hold ten times as much."""
     apart = distance_from_typical(layers[layers["bulk_density"].notna()], som_to_soc).dropna()
     by_site = apart.groupby(layers["site"].reindex(apart.index)).mean()
     if len(by_site) < FEWEST_SITES:
@@ -126,7 +126,7 @@ def _carbon_by_site(table: ObservationTable, layers: pd.DataFrame, som_to_soc: f
 
 
 def _shallow_sites(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sign]:
-    """Some profiles that end within 3 cm, at broken depths, among others that go on."""
+    """Yield profiles that end within 3 cm, at broken depths, among others that go on."""
     sound = layers.dropna(subset=["site", "top", "bottom"])
     inner = pd.concat([sound.set_index("site")[c] for c in ("top", "bottom")])
     broken = (inner[inner > 0] % 1 != 0).groupby(level=0).mean()

@@ -32,7 +32,7 @@ Depth = tuple[float, float]
 
 
 def target_columns(target: Target, depths: Iterable[Depth]) -> tuple[str, ...]:
-    """Columns of a table that may hold the target: of its layers, and one per depth."""
+    """Return columns of a table that may hold the target: of its layers, and one per depth."""
     return () if target.is_carbon else (target.own, *(f"{target.own}_{depth_label(depth)}" for depth in depths))
 
 
@@ -44,7 +44,7 @@ def target_profiles(
     bounds: Bounds | None = None,
     categories: Mapping[str, Variable] | None = None,
 ) -> Profiles:
-    """Profiles of whatever a run maps; parameters as for `profiles_of`, which does those of carbon.
+    """Return profiles of the mapped target; parameters as for `profiles_of`, which does those of carbon.
 
     The table has one row per site with a column `NAME_TOP-BOTTOM` per depth, or layers (`top, bottom, NAME`), whose
     mean by thickness is taken. A density can only be given per depth, since layers do not say how it is made of them.
@@ -154,7 +154,7 @@ def _given(records: pd.DataFrame, own: str, depth: Depth) -> pd.DataFrame:
 
 
 def _mean_of_layers(records: pd.DataFrame, own: str, depth: Depth, observations: Observations) -> pd.DataFrame:
-    """The mean by thickness: what a substance of that concentration sums up to, over the thickness of the depth."""
+    """Average layers by thickness, by the rules that carbon is summed by."""
     as_carbon = records.assign(soc=records[own], bulk_density=1.0, coarse_fragments=0.0)
     as_carbon[list(FLAGS)] = False
     result = profile_densities(as_carbon, *depth, harmonise=observations.harmonise)

@@ -46,7 +46,7 @@ class Pedotransfer:
     r2: float | None = None
 
     def __call__(self, soc: np.ndarray) -> np.ndarray:
-        """Bulk density, g/cm³; missing where `soc`, g/kg, is above what the function was made for."""
+        """Return bulk density, g/cm³; missing if `soc`, g/kg, is above the function's range."""
         soc = np.asarray(soc, np.float64)
         return np.where(soc <= self.highest, self.of_percent(np.minimum(soc, self.highest) / 10), np.nan)
 

@@ -1,4 +1,4 @@
-"""From the observation table to carbon densities per site and target depth, every fill and exclusion flagged."""
+"""Reading of profiles: carbon densities per site and target depth, with every fill and exclusion flagged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class Profiles:
     left_out: tuple[LeftOut, ...] = ()
 
     def wide(self) -> pd.DataFrame:
-        """One row per site, sorted by site: its columns but `source`, and `socd_LABEL` (kg C/m²) for every depth."""
+        """Return one row per site, in order: its columns but `source`, and `socd_LABEL` (kg C/m²) for every depth."""
         columns = list(self.table.columns)
         sites = self.table[columns[: columns.index("source")]].drop_duplicates("site").reset_index(drop=True)
         for label, rows in self.table.groupby("depth", sort=False):
@@ -80,7 +80,7 @@ class Profiles:
         return sites
 
     def rules(self) -> pd.DataFrame:
-        """Sites by depth (rows) and rule (columns `exact, spline, split, given, excluded`)."""
+        """Count sites by depth (rows) and rule (columns `exact, spline, split, given, excluded`)."""
         counts = self.table.groupby(["depth", "rule"], sort=False).size().unstack(fill_value=0)
         return counts.rename(columns={"": "excluded"}).reindex(columns=[*RULES, "given", "excluded"], fill_value=0)
 
@@ -195,7 +195,7 @@ def _checked(
     in_layers: bool,
     categories: Mapping[str, Variable],
 ) -> tuple[pd.DataFrame, list[Finding], list[LeftOut]]:
-    """Sound records, notes on what looks odd, and rows that are left out; raises with everything that is wrong."""
+    """Return sound records, notes on odd ones, and rows that are left out; raise all problems at once."""
     at_site = observations.at_site
     records = _records(table, depths, at_site, in_layers)
     problems = Problems.of(table, drop=observations.on_bad_row == "drop")
@@ -236,7 +236,7 @@ def _checked(
 
 
 def _records(table: ObservationTable, depths: Depths, at_site: dict[str, str], in_layers: bool) -> pd.DataFrame:
-    """The records with every column the pipeline reads; optional ones that the table lacks are empty."""
+    """Return the records with every column the pipeline reads; optional ones that the table lacks are empty."""
     if taken := sorted(set(RESULTS) & set(at_site.values())):
         raise InputError(
             Finding(f"the column {', '.join(taken)} has the name of a result; rename it.", "observations.at_site")
@@ -263,13 +263,13 @@ def _records(table: ObservationTable, depths: Depths, at_site: dict[str, str], i
 
 
 def _given(records: pd.DataFrame, depth: tuple[float, float]) -> pd.DataFrame:
-    """Densities that the table gives, in the form of those that are computed."""
+    """Return densities that the table gives, in the form of computed ones."""
     given = given_densities(records, depth)
     return given.assign(rule=np.where(given["socd"].notna(), "given", ""), gap_bridged=0.0)
 
 
 def summary(depth: tuple[float, float], densities: pd.DataFrame, harmonise: Harmonise) -> str:
-    """How many profiles give a density for a depth by which rule, and why the others do not."""
+    """Summarise how many profiles give a density for a depth by which rule, and why the others do not."""
     used = densities["socd"].notna()
     text = f"{depth_label(depth)} cm: {used.sum()} of {len(densities)} profiles used"
     by_rule = densities["rule"].value_counts()

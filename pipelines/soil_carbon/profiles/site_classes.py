@@ -11,7 +11,7 @@ from pipelines.soil_carbon.profile_table.checks import Problems
 
 
 def class_codes(recorded: pd.Series, spec: Variable) -> "pd.Series[int]":
-    """Cube codes 1, 2, … of classes recorded by name, or by a stored code of the source; 0 where none of them.
+    """Return cube codes 1, 2, … of classes recorded by name, or by a stored code of the source; 0 for others.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def class_codes(recorded: pd.Series, spec: Variable) -> "pd.Series[int]":
 def check_classes(
     records: pd.DataFrame, at_site: Mapping[str, str], categories: Mapping[str, Variable], problems: Problems
 ) -> None:
-    """Add every class that is recorded at sites but is none of the map's, once, with where it first stands.
+    """Report every class recorded at sites that the map lacks, once, with its first place.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def check_classes(
 
 
 def _as_written(value: object) -> str:
-    """`3` of a code that a table without text keeps as 3.0."""
+    """Return a code as written: `3` for one that a table without text keeps as 3.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value).strip().casefold()

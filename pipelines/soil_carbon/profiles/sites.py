@@ -1,4 +1,4 @@
-"""What is known of a site as a whole: place, vegetation, soil type, and covariates measured there."""
+"""Attributes of a site as a whole: place, vegetation, soil type, and covariates measured there."""
 
 from collections.abc import Collection, Iterable
 
@@ -14,7 +14,7 @@ ATTRIBUTES = ("lon", "lat", "vegetation", "soil_type", "source")
 def site_attributes(
     records: pd.DataFrame, measured: Iterable[str], first: tuple[float, float], classes: Collection[str] = ()
 ) -> pd.DataFrame:
-    """One row per site.
+    """Return one row per site.
 
     Place, vegetation, soil type and source are those of the site's shallowest record that has them. A measured
     covariate is the thickness-weighted mean of the layers within the first target depth that have a value; where none

@@ -1,4 +1,4 @@
-"""What kind of source a record has: soil that one has dug oneself, a paper, or a collection of others' profiles."""
+"""Kinds of source of a record: one's own fieldwork, a paper, or a collection of others' profiles."""
 
 import re
 
@@ -26,7 +26,7 @@ _COMPILED = tuple((re.compile(words, re.IGNORECASE), kind) for words, kind in _R
 
 
 def kind_of(source: str | float | None) -> str:
-    """The kind of a source by the words of the column `source`.
+    """Return the kind of a source by the words of the column `source`.
 
     `own survey`: own, our, this study, unpublished, or else survey, field, transect, campaign. `database`: database,
     data set, archive, inventory, soil survey (of a nation), … `literature`: a DOI, `et al.`, paper, journal,

@@ -67,19 +67,19 @@ class Spline:
         return np.append(np.where(np.diff(self.profile) == 0, _gaps(self.top, self.bottom), 0.0), 0.0)
 
     def layer_integrals(self, top: ArrayLike, bottom: ArrayLike) -> Floats:
-        """Integral over the part of each layer that lies between `top` and `bottom` (cm), shape (layers,)."""
+        """Integrate over the part of each layer that lies between `top` and `bottom` (cm), shape (layers,)."""
         start = np.clip(top, self.top, self.bottom) - self.top
         stop = np.clip(bottom, self.top, self.bottom) - self.top
         return self._antiderivative(np.maximum(stop, start)) - self._antiderivative(start)
 
     def gap_integrals(self, top: ArrayLike, bottom: ArrayLike) -> Floats:
-        """Integral over the part of the gap under each layer between `top` and `bottom` (cm), shape (layers,)."""
+        """Integrate over the part of the gap under each layer between `top` and `bottom` (cm), shape (layers,)."""
         start = np.clip(np.subtract(top, self.bottom), 0, self.gap)
         stop = np.maximum(np.clip(np.subtract(bottom, self.bottom), 0, self.gap), start)
         return (stop - start) * (self.end + self.slope_bottom * (start + stop) / 2)
 
     def mean(self, top: float, bottom: float) -> Floats:
-        """Mean of each profile's spline from `top` to `bottom` (cm), shape (profiles,); NaN if it does not reach."""
+        """Average each profile's spline from `top` to `bottom` (cm), shape (profiles,); NaN if it does not reach."""
         integrals = self.layer_integrals(top, bottom) + self.gap_integrals(top, bottom)
         means = np.bincount(self.profile, integrals) / (bottom - top)
         start, end = np.full(means.shape, np.inf), np.zeros(means.shape)
@@ -88,7 +88,7 @@ class Spline:
         return np.where((start <= top + TOLERANCE) & (end >= bottom - TOLERANCE), means, np.nan)
 
     def _antiderivative(self, x: Floats) -> Floats:
-        """Integral from the top of each layer down to `x` cm below it."""
+        """Integrate from the top of each layer down to `x` cm below it."""
         return x * (self.level + x * (self.slope_top / 2 + x * self.curvature / 3))
 
 
@@ -152,7 +152,7 @@ def equal_area_spline(
 
 
 def _gaps(top: Floats, bottom: Floats) -> Floats:
-    """Distance from each layer's bottom to the next one's top; overlaps within the tolerance are none."""
+    """Return the distance from each layer's bottom to the next one's top; 0 for overlaps within the tolerance."""
     gap = top[1:] - bottom[:-1]
     return np.where(np.abs(gap) <= TOLERANCE, 0.0, gap)
 

@@ -1,4 +1,4 @@
-"""Units, judged from the data: columns whose values say that they are in another unit than the pipeline takes."""
+"""Guards of units: columns whose values show that they are in another unit than the pipeline takes."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Sign:
     text: str
 
     def problem(self, table: ObservationTable) -> str:
-        """What a sure sign says, and how to insist."""
+        """Describe a sure sign, and how to overrule it."""
         return (
             f"{table.path}: {self.text} If the values are right as they are, write `observations.sure_of: "
             f"[{', '.join(self.columns)}]`."
@@ -47,7 +47,7 @@ class Sign:
 
     @property
     def warning(self) -> Finding:
-        """What a doubtful sign says."""
+        """Text of the warning for a doubtful sign."""
         return Finding.warning(self.text)
 
 
@@ -114,7 +114,7 @@ def density_signs(table: ObservationTable, frame: pd.DataFrame, depths: Depths) 
 
 
 def heeded(signs: list[Sign], sure_of: Collection[str], declared: Collection[str] = ()) -> list[Sign]:
-    """Signs but those of columns that the user is sure of, and doubts of columns whose unit the user has named."""
+    """Return signs without those that the user overruled, and doubts without columns whose unit the user named."""
     return [
         sign
         for sign in signs
@@ -123,7 +123,7 @@ def heeded(signs: list[Sign], sure_of: Collection[str], declared: Collection[str
 
 
 def would_be(table: ObservationTable, values: "pd.Series[float]", factor: float, units: str) -> str:
-    """`line 2: 1.4 would be 14 g/kg, line 3: …`, for a few rows."""
+    """Return `line 2: 1.4 would be 14 g/kg, line 3: …`, for a few rows."""
     shown = [
         f"{table.counted} {row}: {v:g} would be {v * factor:.3g} {units}" for row, v in values.head(EXAMPLES).items()
     ]
@@ -132,7 +132,7 @@ def would_be(table: ObservationTable, values: "pd.Series[float]", factor: float,
 
 
 def _write(table: ObservationTable, column: str, unit: str) -> str:
-    """What to write into the run file."""
+    """Tell what to write into the run file."""
     if declared := table.units.get(column):
         return f"correct `observations.units.{column}`, which says {declared}"
     quoted = f'"{unit}"' if unit == "%" else unit
@@ -146,7 +146,7 @@ def _write_depths(table: ObservationTable, unit: str) -> str:
 
 
 def _unit_of(table: ObservationTable, column: str, factor: float) -> str | None:
-    """The unit of a column's fields, of which `factor` is still missing to g/kg."""
+    """Return the unit of a column's fields, of which `factor` is still missing to g/kg."""
     declared = table.units.get(column)
     known = conversion(column, declared) if declared and has_units(column) else Conversion(1.0)
     if known.per != "mass":
@@ -188,7 +188,7 @@ def _carbon_sign(
 
 
 def _carbon_against_matter(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sign]:
-    """Carbon is some 0.58 of organic matter: a ratio ten times off says that one of them is in %."""
+    """Yield signs from carbon against organic matter: its share is some 0.58; ten times off, one of them is in %."""
     ratio = (layers["soc"] / layers["som"].where(layers["som"] > 0)).dropna()
     if len(ratio) < 5:
         return
@@ -258,7 +258,7 @@ def _fragments(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sign]:
 
 
 def _nitrogen(table: ObservationTable, layers: pd.DataFrame, soc_factor: float) -> Iterator[Sign]:
-    """Soils hold 8 to 40 times as much carbon as nitrogen."""
+    """Yield signs from carbon against nitrogen: soils hold 8 to 40 times as much carbon."""
     name, values = table.column("tn"), layers["tn"]
     there = values[values > 0]
     if len(there) < 5:
@@ -288,7 +288,7 @@ def _nitrogen(table: ObservationTable, layers: pd.DataFrame, soc_factor: float) 
 
 
 def _depths(table: ObservationTable, layers: pd.DataFrame) -> Iterator[Sign]:
-    """Depths in m end at a few units, in broken numbers; depths in mm reach hundreds, in round numbers."""
+    """Yield signs from depths: in m they end at a few units, in broken numbers; in mm at hundreds, in round ones."""
     sound = layers.dropna(subset=["top", "bottom"])
     if len(sound) < 3:
         return

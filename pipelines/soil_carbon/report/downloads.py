@@ -22,7 +22,7 @@ class Download:
 
 
 def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.DataFrame) -> dict[str, Download]:
-    """Key of a table on the page → the file.
+    """Return the file of each table on the page, by its key.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.Dat
 
 
 def _covariates(results: Results) -> pd.DataFrame:
-    """Table 1 with a column per fact; several data sets of a covariate are parted by semicolons."""
+    """Return Table 1 with a column per fact; several data sets of a covariate are separated by semicolons."""
     rows = []
     for row in inputs.covariates(results):
         known = row.pop("data_sets")
@@ -69,7 +69,7 @@ def _covariates(results: Results) -> pd.DataFrame:
 
 
 def _scores(results: Results) -> pd.DataFrame:
-    """Mean and SD over the repeats, and what was chosen."""
+    """Return mean and SD over the repeats, and the choice."""
     grouped = results.validation.groupby(["scheme", "family"], sort=False)[list(tables.SCORES)]
     moments = pd.concat([grouped.mean().add_suffix("_mean"), grouped.std().add_suffix("_sd")], axis=1)
     wide = moments.assign(repeats=grouped.size())

@@ -8,7 +8,7 @@ from pipelines.soil_carbon.results.read_results import Results
 
 
 def independent(results: Results) -> dict[str, Any] | None:
-    """Sites, those used, why others are not, and per depth the scores and coverages; None without such sites.
+    """Summarise independent sites: used, left out and why, and per depth scores and coverages; None without any.
 
     Returns
     -------

@@ -24,7 +24,7 @@ KM_PER_DEGREE = 111.2
 
 
 def covariates(results: Results) -> list[Row]:
-    """Table 1: every covariate, grouped.
+    """Return Table 1: every covariate, grouped.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def covariates(results: Results) -> list[Row]:
 
 
 def native_grid(source: Row) -> str:
-    """The grid that a source comes on: its pixels' side, for one in degrees with about how many kilometres that is."""
+    """Describe the native grid of a source: its pixels' side, for one in degrees also in kilometres."""
     if "resolution" not in source:
         return "–"
     side = source["resolution"]
@@ -70,7 +70,7 @@ def native_grid(source: Row) -> str:
 
 
 def period(spec: SourceSpec, source: Row) -> str:
-    """The years of a covariate: those that the run file asks for, else those of its files or its description."""
+    """Return the years of a covariate: those that the run file asks for, else those of its files or description."""
     if not spec.years and source.get("period"):
         return str(source["period"])
     years = covariate_years(spec, source)
@@ -78,7 +78,7 @@ def period(spec: SourceSpec, source: Row) -> str:
 
 
 def data_sets(source: Row) -> list[Row]:
-    """What the record knows of a covariate's data sets: `title, version, doi, licence, provider`, each in words."""
+    """Describe a covariate's data sets: `title, version, doi, licence, provider`, each in words."""
     return [
         {
             "title": about["title"],
@@ -93,7 +93,7 @@ def data_sets(source: Row) -> list[Row]:
 
 
 def read_from(spec: SourceSpec) -> str:
-    """Where a covariate's values are read: addresses in full, of files on disk the names."""
+    """Return where a covariate's values are read: addresses in full, files on disk by name."""
     places = spec.hrefs
     if isinstance(spec, LayersSpec) and not spec.stac:
         places = spec.hrefs or tuple(map(str, spec.layers.values()))
@@ -103,7 +103,7 @@ def read_from(spec: SourceSpec) -> str:
 
 
 def permafrost(run: RunFile) -> str:
-    """What Figure 1 shows the permafrost by, in words; empty where it shows none."""
+    """Describe the source of Figure 1's permafrost; empty if it shows none."""
     name = permafrost_of(run)
     if name is None or name == BOUNDARY:
         return "the outline of the domain" if name else ""
@@ -111,7 +111,7 @@ def permafrost(run: RunFile) -> str:
 
 
 def observations(results: Results) -> list[Row]:
-    """Per depth: how many profiles are used, their densities, and what was filled in them.
+    """Return per depth how many profiles are used, their densities, and their fills.
 
     Returns
     -------
@@ -133,20 +133,20 @@ def observations(results: Results) -> list[Row]:
 
 
 def harmonisation(profiles: pd.DataFrame) -> list[Row]:
-    """By which rule the profiles give their density, depth by depth: `depth, exact, spline, split, given, excluded`."""
+    """Count profiles by the rule that gives their density: `depth, exact, spline, split, given, excluded`."""
     rules = profiles.assign(rule=profiles["rule"].replace("", "excluded"))
     counts = rules.groupby(["depth", "rule"], sort=False).size().unstack(fill_value=0)
     return records(counts.reindex(columns=[*RULES, "given", "excluded"], fill_value=0).reset_index())
 
 
 def left_out(sites: pd.DataFrame) -> list[Row]:
-    """Why sites do not train the model: `reason, sites`, the most frequent first."""
+    """Count why sites do not train the model: `reason, sites`, the most frequent first."""
     reasons = sites.loc[sites[LEFT_OUT] != "", LEFT_OUT].value_counts()
     return [{"reason": str(reason), "sites": int(count)} for reason, count in reasons.items()]
 
 
 def exclusions(profiles: pd.DataFrame) -> list[Row]:
-    """Why profiles are left out: the first reason of each without its numbers, so that like reasons count together.
+    """Count why profiles are left out: the first reason of each without its numbers, so that like reasons add up.
 
     Returns
     -------

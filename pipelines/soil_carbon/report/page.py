@@ -80,7 +80,7 @@ class Numbers:
     last: dict[str, int] = field(default_factory=dict)
 
     def next(self, kind: str) -> str:
-        """`S1`, `S2`, … of a kind."""
+        """Return the next label of a kind: `S1`, `S2`, …."""
         self.last[kind] = self.last.get(kind, 0) + 1
         return f"S{self.last[kind]}"
 
@@ -114,7 +114,7 @@ def write_report(directory: OutPath) -> OutPath:
 
 
 def render(results: Results, agreements: Sequence[Agreement], figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """The page.
+    """Render the page.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def render(results: Results, agreements: Sequence[Agreement], figures: Mapping[s
 
 
 def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any]:
-    """What the templates speak of."""
+    """Return the content that the templates show."""
     provenance, (unit, factor) = results.provenance, results.stock_unit
     regions = compare_regions(results.totals, results.title, results.target)
     sources, contributions = tables.sources_of_uncertainty(results)
@@ -187,24 +187,24 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
 
 
 def _is_there(name: str, results: Results) -> bool:
-    """Whether the run has a result that only some have."""
+    """Return whether the run has an optional result."""
     if name.startswith("independent"):
         return results.independent is not None
     return name != "coverage.csv" or results.coverage is not None
 
 
 def _said_of(what: str, results: Results) -> str:
-    """What a result holds, in the words of what is mapped."""
+    """Describe a result in the words of the mapped target."""
     return what if results.target.has_stocks else what.replace("stocks", "means").replace("densities", "values")
 
 
 def _breakable(path: str) -> Markup:
-    """A path that may be broken after its slashes."""
+    """Return a path that may be broken after its slashes."""
     return Markup("/<wbr>").join(path.split("/"))
 
 
 def _embedded(path: OutPath) -> dict[str, Any]:
-    """A figure as a lighter data URI, and its width in CSS pixels that shows its inches alike in all figures."""
+    """Return a figure as a lighter data URI, and its width in CSS pixels that shows its inches alike in all figures."""
     with path.open("rb") as file, Image.open(file) as image:
         light = image.convert("RGB").reduce(REDUCTION)
         inches = image.width / DPI

@@ -17,12 +17,12 @@ Row = dict[str, Any]
 
 
 def records(table: pd.DataFrame) -> list[Row]:
-    """Rows of a table."""
+    """Return rows of a table."""
     return [{str(column): value for column, value in row.items()} for row in table.to_dict("records")]
 
 
 def grouped(rows: Iterable[Row], key: str) -> list[tuple[Any, list[Row]]]:
-    """Rows by what they have under a key, in the order that it first comes up."""
+    """Group rows by their value under a key, in the order of its first occurrence."""
     groups: dict[Any, list[Row]] = {}
     for row in rows:
         groups.setdefault(row[key], []).append(row)
@@ -30,7 +30,7 @@ def grouped(rows: Iterable[Row], key: str) -> list[tuple[Any, list[Row]]]:
 
 
 def family_scores(results: Results) -> dict[str, list[Row]]:
-    """Table 2: scheme → families with their scores over the repeats, in the order of the run file.
+    """Return Table 2: scheme → families with their scores over the repeats, in the order of the run file.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def _rmse(row: Row) -> float:
 
 
 def hyperparameters(results: Results) -> list[Row]:
-    """What the search chose for each family, of how many combinations; the defaults of those that had none.
+    """Return the chosen hyperparameters of each family, and of how many combinations; defaults without a search.
 
     Returns
     -------
@@ -85,29 +85,29 @@ def hyperparameters(results: Results) -> list[Row]:
 
 
 def _as_listed(stored: Any, values: Sequence[Any]) -> Any:
-    """A hyperparameter as the grid lists it: a table of several families loses whether it is `1` or `1.0`."""
+    """Return a hyperparameter as the grid lists it: a table of several families does not distinguish `1` and `1.0`."""
     return next((value for value in values if value == stored or str(value) == str(stored)), stored)
 
 
 def zones_with_total(stocks: pd.DataFrame) -> list[str]:
-    """Zones in the order of the table, the region last."""
+    """Return zones in the order of the table, the region last."""
     return [zone for zone in dict.fromkeys(stocks["zone"]) if zone != TOTAL] + [TOTAL]
 
 
 def totals(stocks: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a stock table for the whole region, indexed by depth."""
+    """Return rows of a stock table for the whole region, indexed by depth."""
     return stocks[stocks["zone"] == TOTAL].set_index("depth")
 
 
 def stocks_by_zone(results: Results) -> dict[str, list[Row]]:
-    """Rows of the stock table by zone, the region last; `applicable_…` are those of the area of applicability."""
+    """Return rows of the stock table by zone, the region last; `applicable_…` are of the area of applicability."""
     inside = results.stocks_applicable.set_index(["zone", "depth"]).add_prefix("applicable_").reset_index()
     both = results.stocks.merge(inside, on=["zone", "depth"], how="left", validate="1:1")
     return {zone: records(both[both["zone"] == zone]) for zone in zones_with_total(both)}
 
 
 def sources_of_uncertainty(results: Results) -> tuple[list[str], list[Row]]:
-    """SD of every total by source (Pg C): the sources in their order, and a row per zone and depth."""
+    """Return the SD of every total by source (Pg C): the sources in their order, and a row per zone and depth."""
     table = results.stock_uncertainty
     sources = list(dict.fromkeys(table["source"]))
     sd = {(row["zone"], row["depth"], row["source"]): row["sd_pg"] for row in records(table)}
@@ -120,7 +120,7 @@ def sources_of_uncertainty(results: Results) -> tuple[list[str], list[Row]]:
 
 
 def zone_tests(results: Results) -> list[Row]:
-    """Pairs of zones with the tests on all and on thinned cells beside each other.
+    """Return pairs of zones with the tests on all and on thinned cells beside each other.
 
     Returns
     -------
@@ -140,13 +140,13 @@ def zone_tests(results: Results) -> list[Row]:
 
 
 def zone_scores(results: Results) -> list[Row]:
-    """Scores of the mapped family within each zone, by scheme."""
+    """Return scores of the mapped family within each zone, by scheme."""
     table = results.zone_scores
     return records(table[(table["family"] == results.mapped) & (table["zone"] != "")])
 
 
 def importance(results: Results) -> list[Row]:
-    """Covariates by importance, each group's sum above its own; groups by importance, too."""
+    """Return covariates by importance, each group's sum above its own; groups by importance, too."""
     table = results.importance
     groups, own = (table[table["kind"] == kind] for kind in ("group", "covariate"))
     rows = []
@@ -156,7 +156,7 @@ def importance(results: Results) -> list[Row]:
 
 
 def regions(compared: pd.DataFrame) -> list[Row]:
-    """The run and the published regions in words: `region, socd, socd_range, stock, stock_range, interval, …`.
+    """Compare the run with published regions in words: `region, socd, socd_range, stock, stock_range, interval, …`.
 
     Published numbers keep the digits that they were given with.
     """
@@ -175,12 +175,12 @@ def regions(compared: pd.DataFrame) -> list[Row]:
 
 
 def _as_printed(row: Row, *names: str) -> str:
-    """A published number, or the two of a range."""
+    """Format a published number, or the two of a range."""
     return "–".join(filter(None, (row[name + AS_PRINTED] for name in names))) or "–"
 
 
 def coverage(results: Results) -> list[Row]:
-    """Measured coverage by depth and scheme: `depth, scheme, n, width` (of the highest level)`, measured` (level →)."""
+    """Return measured coverage: `depth, scheme, n, width` (of the highest level)`, measured` (level →)."""
     if results.coverage is None:
         return []
     rows = []

@@ -66,7 +66,7 @@ def write_catalogue(config: RunFile, directory: OutPath, verdict: str = "") -> N
 
 
 def period_of(config: RunFile, sources: Mapping[str, Any]) -> Years | None:
-    """First and last year that the maps stand for.
+    """Return first and last year that the maps stand for.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def period_of(config: RunFile, sources: Mapping[str, Any]) -> Years | None:
 
 
 def covariate_years(spec: SourceSpec, source: Mapping[str, Any]) -> Years | None:
-    """First and last year of a covariate: as the run file asks, else of its files, else of its description."""
+    """Return first and last year of a covariate: as the run file asks, else of its files, else of its description."""
     if spec.years:
         return spec.years
     if found := _hull(covariate_years(term, {}) for term in spec.own_terms.values()):
@@ -106,7 +106,7 @@ def _moments(years: Years) -> tuple[datetime, datetime]:
 
 
 def _mapped(record: Mapping[str, Any]) -> datetime | None:
-    """When the maps were finished."""
+    """Return when the maps were finished."""
     finished = record.get("stages", {}).get("map", {}).get("finished")
     return datetime.fromisoformat(finished) if finished else None
 
@@ -134,13 +134,13 @@ def _description(config: RunFile, name: str, years: Years | None, verdict: str) 
 
 
 def data_sets(sources: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The data sets that the covariates come from, each once."""
+    """Return the data sets that the covariates come from, each once."""
     found = {about["title"]: about for source in sources.values() for about in source.get("about", [])}
     return list(found.values())
 
 
 def _providers(config: RunFile, sources: Mapping[str, Any]) -> list[pystac.Provider]:
-    """Those of the maps; after them those of the data sets that went into them."""
+    """Return the providers of the maps and, after them, those of the data sets that went into them."""
     own = [
         pystac.Provider(provider.name, roles=[pystac.ProviderRole(role) for role in provider.roles], url=provider.url)
         for provider in config.output.providers
@@ -158,12 +158,12 @@ def _providers(config: RunFile, sources: Mapping[str, Any]) -> list[pystac.Provi
 
 
 def licence_text(licence: str) -> str | None:
-    """Address of the text of a licence, where it has an SPDX identifier."""
+    """Return the address of a licence's text, if it has an SPDX identifier."""
     return None if licence.lower() in NOT_STATED else f"https://spdx.org/licenses/{licence}.html"
 
 
 def _links(config: RunFile, sources: Mapping[str, Any]) -> list[pystac.Link]:
-    """To the text of the licence, and to every data set with its own."""
+    """Return links to the text of the licence, and to every data set with its own."""
     links: list[pystac.Link] = []
     if address := licence_text(config.output.licence or ""):
         links.append(pystac.Link("license", address, "text/html", f"Licence of the maps: {config.output.licence}"))

@@ -16,7 +16,7 @@ _REASONS = 4
 
 @dataclass(frozen=True)
 class Headline:
-    """What a run comes to.
+    """Headline of a run: its main results and verdict.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Headline:
         return f"verdict: {self.verdict}. {self.conclusion}"
 
     def lines(self) -> list[str]:
-        """For a terminal: the verdict before the numbers that it governs."""
+        """Return lines for a terminal: the verdict before the numbers that it governs."""
         shown = [f"  {reason}" for reason in self.reasons[:_REASONS]]
         if more := len(self.reasons) - _REASONS:
             shown += [f"  {more} more in the report."] if more > 0 else []
@@ -49,7 +49,7 @@ class Headline:
 
 
 def read_headline(directory: OutPath) -> Headline | None:
-    """The headline of the run in a folder; None before its report is written.
+    """Read the headline of the run in a folder; None before its report is written.
 
     Raises
     ------

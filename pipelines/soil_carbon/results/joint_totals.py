@@ -15,7 +15,7 @@ DRAWS = 500
 
 @dataclass(frozen=True)
 class JointTotals:
-    """What the joint distribution says of zones; the region last. Sums of area × value, e.g. 10⁶ kg C.
+    """Joint distribution of the zones' totals; the region last. Sums of area × value, e.g. 10⁶ kg C.
 
     Attributes
     ----------

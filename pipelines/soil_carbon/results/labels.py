@@ -1,4 +1,4 @@
-"""What the run file calls things, written into results that were made with other words; no number changes."""
+"""Labels of the run file, written into results that were made with other words; no number changes."""
 
 import io
 
@@ -23,7 +23,7 @@ _MADE_UP = "Made-up data of a virtual region; not a map of any real place."
 
 
 def of_store(config: RunFile, what: str) -> dict[str, str]:
-    """Attributes of a store."""
+    """Return the attributes of a store."""
     comment = {"comment": _MADE_UP} if config.synthetic else {}
     return {"title": f"{config.title or config.name}: {what}"} | comment
 
@@ -61,7 +61,7 @@ def write_words(config: RunFile, directory: OutPath) -> bool:
 
 
 def _label_importance(path: OutPath, labels: dict[str, str]) -> None:
-    """Only the labels: numbers stay as they are written."""
+    """Rewrite the labels only: numbers stay as they are written."""
     table = pd.read_csv(io.BytesIO(read_file(path)), dtype=str, keep_default_na=False)
     rows = table["kind"] == "covariate"
     table.loc[rows, "label"] = table.loc[rows, "covariate"].map(labels)

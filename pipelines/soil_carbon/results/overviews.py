@@ -30,7 +30,7 @@ class Picture:
     extent: tuple[float, float, float, float]
 
     def where(self, shown: np.ndarray) -> "Picture":
-        """The same map, missing elsewhere."""
+        """Return the same map, missing elsewhere."""
         return Picture(np.where(shown, self.values, np.nan), self.extent)
 
 
@@ -58,7 +58,7 @@ def picture(
 
 
 def class_picture(layer: xr.DataArray, side: int = SIDE) -> Picture:
-    """As `picture`, for class codes with 0 where missing: the code of the cell in the middle of each square."""
+    """Draw class codes as `picture` does, 0 where missing: the code of the cell in the middle of each square."""
     factor = _factor(layer, side)
     middle = slice((factor - 1) // 2, None, factor)
     strips = [_middles(strip, factor)[middle, middle].astype(np.float32) for strip in _strips(layer, factor)]
@@ -70,7 +70,7 @@ def _factor(layer: xr.DataArray, side: int) -> int:
 
 
 def _strips(layer: xr.DataArray, factor: int) -> Iterator[np.ndarray]:
-    """Rows of whole squares and, where the store allows, of whole chunks."""
+    """Yield rows of whole squares and, if the store allows, of whole chunks."""
     height = layer.shape[0]
     chunk = layer.encoding.get("preferred_chunks", {}).get(layer.dims[0], height)
     rows = factor * -(-chunk // factor)
@@ -94,7 +94,7 @@ def _middles(strip: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _averages(strip: np.ndarray, factor: int) -> np.ndarray:
-    """Means of squares of cells; those on the last row and column may be cut off."""
+    """Return means of squares of cells; those on the last row and column may be cut off."""
     strip = strip.astype(np.float32)
     if factor == 1:
         return strip
@@ -110,7 +110,7 @@ def _averages(strip: np.ndarray, factor: int) -> np.ndarray:
 
 
 def limits(*maps: np.ndarray) -> tuple[float, float]:
-    """The 2nd and 98th percentile of all known values: a colour scale that outliers do not squeeze.
+    """Return the 2nd and 98th percentile of all known values: a colour scale that outliers do not squeeze.
 
     Maps that hardly vary get a wider one, so that rounding and trifles do not look like a pattern.
     """
@@ -124,5 +124,5 @@ def limits(*maps: np.ndarray) -> tuple[float, float]:
 
 
 def distance_limits(low: float, high: float, threshold: float) -> tuple[float, float]:
-    """What a colour scale of the dissimilarity spans: from 0, and beyond the threshold of the area of applicability."""
+    """Return the limits of a colour scale of the dissimilarity: 0, and beyond the threshold of applicability."""
     return min(low, 0.0), max(high, 1.05 * threshold)

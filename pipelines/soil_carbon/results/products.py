@@ -31,13 +31,13 @@ _INSIDE = "#1fa187"
 
 
 def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
-    """CF attributes of each variable in `maps.zarr`."""
+    """Return CF attributes of each variable in `maps.zarr`."""
     model = config.model
     return statistic_attrs(config.target.long, config.target.cf_units, model.interval, model.statistics)
 
 
 def statistic_attrs(what: str, units: str, interval: float, further: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
-    """CF attributes of each statistic of a map.
+    """Return CF attributes of each statistic of a map.
 
     Parameters
     ----------
@@ -62,18 +62,18 @@ def statistic_attrs(what: str, units: str, interval: float, further: Sequence[st
 
 
 def band_name(depth: str, statistic: str, target: str = CARBON) -> str:
-    """Name of a map and of its band, e.g. `socd_0-30_mean`."""
+    """Return the name of a map and of its band, e.g. `socd_0-30_mean`."""
     return f"{target}_{depth}_{statistic}"
 
 
 def cog_name(depth: str, statistic: str, target: str = CARBON) -> str:
-    """File name of a map, e.g. `socd_0-30_mean.tif`."""
+    """Return the file name of a map, e.g. `socd_0-30_mean.tif`."""
     return f"{band_name(depth, statistic, target)}.tif"
 
 
 @dataclass(frozen=True)
 class _Cog:
-    """One file: which variable, which layer of it, what to say of it, and how QGIS shows it."""
+    """GeoTIFF of a map: its variable and layer, its description, and its style in QGIS."""
 
     name: str
     variable: str
@@ -84,7 +84,7 @@ class _Cog:
 
     @property
     def file(self) -> str:
-        """Its name in the folder `cog`."""
+        """Name of the file in the folder `cog`."""
         return f"{self.name}.tif"
 
     @property
@@ -94,7 +94,7 @@ class _Cog:
 
 
 def _cogs(config: RunFile, directory: OutPath) -> dict[str, list[_Cog]]:
-    """Files of every item of the catalogue: one item per depth, and one for where the model applies."""
+    """Return files of every item of the catalogue: one item per depth, and one for the area of applicability."""
     of_cell = OF_CELL if (directory / ERROR_MODEL).exists() else ()
     mapped = (*STATISTICS, *config.model.statistics, *of_cell)
     attrs = map_attrs(config)
@@ -145,7 +145,7 @@ def write_cogs(
 
 
 def item_files(config: RunFile, directory: OutPath) -> Iterator[tuple[str, str, dict[str, tuple[OutPath, OutPath]]]]:
-    """For every item of the catalogue its key, its title, and variable → the map's GeoTIFF and its style."""
+    """Yield for every item of the catalogue its key, its title, and variable → the map's GeoTIFF and its style."""
     folder = directory / "cog"
     for key, cogs in _cogs(config, directory).items():
         depth = key in config.depth_labels
@@ -169,7 +169,7 @@ def _write(cog: _Cog, directory: OutPath, records: Records) -> None:
 
 
 def _style(cog: _Cog, directory: OutPath) -> Ramp | list[Class]:
-    """The colours and limits of the report's figure."""
+    """Return the colours and limits of the report's figure."""
     if cog.variable == APPLICABLE:
         return [Class(1, _INSIDE, "inside the area of applicability")]
     with open_dataset(directory / "maps.zarr") as maps:

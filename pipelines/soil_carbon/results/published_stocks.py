@@ -1,4 +1,4 @@
-"""What others have published of permafrost regions, to see a run beside them (the study's Figure 6)."""
+"""Published stocks of permafrost regions, for comparison with a run (the study's Figure 6)."""
 
 from importlib import resources
 
@@ -19,7 +19,7 @@ OWN_INTERVAL = "95 % range of the total"
 
 
 def published_regions() -> pd.DataFrame:
-    """Densities and stocks of permafrost regions, as the literature states them.
+    """Return densities and stocks of permafrost regions, as the literature states them.
 
     Densities with their intervals and stocks are those that Yang et al. (2025, doi 10.1360/SSV-2025-0026, section 2.3)
     give for each source; the interval of Hugelius et al.'s stock is from its abstract (217 ± 15 Pg). An interval that
@@ -39,7 +39,7 @@ def published_regions() -> pd.DataFrame:
 
 
 def compare_regions(totals: pd.DataFrame, name: str, target: Target = CARBON_DENSITY) -> pd.DataFrame:
-    """The run above the published regions, those of one depth that both have.
+    """Return the run above the published regions, those of one depth that both have.
 
     Parameters
     ----------

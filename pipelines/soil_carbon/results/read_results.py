@@ -1,4 +1,4 @@
-"""What a run has left in its folder, opened for the report: tables whole, maps lazily."""
+"""Results of a run, read from its folder for the report: tables whole, maps lazily."""
 
 import io
 import json
@@ -140,7 +140,7 @@ class Results:
 
     @property
     def target(self) -> Target:
-        """What is mapped."""
+        """Mapped target."""
         return self.run.target
 
     @property
@@ -169,7 +169,7 @@ class Results:
 
     @property
     def mapped(self) -> str:
-        """What is mapped, by its name in the tables of validation."""
+        """Name of the mapped target in the tables of validation."""
         blend = self.run.model.mapped
         return blend if blend in (AVERAGE, STACK) else self.manifest.members[0].family.name
 
@@ -192,11 +192,11 @@ class Results:
         return sites.assign(zone=zone)
 
     def layer(self, statistic: str, depth: str) -> xr.DataArray:
-        """One map, lazily, dims (y, x)."""
+        """Open one map, lazily, dims (y, x)."""
         return self.maps[statistic].isel(depth=self.run.depth_labels.index(depth))
 
     def true_layer(self, depth: str) -> xr.DataArray:
-        """The true densities at one depth, lazily, dims (y, x), kg C/m²."""
+        """Open the true densities at one depth, lazily, dims (y, x), kg C/m²."""
         if self.truth is None:
             raise ValueError(f"{self.directory}: the run has no truth")
         return self.truth["socd"].isel(depth=self.run.depth_labels.index(depth))
@@ -269,7 +269,7 @@ def read_results(directory: OutPath) -> Results:
 
 
 def read_table(directory: OutPath, name: str) -> pd.DataFrame:
-    """A whole table of a results folder, `NAME.csv`, its columns of names as text."""
+    """Read a whole table of a results folder, `NAME.csv`, its columns of names as text."""
     path = directory / f"{name}.csv"
     content = io.BytesIO(read_file(path))
     table = pd.read_csv(content, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=[""])
@@ -278,7 +278,7 @@ def read_table(directory: OutPath, name: str) -> pd.DataFrame:
 
 
 def read_parquet(path: OutPath) -> pd.DataFrame:
-    """A whole Parquet file."""
+    """Read a whole Parquet file."""
     return pd.read_parquet(io.BytesIO(read_file(path)))
 
 

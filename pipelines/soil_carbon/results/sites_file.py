@@ -60,7 +60,7 @@ def read_sites(directory: OutPath, labels: tuple[str, ...], target: Target = CAR
 def site_table(
     profiles: pd.DataFrame, training: pd.DataFrame, predicted: np.ndarray, labels: tuple[str, ...]
 ) -> gpd.GeoDataFrame:
-    """One point per site.
+    """Return one point per site.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where the uncertainty of a total comes from: `stock_uncertainty.csv`."""
+"""Sources of a total's uncertainty: `stock_uncertainty.csv`."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def stock_uncertainty(
     depths: Sequence[str],
     joint: JointTotals | None = None,
 ) -> pd.DataFrame:
-    """SD of every total, source by source.
+    """Return the SD of every total, source by source.
 
     A replicate's total is `intercept · area + slope · Σ area · prediction`. Held at their means, its two factors tell
     how much of the spread is the model's and how much the depth regression's; together they do not quite add up to
@@ -72,5 +72,5 @@ def stock_uncertainty(
 def residual_variograms(
     lon: np.ndarray, lat: np.ndarray, residuals: np.ndarray, rng: np.random.Generator
 ) -> list[Variogram]:
-    """How the residuals of each depth, shape (sites, depths), are correlated in space."""
+    """Fit the spatial correlation of each depth's residuals, shape (sites, depths)."""
     return [fit_variogram(lon, lat, values, rng) for values in residuals.T]

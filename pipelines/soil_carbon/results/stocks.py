@@ -20,7 +20,7 @@ NORMAL_95 = 1.96
 def stock_table(
     totals: MapTotals, zones: Sequence[str], depths: Sequence[str], joint: JointTotals | None = None
 ) -> pd.DataFrame:
-    """`stocks.csv`: one row per zone and depth, the whole region as zone `total`.
+    """Return `stocks.csv`: one row per zone and depth, the whole region as zone `total`.
 
     The stock is area × mean density (Eq. 3). Under the joint distribution of the map's errors, density is the cells'
     expected one (`cell_mean`), and SD and 95 % range are those of its draws. Without it, as in the study, density is
@@ -71,7 +71,7 @@ def stock_table(
 
 
 def replicate_table(totals: MapTotals, zones: Sequence[str], depths: Sequence[str]) -> pd.DataFrame:
-    """`replicate_totals.csv`: the stock of every zone, depth and replicate, Pg C."""
+    """Return `replicate_totals.csv`: the stock of every zone, depth and replicate, Pg C."""
     names = (*zones, TOTAL)
     replicates, n_depths, n_zones = totals.replicate.shape
     index = pd.MultiIndex.from_product([range(replicates), depths, names], names=["replicate", "depth", "zone"])

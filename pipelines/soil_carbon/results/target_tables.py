@@ -14,23 +14,23 @@ _STOCK = {"stock_sd_pg": "sd", "stock_lower_pg": "lower", "stock_upper_pg": "upp
 
 
 def named_columns(table: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """Columns that begin with `socd` begin with the target's name."""
+    """Rename columns that begin with `socd` to begin with the target's name."""
     return table.rename(columns=lambda name: _swapped(str(name), CARBON, target.name))
 
 
 def known_columns(table: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """The reverse of `named_columns`."""
+    """Reverse `named_columns`."""
     return table.rename(columns=lambda name: _swapped(str(name), target.name, CARBON))
 
 
 def in_pg(table: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """A table of the stages with stocks in Pg."""
+    """Convert the stocks of a stage's table to Pg."""
     pg = [column for column in ("stock_pg", "sd_pg", *_STOCK) if column in table]
     return table.assign(**{column: table[column] * (target.kg_per_m2 or 1.0) for column in pg})
 
 
 def stocks_as_written(table: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """A stock table as its file has it.
+    """Return a stock table as its file has it.
 
     Of what has no stocks: `zone, depth, area_km2, NAME_mean, NAME_spatial_sd, NAME_sd, NAME_lower, NAME_upper`, the
     last three of the mean.
@@ -43,7 +43,7 @@ def stocks_as_written(table: pd.DataFrame, target: Target) -> pd.DataFrame:
 
 
 def stocks_as_known(table: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """The reverse of `stocks_as_written`."""
+    """Reverse `stocks_as_written`."""
     table = known_columns(table, target)
     if target.has_stocks:
         return table
@@ -54,7 +54,7 @@ def stocks_as_known(table: pd.DataFrame, target: Target) -> pd.DataFrame:
 
 
 def per_zone_as_written(table: pd.DataFrame, stocks: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """A table of stocks or their SD by zone and depth (`stock_pg` or `sd_pg`); of what has no stocks, of the mean."""
+    """Return stocks or their SD by zone and depth (`stock_pg` or `sd_pg`); means for targets without stocks."""
     if target.has_stocks:
         return table
     names = {"stock_pg": f"{target.name}_mean", "sd_pg": "sd"}
@@ -64,7 +64,7 @@ def per_zone_as_written(table: pd.DataFrame, stocks: pd.DataFrame, target: Targe
 
 
 def per_zone_as_known(table: pd.DataFrame, stocks: pd.DataFrame, target: Target) -> pd.DataFrame:
-    """The reverse of `per_zone_as_written` for SDs; `stocks` as known."""
+    """Reverse `per_zone_as_written` for SDs; `stocks` as known."""
     if target.has_stocks:
         return table
     return table.assign(sd=table["sd"] * _weights(table, stocks, target)).rename(columns={"sd": "sd_pg"})

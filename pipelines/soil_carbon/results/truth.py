@@ -17,7 +17,7 @@ MOMENTS = ("1", "truth", "mean", "truth²", "mean²", "truth·mean", "covered", 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How one depth's map agrees with the truth; cells weigh by their area.
+    """Agreement of one depth's map with the truth; cells weigh by their area.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Do zones differ in their carbon density? `zone_differences.csv` (the study's step 8)."""
+"""Tests of differences in carbon density between zones. `zone_differences.csv` (the study's step 8)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class ZoneTests:
 def zone_differences(
     cells: CellSample, zones: Sequence[str], depths: Sequence[str], rng: np.random.Generator
 ) -> ZoneTests:
-    """Test on all cells, and on cells thinned beyond the range of spatial correlation.
+    """Return test on all cells, and on cells thinned beyond the range of spatial correlation.
 
     Neighbouring cells tell nearly the same, so that a map of many cells makes any difference significant. The range is
     that of the variogram of the density within zones (the cells' departures from their zone's mean), the longest among
@@ -106,7 +106,7 @@ def zone_differences(
 
 
 def letters(table: pd.DataFrame, depth: str, cells: str) -> dict[str, str]:
-    """Zone → compact letters, from `zone_differences.csv`; empty where no two zones were tested."""
+    """Return compact letters of zones, from `zone_differences.csv`; empty if no two zones were tested."""
     pairs = table[(table["depth"] == depth) & (table["cells"] == cells) & (table["zone_a"] != EVERY)]
     return dict(zip(pairs["zone_a"], pairs["letters_a"], strict=True)) | dict(
         zip(pairs["zone_b"], pairs["letters_b"], strict=True)
@@ -121,7 +121,7 @@ def _range_within_zones(
     depths: Sequence[str],
     rng: np.random.Generator,
 ) -> tuple[float, list[Finding]]:
-    """The longest range among the depths, km, and how each was come by."""
+    """Return the longest range among the depths, km, and how each was found."""
     sizes = np.maximum(np.bincount(zone), 1)
     variograms = [fit_variogram(lon, lat, v - (np.bincount(zone, v) / sizes)[zone], rng) for v in values]
     notes = [Finding.note(f"{d} cm within zones: {variogram}") for d, variogram in zip(depths, variograms, strict=True)]
@@ -129,7 +129,7 @@ def _range_within_zones(
 
 
 def _testable(samples: Sequence[np.ndarray], zones: Sequence[str]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Zones with two cells or more in the median sample, samples that have a cell of each of them, and problems."""
+    """Return zones with two cells or more in the median sample, samples with a cell of each, and problems."""
     sizes = np.stack([np.bincount(sample, minlength=len(zones)) for sample in samples])
     medians = np.median(sizes, axis=0)
     tested = np.flatnonzero(medians >= _FEWEST)
@@ -147,7 +147,7 @@ def _testable(samples: Sequence[np.ndarray], zones: Sequence[str]) -> tuple[np.n
 
 
 def _rows(samples: Sequence[tuple[np.ndarray, np.ndarray]], names: Sequence[str]) -> Iterator[dict[str, object]]:
-    """Rows of the tests: medians over samples of values and their groups."""
+    """Yield rows of the tests: medians over samples of values and their groups."""
     sizes = np.median([np.bincount(group) for _, group in samples], axis=0).astype(int)
     h = float(np.median([_kruskal(values, group) for values, group in samples]))
     p = chi2.sf(h, len(names) - 1)

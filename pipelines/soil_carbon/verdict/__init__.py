@@ -1,1 +1,1 @@
-"""What the validation says of a run's totals."""
+"""Verdict of the validation on a run's totals."""

@@ -1,4 +1,4 @@
-"""What a run's tables hold for its verdict."""
+"""Evidence for a verdict, from a run's tables."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from pipelines.soil_carbon.verdict.rules import AtDepth, Covered, Evidence, Inde
 
 
 def gather(results: Results) -> Evidence:
-    """The evidence for the verdict, from the tables of a run."""
+    """Gather the evidence for the verdict, from the tables of a run."""
     run, skill = results.run, results.skill
     schemes = tuple(run.model.validation.schemes)
     scheme, first = standing_scheme(schemes), run.depth_labels[0]
@@ -49,7 +49,7 @@ def _skill(row: "pd.Series[float]") -> SkillFound | None:
 
 
 def _coverage(results: Results, scheme: str, depth: str) -> tuple[Covered, ...]:
-    """Repeats hold out the same sites: together they are as many observations as one of them."""
+    """Return the coverage of the levels; repeats hold out the same sites and count together as one of them."""
     if results.coverage is None:
         return ()
     rows = results.coverage.query("scheme == @scheme and depth == @depth")

@@ -1,4 +1,4 @@
-"""What the validation says of a run's totals, by the rules of docs/verdict.md: `supported`, `weak` or `none`.
+"""Rules of the verdict on a run's totals, see docs/verdict.md: `supported`, `weak` or `none`.
 
 A pure function from a small typed value, `Evidence`, to a `Verdict`. Worse evidence never gives a better verdict.
 """
@@ -97,7 +97,7 @@ class AtDepth(Value):
 
 
 class Evidence(Value):
-    """All that the rules look at.
+    """Evidence that the rules judge.
 
     Attributes
     ----------
@@ -138,7 +138,7 @@ class Reason(Value):
 
 
 class Verdict(Value):
-    """What the validation says of the whole run and of each depth.
+    """Verdict on the whole run and on each depth.
 
     The run is `none` where its modelled depth is, from which the others follow; else a depth that is `none` leaves it
     `weak`, and only the total of that depth without support.
@@ -151,7 +151,7 @@ class Verdict(Value):
 
     @property
     def conclusion(self) -> str:
-        """What follows, in one sentence."""
+        """Conclusion in one sentence."""
         return (CONCLUSIONS if self.has_totals else OF_MEANS)[self.level]
 
     @property
@@ -161,12 +161,12 @@ class Verdict(Value):
         return tuple(sorted(limiting, key=lambda reason: -LEVELS.index(reason.level)))
 
     def governing(self) -> tuple[Reason, ...]:
-        """Reasons that the verdict rests on: those against it, or where there are none, those for it."""
+        """Return reasons that the verdict rests on: those against it or, without any, those for it."""
         return self.against or self.reasons
 
 
 def standing_scheme(schemes: Iterable[str]) -> str:
-    """The scheme that stands for the map: kNNDM, else blocks, else the only one there is."""
+    """Return the scheme that stands for the map: kNNDM, else blocks, else the only one there is."""
     listed = list(schemes)
     return next((scheme for scheme in STANDS_FOR_THE_MAP if scheme in listed), listed[0])
 
@@ -229,7 +229,7 @@ def _of_skill(at: AtDepth, scheme: str, units: str) -> Iterator[Reason]:
 
 
 def _of_coverage(coverage: Iterable[Covered], depth: str, where: str, code: str) -> Iterator[Reason]:
-    """The level that falls short by most, if any does beyond chance and beyond what can be borne."""
+    """Yield the level with the largest shortfall, if one exceeds chance and the tolerance."""
 
     def excess(covered: Covered) -> float:
         chance = NOISE * (covered.nominal * (1 - covered.nominal) / max(covered.n, 1)) ** 0.5

@@ -28,7 +28,7 @@ def write_summary(results: Results) -> Verdict:
 
 
 def summary(results: Results, evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
-    """What `summary.json` holds; docs/verdict.md describes it."""
+    """Return the content of `summary.json`; see docs/verdict.md."""
     sources = set(results.stock_uncertainty["source"])
     means = sites_means(results)
     target = results.target
@@ -77,7 +77,7 @@ def _mean_of(row: "pd.Series[float]", sites_mean: float, target: Target) -> dict
 
 
 def sites_means(results: Results) -> dict[str, float]:
-    """Depth → mean density of the sites that train the model, kg C/m²."""
+    """Return the mean density of the sites that train the model, kg C/m², by depth."""
     profiles = results.profiles
     return {
         depth: float(profiles.loc[(profiles["depth"] == depth) & (profiles[LEFT_OUT] == ""), "socd"].mean())

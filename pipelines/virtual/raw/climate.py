@@ -28,7 +28,10 @@ WARM_YEAR, WET_YEAR = 0.4, 0.12
 
 
 def write_climate(landscape: Landscape, size: Size, folder: Path) -> list[RawFile]:
-    """`tmp_YEAR.nc` and `pre_YEAR.nc`: int16, dims time, lat, lon. Their means over the years are the landscape's."""
+    """Write `tmp_YEAR.nc` and `pre_YEAR.nc`: int16, dims time, lat, lon.
+
+    Their means over the years are the landscape's.
+    """
     transform, shape = degree_grid(size.degrees)
     position = pixel_positions(landscape.plane, transform, shape, "EPSG:4326")
     fields = ("mat", "map", "weather_mat", "weather_map")

@@ -67,7 +67,7 @@ def degree_grid(degrees: float) -> tuple[Affine, tuple[int, int]]:
 
 
 def write_aridity(landscape: Landscape, size: Size, folder: Path) -> list[RawFile]:
-    """The aridity index: one global-style raster in degrees, integers × 10⁻⁴."""
+    """Write the aridity index: one global-style raster in degrees, integers × 10⁻⁴."""
     transform, shape = degree_grid(size.degrees)
     position = pixel_positions(landscape.plane, transform, shape, "EPSG:4326")
     index = interpolate(landscape.fields["ai"], position)
@@ -77,7 +77,7 @@ def write_aridity(landscape: Landscape, size: Size, folder: Path) -> list[RawFil
 
 
 def write_soil(landscape: Landscape, size: Size, folder: Path) -> list[RawFile]:
-    """TN, pH and clay + silt with declared scale and nodata; lakes and land beyond the landscape are nodata."""
+    """Write TN, pH and clay + silt with declared scale and nodata; lakes and land beyond the landscape are nodata."""
     west, south, east, north = _outline_in(SOIL_CRS, margin=20_000, step=size.resolution)
     shape = (round((north - south) / size.resolution), round((east - west) / size.resolution))
     transform = from_origin(west, north, size.resolution, size.resolution)
@@ -98,7 +98,7 @@ def _stored(values: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _outline_in(crs: str, margin: float, step: float) -> tuple[float, float, float, float]:
-    """Bounds of the outline in a CRS with a margin, moved outward to multiples of a step."""
+    """Return bounds of the outline in a CRS with a margin, moved outward to multiples of a step."""
     projected = Geometry(region_outline(), REGION_CRS).to_crs(CRS(crs)).boundingbox
     west, south, east, north = np.array(projected.bbox) + margin * np.array([-1, -1, 1, 1])
     return (

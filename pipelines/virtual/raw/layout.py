@@ -1,4 +1,4 @@
-"""What all raw files share: how fine they are, what is known of each, and where their pixels lie."""
+"""Layout of raw files: how fine they are, their descriptions, and where their pixels lie."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ SizeName = Literal["small", "full"]
 
 @dataclass(frozen=True)
 class Size:
-    """How fine the grids are.
+    """Resolution of the region's grids and rasters.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ SIZES: dict[str, Size] = {
 
 
 def size_of(name: str) -> Size:
-    """The size of a name; `InputError` if there is none."""
+    """Return the size of a name; raise `InputError` if it does not exist."""
     if name not in SIZES:
         raise InputError(f"size: {name!r} is not a size of the virtual region; expected {' or '.join(SIZES)}.")
     return SIZES[name]
@@ -87,7 +87,7 @@ class RawFile:
 
 
 def pixel_positions(plane: Plane, transform: Affine, shape: tuple[int, int], crs: str) -> np.ndarray:
-    """Where the centres of a raster's pixels lie among the landscape's nodes; shape (2, rows, columns)."""
+    """Return where the centres of a raster's pixels lie among the landscape's nodes; shape (2, rows, columns)."""
     x = transform.c + transform.a * (np.arange(shape[1]) + 0.5)
     y = transform.f + transform.e * (np.arange(shape[0]) + 0.5)
     to_plane = Transformer.from_crs(crs, REGION_CRS, always_xy=True)

@@ -34,7 +34,7 @@ GREEN_YEAR = 0.06
 
 
 def write_vegetation_indices(landscape: Landscape, size: Size, folder: Path) -> list[RawFile]:
-    """`MOD13A3_NDVI.YEAR.hHHvVV.tif` and `MOD13A3_EVI.…`: int16 × 10⁻⁴, some 1 km."""
+    """Write `MOD13A3_NDVI.YEAR.hHHvVV.tif` and `MOD13A3_EVI.…`: int16 × 10⁻⁴, some 1 km."""
     files = []
     for tile in tiles():
         pixels = _Pixels(landscape, tile, size.vegetation_pixels)
@@ -46,7 +46,7 @@ def write_vegetation_indices(landscape: Landscape, size: Size, folder: Path) -> 
 
 
 def write_productivity(landscape: Landscape, size: Size, folder: Path) -> list[RawFile]:
-    """`MOD17A3HGF_NPP.YEAR.hHHvVV.tif`: int16 × 10⁻⁴ kg C/m², some 500 m."""
+    """Write `MOD17A3HGF_NPP.YEAR.hHHvVV.tif`: int16 × 10⁻⁴ kg C/m², some 500 m."""
     files = []
     for tile in tiles():
         pixels = _Pixels(landscape, tile, size.productivity_pixels)
@@ -57,7 +57,7 @@ def write_productivity(landscape: Landscape, size: Size, folder: Path) -> list[R
 
 
 def tiles() -> list[tuple[int, int]]:
-    """Horizontal and vertical numbers of the tiles that the outline touches."""
+    """Return horizontal and vertical numbers of the tiles that the outline touches."""
     outline = Geometry(region_outline(), REGION_CRS).to_crs(CRS(SINUSOIDAL))
     bounds = outline.boundingbox
     columns = range(int(18 + bounds.left // TILE), int(18 + bounds.right // TILE) + 1)
@@ -66,7 +66,7 @@ def tiles() -> list[tuple[int, int]]:
 
 
 def tile_name(tile: tuple[int, int]) -> str:
-    """`h25v03`."""
+    """Return the name of a tile: `h25v03`."""
     return f"h{tile[0]:02d}v{tile[1]:02d}"
 
 
@@ -89,7 +89,7 @@ class _Pixels:
         self.water = interpolate(self.fields["shore"], self.position) < 0
 
     def years(self, name: str, *, empty: int, water: int) -> Iterator[tuple[int, np.ndarray]]:
-        """Stored values of every year, whose mean is the landscape's."""
+        """Yield stored values of every year, whose mean is the landscape's."""
         mean = interpolate(self.fields[name], self.position)
         pattern = interpolate(self.fields["weather_green"], self.position)
         for year, anomaly in zip(YEARS, ANOMALIES, strict=True):

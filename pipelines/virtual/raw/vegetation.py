@@ -36,7 +36,7 @@ _MEADOW_BY_AI = 0.52
 
 
 def write_vegetation(landscape: Landscape, folder: Path) -> list[RawFile]:
-    """`vegetation.gpkg`: column VEG_CODE (`UNITS`), one polygon per patch, in degrees; the same for every size."""
+    """Write `vegetation.gpkg`: column VEG_CODE (`UNITS`), one polygon per patch, in degrees, whatever the size."""
     mat, ai = (landscape.fields[name] for name in ("mat", "ai"))
     area = _where(landscape, np.ones_like(mat))
     water = _where(landscape, -landscape.fields["shore"])
@@ -71,7 +71,7 @@ def write_vegetation(landscape: Landscape, folder: Path) -> list[RawFile]:
 
 
 def _where(landscape: Landscape, field: np.ndarray) -> BaseGeometry:
-    """The ground on which a field is positive."""
+    """Return the ground on which a field is positive."""
     generator = contour_generator(
         landscape.plane.x, landscape.plane.y, np.minimum(field, 1), fill_type=FillType.OuterOffset
     )
