@@ -18,7 +18,7 @@ def test_the_guide_runs(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(shutil.copytree(whole, tmp_path / "run"))
     matplotlib.use("agg")
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     names: dict[str, Any] = {}
     try:
         for block in blocks:
