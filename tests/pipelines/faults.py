@@ -15,8 +15,10 @@ from small_run import SmallRun
 
 from engine.storage.paths import OutPath, files_in
 from engine.storage.zarr_store import open_dataset
+from engine.uncertainty.error_model import ErrorModel
+from pipelines.soil_carbon.model.joint_errors import FILE as ERROR_MODEL
 
-BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 16
+BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 22
 """Pieces of work of the small run with blocks of 16 cells."""
 TABLES = (
     "stocks.csv", "stocks_applicable.csv", "replicate_totals.csv", "validation.csv", "importance.csv",
@@ -73,6 +75,7 @@ def assert_same_results(ours: OutPath, theirs: Path) -> None:
     """Maps and tables, bit for bit."""
     for table in TABLES:
         assert (ours / table).read_bytes() == (theirs / table).read_bytes(), table
+    assert ErrorModel.load(ours / ERROR_MODEL).digest == ErrorModel.load(theirs / ERROR_MODEL).digest
     for store in ("cube.zarr", "maps.zarr"):
         assert_same_store(ours / store, theirs / store)
     files = sorted(f.name for f in (theirs / "cog").iterdir())
