@@ -33,10 +33,12 @@ def main() -> None:
     parser.add_argument("--cells", type=float, default=36e6, help="valid cells (default: 36 million)")
     parser.add_argument("--workers", type=int, default=None, help="worker processes (default: one a core)")
     parser.add_argument("--growth", action="store_true", help="1, 4, 16 and 40 million cells")
+    parser.add_argument("--plain", action="store_true", help="without the joint model of the errors")
     parser.add_argument("--out", type=Path, default=Path("out/circumpolar"), help="folder for cube and maps")
     parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
-    rows = [measure(cells, options.workers, options.out) for cells in (GROWTH if options.growth else (options.cells,))]
+    sizes_ = GROWTH if options.growth else (options.cells,)
+    rows = [measure(cells, options.workers, options.out, not options.plain) for cells in sizes_]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     text = "\n\n".join([f"Measured on: {describe()}.", sizes(rows), parts(rows[-1], options.out)])
@@ -45,7 +47,7 @@ def main() -> None:
         publish("circumpolar.py", text)
 
 
-def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
+def measure(cells: float, workers: int | None, out: Path, joint: bool) -> dict[str, float]:
     """Make a cube of so many valid cells, train on it, map it."""
     shutil.rmtree(out, ignore_errors=True)
     grid, display = a_grid(cells), Display()
@@ -56,7 +58,7 @@ def measure(cells: float, workers: int | None, out: Path) -> dict[str, float]:
         cube = time.monotonic() - started
         ensemble = train(client, grid, out, display)
         training = time.monotonic() - started - cube
-        plan, coords, attrs = a_plan(grid, out, ensemble)
+        plan, coords, attrs = a_plan(grid, out, ensemble, joint)
         memory.start_again()
         watch = Estimate()
         with display.stage("map", "blocks") as progress:

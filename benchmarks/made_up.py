@@ -17,11 +17,12 @@ from engine.ensemble.trained import Ensemble
 from engine.execution.tasks import run_each
 from engine.grid.chunking import best_chunk
 from engine.grid.grid import Block, Grid
-from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS, MapPlan, make_plan
+from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, OF_CELL, STATISTICS, MapPlan, make_plan
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.entry import source_spec
 from engine.storage.zarr_store import Layer, array, create
+from engine.uncertainty.error_model import fit_error_model
 from engine.validation.applicability import Applicability
 from pipelines.progress import Display
 
@@ -33,14 +34,20 @@ SPECS = {name: source_spec(href="made-up") for name in NUMBERS} | {
     "vegetation": source_spec(href="made-up", classes=CLASSES)
 }
 FEATURES = Features.of(SPECS)
+ERRORS = "error_model.npz"
 LAND = 0.62
 """Share of the disc that is land."""
 
 
-def a_plan(grid: Grid, out: Path, ensemble: Ensemble) -> tuple[MapPlan, Mapping[str, object], dict[str, dict]]:
-    """What `map_region` is given: plan, coordinates, attributes."""
-    plan = make_plan(grid, out / "cube.zarr", ensemble, out / "applicability.npz", "vegetation", len(CLASSES), 0.95)
-    attrs: dict[str, dict] = {name: {} for name in ("", *STATISTICS, DISSIMILARITY, APPLICABLE)}
+def a_plan(
+    grid: Grid, out: Path, ensemble: Ensemble, joint: bool = True
+) -> tuple[MapPlan, Mapping[str, object], dict[str, dict]]:
+    """What `map_region` is given: plan, with the joint model of the errors or without, coordinates, attributes."""
+    plan = make_plan(
+        grid, out / "cube.zarr", ensemble, out / "applicability.npz", "vegetation", len(CLASSES), 0.95,
+        errors=out / ERRORS if joint else None,
+    )  # fmt: skip
+    attrs: dict[str, dict] = {name: {} for name in ("", *STATISTICS, *OF_CELL, DISSIMILARITY, APPLICABLE)}
     return plan, {"depth": ("depth", np.array(LABELS))}, attrs
 
 
@@ -112,9 +119,11 @@ def train(client: Client, grid: Grid, out: Path, display: Display) -> Ensemble:
     rng = np.random.default_rng(1)
     cube = {name: array(out / "cube.zarr", name) for name in (*SPECS, DOMAIN)}
     found: dict[str, list] = {name: [] for name in SPECS}
+    places: list[tuple[int, int]] = []
     while len(found["mat"]) < SITES:
         row, col = (int(rng.integers(0, n)) for n in grid.shape)
         if cube[DOMAIN][row, col]:
+            places.append((row, col))
             for name in SPECS:
                 found[name].append(cube[name][row, col])
     x = FEATURES.matrix({name: np.array(values) for name, values in found.items()})
@@ -135,4 +144,13 @@ def train(client: Client, grid: Grid, out: Path, display: Display) -> Ensemble:
             outputs=LABELS, units="kg m-2", seed=1, version="benchmark", progress=progress,
         )  # fmt: skip
     Applicability.fit(x, FEATURES, np.ones(x.shape[1]), [np.arange(SITES) % 10]).save(out / "applicability.npz")
+    rows, cols = np.array(places).T
+    east, north = grid.geobox.pix2wld(cols + 0.5, rows + 0.5)
+    errors = fit_error_model(
+        observed=observed, out_of_bag=ensemble.out_of_bag, predicted=ensemble.predict_all(x), coefficients=lines,
+        design=x, zone=np.array(found["vegetation"], int), zones=len(CLASSES), x=east, y=north, seed=1,
+        extent=grid.geobox.boundingbox.span_x,
+    )  # fmt: skip
+    assert errors is not None
+    errors.save(out / ERRORS)
     return ensemble

@@ -12,8 +12,6 @@ from engine.uncertainty.variance_components import SPACE
 
 SLAB = 4096
 """Cells that are taken together."""
-_REACH = 1e-6
-"""Correlation with the nearest node below which a site is out of reach."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +42,20 @@ def cell_moments(
     nodes, shares = model.lattice.weights(x, y, window)
     found = CellMoments(np.empty(mean.shape), np.empty(mean.shape))
     for output in range(model.outputs):
-        values = _over_window(model, output, window)
-        root = _systematic_root(model, output)
+        values = np.ascontiguousarray(_over_window(model, output, window).T)  # a node's numbers lie together
+        onto = np.column_stack([_systematic_root(model, output), model.shifts[output]])
         for start in range(0, len(x), SLAB):
             part = slice(start, min(start + SLAB, len(x)))
             h = np.zeros((SLAB, columns.shape[1]))
             h[: part.stop - start] = columns[part]
             # Always of the same shape: products of matrices may round otherwise where they are of another.
-            products = h @ np.column_stack([root, model.shifts[output]])
-            products, h = products[: part.stop - start], h[: part.stop - start]
-            kriged = sum(values[:, node] * share for node, share in zip(nodes[:, part], shares[:, part], strict=True))
-            found.mean[output, part] = mean[output, part] + products[:, -1] + kriged[0]
-            variance = np.square(products[:, :-1]).sum(axis=1) + kriged[1] - 2 * (h * kriged[2:].T).sum(axis=1)
+            products = (h @ onto)[: part.stop - start]
+            kriged = np.zeros((part.stop - start, values.shape[1]))
+            for node, share in zip(nodes[:, part], shares[:, part], strict=True):
+                kriged += values[node] * share[:, None]
+            found.mean[output, part] = mean[output, part] + products[:, -1] + kriged[:, 0]
+            variance = np.einsum("cj,cj->c", products[:, :-1], products[:, :-1]) + kriged[:, 1]
+            variance -= 2 * np.einsum("cj,cj->c", columns[part], kriged[:, 2:])
             spread = np.square(sd[output, part], dtype="float64")
             found.sd[output, part] = np.sqrt(np.maximum(variance, 0) + spread)
     return found
@@ -85,12 +85,11 @@ def _node_moments(model: ErrorModel, output: int, window: Window) -> np.ndarray:
     ndarray, shape (2 + basis.size, rows, columns)
         Mean and variance of the field; and what, times the basis, is its covariance with the systematic part.
     """
-    covariance = model.with_space(output, *model.lattice.nodes(window))
+    places = model.lattice.nodes(window)
+    near = model.within_reach(*places)
+    covariance = model.with_space(output, *places, near)
     values = np.zeros((2 + model.basis.size, len(covariance)))
-    values[1] = least = model.variances[output, SPACE]
-    # Rows that no node of the window is correlated with add nothing; there are many on a large map.
-    near = np.flatnonzero(np.abs(covariance).max(axis=0) > _REACH * least)
-    covariance = covariance[:, near]
+    values[1] = model.variances[output, SPACE]
     solved = covariance @ model.inverse[np.ix_(near, near)]
     values[0] = covariance @ model.weights[near]
     values[1] -= (covariance * solved).sum(axis=1)

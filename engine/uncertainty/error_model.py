@@ -35,6 +35,8 @@ from engine.uncertainty.basis import Basis
 from engine.uncertainty.lattice import NODES_PER_RANGE, Lattice, correlation
 from engine.uncertainty.variance_components import REST, SPACE, Fit, fit_variances
 
+REACH = 2.5
+"""Practical ranges beyond which a site is out of reach: the correlation is below 10⁻⁴ there."""
 FEWEST_SITES = 10
 """Residuals of an output below which nothing is fitted."""
 MOST_FITTED = 300
@@ -132,11 +134,26 @@ class ErrorModel:
             np.asarray(variances)[output][..., None] * np.asarray(variances)[of_row]
         )
 
-    def with_space(self, output: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Covariance of an output's field at places and of the residuals, shape (n, rows)."""
-        site, _ = self.rows
+    def with_space(self, output: int, x: np.ndarray, y: np.ndarray, near: np.ndarray | None = None) -> np.ndarray:
+        """Return the covariance of an output's field at places and of the residuals, shape (n, rows).
+
+        Parameters
+        ----------
+        near : ndarray of int, optional
+            Rows that are wanted; default: all.
+        """
+        wanted = np.arange(len(self.residuals)) if near is None else near
+        site, of_row = np.unique(self.rows[0][wanted], return_inverse=True)
         away = np.hypot(x[:, None] - self.x[site], y[:, None] - self.y[site])
-        return self._shared(self.variances[:, SPACE], output) * correlation(away / self.range_)
+        return correlation(away / self.range_)[:, of_row] * self._shared(self.variances[:, SPACE], output)[wanted]
+
+    def within_reach(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the rows of the sites that are near enough for a correlation with some place in the places' box."""
+        away = [
+            np.maximum(np.maximum(places.min() - sites, sites - places.max()), 0)
+            for places, sites in ((x, self.x), (y, self.y))
+        ]
+        return np.flatnonzero((np.hypot(*away) < REACH * self.range_)[self.rows[0]])
 
     def with_systematic(self, output: int) -> np.ndarray:
         """Covariance of an output's coefficients and of the residuals, shape (basis.size, rows)."""
