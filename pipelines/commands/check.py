@@ -13,7 +13,7 @@ from engine.forest import INSTRUCTION_SETS
 from engine.formatting import counted
 from engine.grid.crs_name import crs_text
 from engine.grid.grid import Grid, crs_of
-from engine.mapping.blockwise import STATISTICS
+from engine.mapping.blockwise import OF_CELL, STATISTICS
 from engine.sources.base import Source, SourceSummary
 from engine.sources.resampling import plain
 from engine.sources.spec import StoredSpec
@@ -166,7 +166,7 @@ def _grid(survey: Survey, grid: Grid) -> Table:
 def _disk(prepared: Prepared) -> float:
     """Return the bytes of disk before compression."""
     config, grid = prepared.config, prepared.grid
-    statistics = len(STATISTICS) + len(config.model.statistics)
+    statistics = len(STATISTICS) + len(config.model.statistics) + (len(OF_CELL) if config.model.residual_error else 0)
     on_grid = grid.shape[0] * grid.shape[1] * 4
     return on_grid * (len(config.covariates) + 2 * len(config.depths) * statistics)
 

@@ -14,6 +14,7 @@ from engine.sources.align import MOST_POINTS, STRIPS_KEPT
 from engine.sources.base import SourceSummary
 from engine.sources.composite import Composite
 from engine.sources.read_cache import Readings
+from engine.uncertainty.error_model import MOST_RESIDUALS
 from pipelines.soil_carbon.prepared import Prepared
 
 _LIBRARIES = 450e6 + 4 * STRIPS_KEPT * MOST_POINTS
@@ -67,6 +68,11 @@ def project(prepared: Prepared, chunk: int | None = None) -> Projection:
     statistics = len(STATISTICS) + 2 * further  # those are put beside the others once they are there
     of_map = cells * (4 * len(config.covariates) + 8 * columns + 48 + 4 * outputs * statistics)
     of_map += 4 * 8 * min(SLAB, cells) * replicates
+    if config.model.residual_error:
+        # The basis, places and weights on the lattice, mean, SD and interval of cells; sites condition all of them.
+        basis = 2 + columns + len(prepared.zones[1])
+        residuals = min(outputs * len(prepared.profiles.wide()), MOST_RESIDUALS)
+        of_map += cells * (8 * basis + 120 + 36 * outputs) + 3 * 8 * residuals**2
     return Projection(_LIBRARIES + replicates * _REPLICATE, {"cube": of_cube, "map": of_map}, cells)
 
 
