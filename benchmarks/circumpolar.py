@@ -3,6 +3,7 @@ the time goes.
 
     python benchmarks/circumpolar.py                    # 36 million cells, 100 replicates
     python benchmarks/circumpolar.py --growth           # 1 to 40 million cells; tables into benchmarks/README.md
+    python benchmarks/circumpolar.py --plain            # without the joint model of the errors
 
 Covariates are made up: smooth fields with noise on EASE-Grid 2.0 North, on land that is made up, too. The model is a
 real one: 100 bootstrap replicates of 300 trees of depth 4, trained on 500 sites of that cube.
