@@ -176,13 +176,27 @@ def test_tables_are_made_again_and_blocks_are_kept(
 ):
     out = Path(shutil.copytree(finished, tmp_path / "out"))
     arguments = ["run", pristine / "run.yaml", "--out", out, "--until", "map", *on_scheduler, "--progress", "json"]
-    residual = not load(pristine / "run.yaml")[0].model.residual_error
-    result = gelisol(*arguments, "--set", f"model.residual_error={str(residual).lower()}")
-    assert result.exit_code == 0, result.output
-    steps = {e["step"]: e for e in map(json.loads, result.stdout.splitlines()) if e["event"] == "step_done"}
-    assert steps["map"]["done_before"] == steps["map"]["total"]
-    assert steps["cog"]["done_before"] == steps["cog"]["total"]
     result = gelisol(*arguments, "--set", "synthetic=true")
     steps = {e["step"]: e for e in map(json.loads, result.stdout.splitlines()) if e["event"] == "step_done"}
     assert steps["map"]["done_before"] == steps["map"]["total"] and steps["cog"]["done_before"] == 0
     assert "Made-up data" in open_dataset(out / "maps.zarr").attrs["comment"]
+
+
+def test_without_the_joint_model_blocks_are_made_again_and_nothing_of_it_stays(
+    finished: Path, pristine: Path, tmp_path: Path, gelisol, on_scheduler
+):
+    out = Path(shutil.copytree(finished, tmp_path / "out"))
+    assert "cell_mean" in open_dataset(out / "maps.zarr") and (out / "cog" / "socd_0-10_cell_mean.tif").exists()
+    arguments = ["run", pristine / "run.yaml", "--out", out, "--until", "map", *on_scheduler, "--progress", "json"]
+    result = gelisol(*arguments, "--set", "model.residual_error=false")
+    assert result.exit_code == 0, result.output
+    steps = {e["step"]: e for e in map(json.loads, result.stdout.splitlines()) if e["event"] == "step_done"}
+    assert steps["map"]["done_before"] == 0 and "train" not in steps
+    maps, before = open_dataset(out / "maps.zarr"), open_dataset(finished / "maps.zarr")
+    assert not set(maps) & {"cell_mean", "cell_lower", "cell_upper"} and not (out / "error_model.npz").exists()
+    assert not list((out / "cog").glob("*cell_*"))
+    for name in maps:
+        np.testing.assert_array_equal(maps[name].values, before[name].values)
+    stocks = pd.read_csv(out / "stocks.csv").set_index(["zone", "depth"]).loc[("total", "0-10")]
+    density = maps["mean"].values[0].astype(float)
+    assert stocks["stock_pg"] == pytest.approx(np.nansum(density) * 25e-6, rel=1e-6)  # the study's
