@@ -23,7 +23,7 @@ _PAIRS = 5000
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of one support.
+    """Intervals for one support, and the truth.
 
     Attributes
     ----------

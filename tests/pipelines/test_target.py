@@ -81,7 +81,7 @@ def test_a_content_is_mapped_from_layers_to_the_page(run: SmallRun, gelisol, on_
     ]  # fmt: skip
     total = stocks[stocks["zone"] == "total"].set_index("depth").loc["0-10"]
     maps = xr.open_zarr(out / "maps.zarr", consolidated=False)
-    assert total["zinc_mean"] == pytest.approx(float(maps["mean"].isel(depth=0).mean()), rel=1e-3)
+    assert total["zinc_mean"] == pytest.approx(float(maps["cell_mean"].isel(depth=0).mean()), rel=1e-3)
     assert total["zinc_lower"] < total["zinc_mean"] < total["zinc_upper"]
     assert maps["mean"].attrs["units"] == "mg/kg"
     assert maps["mean"].attrs["long_name"] == "zinc content, mean of the replicates"
