@@ -59,7 +59,7 @@ _OUTWARD = re.compile(r"\]\((\.\.[^)\s#]*)(#[^)\s]*)?\)")
 
 
 def link_to_repository(app: Any, page: str, source: list[str]) -> None:
-    """Let links to files of the repository that are no pages of the site lead to the repository."""
+    """Point links at files outside the site to the repository."""
     folder = (HERE / page).parent
 
     def replaced(match: re.Match[str]) -> str:

@@ -76,7 +76,7 @@ run = gelisol.run(run_file, client, until="cube", progress="lines")
 # ## The same numbers without it
 #
 # In threads of this process, with the Dataset in one piece. (Without `client`, `map_dataset` takes the one that is
-# current; this one is closed first, so that there is none.)
+# current; this one is closed first.)
 
 # %% tags=["remove-stderr"]
 client.close()

@@ -100,7 +100,8 @@ assert np.allclose(masked["area_km2"], table.loc[masked.index, "area_km2"])
 (masked["stock_pg"] / table.loc[masked.index, "stock_pg"] - 1).abs().max()
 
 # %% [markdown]
-# The last but one column is no range. The standard deviation of a sum is at most the sum of the standard deviations, as
+# The last column but one does not give a range. The standard deviation of a sum is at most the sum of the standard
+# deviations, as
 # it would be if all cells erred together; so the replicates' totals vary by no more than that, and may vary much less.
 # The residual error is not of the replicates and not in the bound: here the whole standard deviation, `all`, is larger.
 

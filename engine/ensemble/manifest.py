@@ -196,7 +196,7 @@ def model_files(members: Sequence[Member], replicate: int) -> list[str]:
 
 
 def trees_files(members: Sequence[Member], replicate: int) -> list[str]:
-    """Return the file names of the trees of a replicate's models; a model without trees has none."""
+    """Return the file names of the trees of a replicate's models; for models of trees only."""
     return [name.rpartition(".")[0] + ".trees.npz" for name in model_files(members, replicate)]
 
 

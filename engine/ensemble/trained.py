@@ -44,7 +44,7 @@ class Ensemble:
     Raises
     ------
     InputError
-        If the folder is no ensemble, or a file is not the one that was trained.
+        If the folder does not hold an ensemble, or a file is not the one that was trained.
     """
 
     coefficients: np.ndarray

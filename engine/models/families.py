@@ -83,8 +83,8 @@ class Family:
         Raises
         ------
         InputError
-            If the dotted name is no regressor of scikit-learn or XGBoost, nor that of a registered family. Others are
-            refused: a run file must not be able to run any code that happens to be importable.
+            If the dotted name is neither a regressor of scikit-learn or XGBoost nor that of a registered family.
+            Others are refused: a run file must not be able to run any code that happens to be importable.
         """
         module, _, name = self.estimator.rpartition(".")
         if module.split(".")[0] in ("sklearn", "xgboost") or self.registered:

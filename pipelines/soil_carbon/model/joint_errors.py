@@ -27,7 +27,7 @@ def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, 
     OutPath or None
         Where the model is.
     tuple of Finding
-        Why there is none, unless the run file wants none.
+        Why the model is missing, where the run file asks for it.
     """
     path = prepared.directory / FILE
     model = _fitted(prepared, ensemble) if prepared.config.model.residual_error else None
@@ -39,8 +39,9 @@ def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, 
         return None, ()
     return None, (
         Finding.warning(
-            f"some depth has fewer than {FEWEST_SITES} sites with residuals that differ: cells have no interval of "
-            "their own, and the ranges of totals are those of the replicates alone, which is too narrow."
+            f"some depth has fewer than {FEWEST_SITES} sites with residuals that differ, or all sites are in one "
+            "place: cells have no interval of their own, and the ranges of totals are those of the replicates alone, which is "
+            "too narrow."
         ),
     )
 
