@@ -40,8 +40,8 @@ def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, 
     return None, (
         Finding.warning(
             f"some depth has fewer than {FEWEST_SITES} sites with residuals that differ, or all sites are in one "
-            "place: cells have no interval of their own, and the ranges of totals are those of the replicates alone, which is "
-            "too narrow."
+            "place: cells have no interval of their own, and the ranges of totals are those of the replicates alone, "
+            "which is too narrow."
         ),
     )
 
