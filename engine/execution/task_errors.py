@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from distributed.client import CancelledError
-from distributed.comm import CommClosedError
 from distributed.scheduler import KilledWorker
 
 from engine.errors import GelisolError, RunError
@@ -63,7 +62,7 @@ def faults_of_cluster(name: str) -> Iterator[None]:
             f"{name}: the workers that ran {error.task!r} died, most often for lack of memory. "
             "Give workers more memory (cluster.memory), fewer threads, or the grid smaller blocks (domain.chunk)."
         ) from error
-    except (CancelledError, CommClosedError) as error:
+    except (CancelledError, OSError) as error:  # a task's own `OSError` is a `Failure`
         raise RunError(
             f"{name}: the connection to the Dask scheduler was lost; it was stopped, or its node died"
         ) from error

@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from distributed import Client, as_completed, get_worker, wait
 from distributed.client import CancelledError
-from distributed.comm import CommClosedError
 
 from engine.execution.cluster import most_workers
 from engine.execution.task_errors import Failure, failure_of, faults_of_cluster, may_pass, no_workers
@@ -35,6 +34,8 @@ _COUNT_EVERY_S = 0.25
 """How often the workers' threads are counted, s: so long may a new worker wait for its first task."""
 _PATIENCE = 10.0
 """Seconds that running tasks get to end after an error."""
+_ARRIVAL_S = 0.2
+"""Seconds in which what was submitted surely reaches a worker; Dask's client sends a batch every 0.01 s."""
 
 
 class Progress(Protocol):
@@ -127,12 +128,28 @@ def run_each(
         # A generator that nobody holds is closed wherever memory is collected, perhaps in a thread of the client or of
         # the scheduler, which cannot wait for itself: its futures are released with it.
         if waiting and client.status == "running" and get_ident() == thread:
-            with suppress(TimeoutError, CancelledError, CommClosedError):
-                with_workers = set(chain.from_iterable(client.processing().values()))
-                client.cancel([future for future in waiting if future.key not in with_workers])
+            with suppress(TimeoutError, CancelledError, OSError):
+                running = _with_workers(client, waiting)
+                client.cancel([future for future in waiting if future not in running])
                 with client.as_current():
-                    wait([future for future in waiting if future.key in with_workers], timeout=_PATIENCE)
+                    wait(list(running), timeout=_PATIENCE)
             client.cancel(list(waiting))
+
+
+def _with_workers(client: Client, waiting: Iterable[Any]) -> set[Any]:
+    """Return the futures that workers hold.
+
+    What was submitted a moment ago is sent in a batch, which a question to the scheduler overtakes. So it is asked
+    until all are known, or for a while: tasks that no worker has yet are never named.
+    """
+    until = time.monotonic() + _ARRIVAL_S
+    while True:
+        pending = [future for future in waiting if not future.done()]
+        known = set(chain.from_iterable(client.processing().values()))
+        held = {future for future in pending if future.key in known}
+        if len(held) == len(pending) or time.monotonic() > until:
+            return held
+        time.sleep(_ARRIVAL_S / 20)
 
 
 class _Room:

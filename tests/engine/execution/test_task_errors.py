@@ -61,7 +61,9 @@ def test_what_may_pass_by_itself(error, passes):
     assert may_pass(error) is passes
 
 
-@pytest.mark.parametrize("error", [CancelledError("future"), CommClosedError("in <TCP>")])
+@pytest.mark.parametrize(
+    "error", [CancelledError("future"), CommClosedError("in <TCP>"), OSError("no connection after 120 s")]
+)
 def test_a_lost_scheduler_is_a_failed_run(error):
     with pytest.raises(RunError, match="map: the connection to the Dask scheduler was lost"), faults_of_cluster("map"):
         raise error
