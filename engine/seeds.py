@@ -19,6 +19,7 @@ class Use(IntEnum):
     ERROR_FIELD = 8
     ERROR_DRAWS = 9
     ERROR_MODEL = 10
+    PROFILE_ERRORS = 11
 
 
 def streams(seed: int, use: Use, n: int) -> list[np.random.SeedSequence]:

@@ -36,6 +36,7 @@ def train_ensemble(
     *,
     environment: str = "",
     tables: Mapping[str, Any] | None = None,
+    shared: np.ndarray | None = None,
     progress: Progress = silent,
     **described: Unpack[Described],
 ) -> Ensemble:
@@ -54,6 +55,9 @@ def train_ensemble(
         Of the versions that the replicates' numbers depend on: those of another are trained again, not mixed in.
     tables : mapping, optional
         File name → DataFrame to store beside the replicates, as Parquet.
+    shared : ndarray, shape (replicates, sites, outputs), optional
+        What is added to the observations that each replicate is trained on: errors that sites have in common. Residuals
+        out of bag are of the observations as they are.
     described
         See `Described`.
     """
@@ -62,8 +66,11 @@ def train_ensemble(
     trained_on = [hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y)]
     key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed, environment)
     records, stage = Records.of(path, key), resume(path, key)
-    fitted = {r: record for r in range(replicates) if (record := _kept(records, r, members, stage, path))}
-    training = npz({"x": x, "y": y})
+    names = [_record_name(r, shared) for r in range(replicates)]
+    fitted = {
+        r: record for r, n in enumerate(names) if (record := _kept(records, n, files_of(members, r), stage, path))
+    }
+    training = npz({"x": x, "y": y} if shared is None else {"x": x, "y": y, "shared": shared[:, :, 0]})
     if len(fitted) < replicates:
         write_file(stage / _TRAINING, training)
     items = replicate_items(len(y), replicates, seed)
@@ -73,7 +80,7 @@ def train_ensemble(
     )  # fmt: skip
     fitted |= {item[0]: record for item, record in tasks}
     remove(stage / _TRAINING)
-    beside, manifest = assembled(fitted, observed, features, coefficients, members, tables, **described)
+    beside, manifest = assembled(fitted, observed, features, coefficients, members, tables, shared, **described)
     for name, content in beside.items():
         write_file(stage / name, content)
     wanted = {*manifest.arrays, *manifest.files, MANIFEST}
@@ -87,13 +94,13 @@ def train_ensemble(
 
 
 @lru_cache(maxsize=1)
-def _training(path: OutPath, digest: str) -> tuple[np.ndarray, np.ndarray]:
+def _training(path: OutPath, digest: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Read the training data with this hash, once per worker process."""
     content = read_file(path)
     if hashlib.sha256(content).hexdigest() != digest:
         raise InputError(f"{path}: has changed since the run began; run again")
     arrays = from_npz(content)
-    return arrays["x"], arrays["y"]
+    return arrays["x"], arrays["y"], arrays.get("shared")
 
 
 Item = tuple[int, np.ndarray, np.random.SeedSequence]
@@ -107,9 +114,19 @@ def replicate_items(sites: int, replicates: int, seed: int) -> list[Item]:
 
 
 def fit_replicate(
-    item: Item, x: np.ndarray, y: np.ndarray, members: Sequence[Member], names: list[str]
+    item: Item,
+    x: np.ndarray,
+    y: np.ndarray,
+    members: Sequence[Member],
+    names: list[str],
+    shared: np.ndarray | None = None,
 ) -> tuple[dict[str, bytes], dict[str, np.ndarray]]:
     """Fit one replicate.
+
+    Parameters
+    ----------
+    shared : ndarray, shape (replicates, sites), optional
+        What each replicate's observations have in common as an error: it is added to `y`.
 
     Returns
     -------
@@ -120,7 +137,8 @@ def fit_replicate(
         of bag.
     """
     replicate, rows, stream = item
-    models = fit_members(members, x[rows], y[rows], stream)
+    learnt = y if shared is None else y + shared[replicate]
+    models = fit_members(members, x[rows], learnt[rows], stream)
     contents = [*(save_model(model, names) for model in models), *(save_trees(model) for model in models)]
     digests = ["" if content is None else hashlib.sha256(content).hexdigest() for content in contents]
     files = zip(files_of(members, replicate), contents, strict=True)
@@ -139,37 +157,41 @@ def _fit(
     digest: str,
 ) -> dict[str, np.ndarray]:
     """Fit, store and record one replicate; returns its files' digests, the sites left out and their predictions."""
-    replicate = item[0]
-    if (done := records.load(_record_name(replicate))) is not None:
+    x, y, shared = _training(stage / _TRAINING, digest)
+    name_of_record = _record_name(item[0], shared)
+    if (done := records.load(name_of_record)) is not None:
         return done  # by a worker that died before its answer had arrived
-    x, y = _training(stage / _TRAINING, digest)
-    files, record = fit_replicate(item, x, y, members, names)
+    files, record = fit_replicate(item, x, y, members, names, shared)
     for name, content in files.items():
         write_file(stage / name, content)
-    records.save(_record_name(replicate), **record)
+    records.save(name_of_record, **record)
     return record
 
 
 def _kept(
-    records: Records, replicate: int, members: Sequence[Member], stage: OutPath, path: OutPath
+    records: Records, name_of_record: str, names: Sequence[str], stage: OutPath, path: OutPath
 ) -> dict[str, np.ndarray] | None:
     """Return the record of a replicate whose files are sound, here or in the finished ensemble they are taken from.
 
     Of one whose files are not, the record goes.
     """
-    record = records.load(_record_name(replicate))
+    record = records.load(name_of_record)
     if record is None:
         return None
-    names = files_of(members, replicate)
     here = digests_of([stage / name for name in names])
     for name, digest, found in zip(names, record["digests"], here, strict=True):
         if found != digest:
             if digest_of(path / name) != digest:
-                records.forget(_record_name(replicate))
+                records.forget(name_of_record)
                 return None
             write_file(stage / name, read_file(path / name))
     return record
 
 
-def _record_name(replicate: int) -> str:
-    return f"replicate_{replicate:03d}"
+def _record_name(replicate: int, shared: np.ndarray | None) -> str:
+    """Name a replicate's record, by the errors in its observations where there are any."""
+    name = f"replicate_{replicate:03d}"
+    if shared is None:
+        return name
+    of_first = np.ascontiguousarray(shared[replicate] if shared.ndim == 2 else shared[replicate, :, 0], "float64")
+    return f"{name}_{hashlib.sha256(of_first.tobytes()).hexdigest()[:16]}"

@@ -17,6 +17,8 @@ from engine.storage.paths import OutPath, digests_of, read_file
 
 MANIFEST = "manifest.json"
 ARRAYS = ("bootstrap", "out_of_bag", "coefficients", "observed")
+SHARED = "shared.npy"
+"""Errors in common that each replicate's observations have, where any were drawn."""
 _ARRAY_FILES = tuple(f"{name}.npy" for name in ARRAYS)
 
 
@@ -100,6 +102,7 @@ def assembled(
     coefficients: np.ndarray,
     members: Sequence[Member],
     tables: Mapping[str, Any] | None = None,
+    shared: np.ndarray | None = None,
     **described: Unpack[Described],
 ) -> tuple[dict[str, bytes], Manifest]:
     """Describe fitted replicates.
@@ -110,6 +113,8 @@ def assembled(
         Replicate → digests of its files, the sites left out and their predictions, as `fit_replicate` finds them.
     tables : mapping, optional
         File name → DataFrame to store beside the replicates, as Parquet.
+    shared : ndarray, shape (replicates, sites, outputs), optional
+        Errors in common that were added to the observations of each replicate.
     described
         See `Described`.
 
@@ -125,6 +130,7 @@ def assembled(
         out_of_bag[replicate, record["left_out"]] = record["predictions"]
     arrays = zip(_ARRAY_FILES, (indices, out_of_bag, coefficients, observed), strict=True)
     beside = {name: npy(values) for name, values in arrays}
+    beside |= {} if shared is None else {SHARED: npy(shared)}
     beside |= {name: table.to_parquet(index=False) for name, table in (tables or {}).items()}
     files = [file for r in range(replicates) for file in zip(files_of(members, r), fitted[r]["digests"], strict=True)]
     manifest = Manifest(
@@ -136,7 +142,7 @@ def assembled(
         sites=len(y),
         replicates=replicates,
         seed=described["seed"],
-        largest=float(np.abs(y).max()),
+        largest=float(np.abs(y if shared is None else y + shared[:, :, 0]).max()),
         least=described.get("least"),
         files={name: str(digest) for name, digest in files if digest},
         arrays={name: hashlib.sha256(content).hexdigest() for name, content in beside.items()},

@@ -26,3 +26,23 @@ def out_of_bag_means(out_of_bag: np.ndarray, coefficients: np.ndarray) -> np.nda
         each = np.where(known, intercept[:, None] + slope[:, None] * first, 0.0)
         outputs.append(np.where(count > 0, each.sum(axis=0) / np.maximum(count, 1), np.nan))
     return np.stack(outputs, axis=1)
+
+
+def mean_out_of_bag(values: np.ndarray, out_of_bag: np.ndarray) -> np.ndarray:
+    """Average values over the replicates that did not see the site.
+
+    Parameters
+    ----------
+    values : ndarray, shape (replicates, sites, outputs)
+    out_of_bag : ndarray, shape (replicates, sites)
+        NaN where the site is in the bag.
+
+    Returns
+    -------
+    ndarray of float64, shape (sites, outputs)
+        NaN where a site was in every bag.
+    """
+    weight = np.isfinite(out_of_bag).astype("float64")
+    count = weight.sum(axis=0)
+    sums = np.einsum("rs,rso->so", weight, values)
+    return np.where(count[:, None] > 0, sums / np.maximum(count, 1)[:, None], np.nan)

@@ -73,6 +73,7 @@ def train_packed(
     coefficients: np.ndarray,
     members: Sequence[Member],
     *,
+    shared: np.ndarray | None = None,
     progress: Progress = silent,
     **described: Unpack[Described],
 ) -> PackedEnsemble:
@@ -84,15 +85,16 @@ def train_packed(
         None fits them in this process, one replicate after the other.
     """
     items = replicate_items(len(x), len(coefficients), described["seed"])
-    shared = (x, observed[:, 0], tuple(members), features.names)
+    of_first = None if shared is None else shared[:, :, 0]
+    given = (x, observed[:, 0], tuple(members), features.names, of_first)
     if client is None:
-        found = {item[0]: fit_replicate(item, *shared) for item in items}
+        found = {item[0]: fit_replicate(item, *given) for item in items}
     else:
-        tasks = run_each(client, fit_replicate, items, *shared, total=len(items), progress=progress, name="train")
+        tasks = run_each(client, fit_replicate, items, *given, total=len(items), progress=progress, name="train")
         found = {item[0]: result for item, result in tasks}
     beside, manifest = assembled(
         {number: record for number, (_, record) in found.items()}, observed, features, coefficients, members,
-        **described,
+        shared=shared, **described,
     )  # fmt: skip
     files = {name: content for number in sorted(found) for name, content in found[number][0].items()}
     return PackedEnsemble(manifest.digest, {**files, **beside})

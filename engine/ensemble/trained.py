@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from engine.cube.features import Features
-from engine.ensemble.manifest import ARRAYS, MANIFEST, Manifest, model_files, trees_files
+from engine.ensemble.manifest import ARRAYS, MANIFEST, SHARED, Manifest, model_files, trees_files
 from engine.ensemble.prediction_intervals import Jackknife
 from engine.errors import InputError
 from engine.forest import Damaged, Forest, Unsupported, is_built, joined
@@ -38,6 +38,8 @@ class Ensemble:
         Predictions of the modelled output, NaN where the site is in the bag.
     observed : ndarray, shape (sites, outputs)
         NaN where a site lacks an output.
+    shared : ndarray or None, shape (replicates, sites, outputs)
+        Errors in common that were added to the observations of each replicate, where any were drawn.
     hash : str
         The manifest's `digest`: of all that is read from the folder, so that a cache by it cannot be of another state.
 
@@ -51,6 +53,7 @@ class Ensemble:
     bootstrap: np.ndarray
     out_of_bag: np.ndarray
     observed: np.ndarray
+    shared: np.ndarray | None
 
     def __init__(self, path: OutPath):
         self.path = path
@@ -59,6 +62,7 @@ class Ensemble:
             self.manifest = Manifest.model_validate_json(text)
             for name in ARRAYS:
                 setattr(self, name, self._array(f"{name}.npy"))
+            self.shared = self._array(SHARED) if SHARED in self.manifest.arrays else None
         except (OSError, EOFError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(f"{path}: holds no trained ensemble ({reason}); run the stage `train`") from error

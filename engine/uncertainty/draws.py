@@ -66,7 +66,11 @@ class Draws:
         at_sites += np.sqrt(model.variances[output, REST]) * model.spread[site] * noise[:, output, site]
         at_sites += _deviation(model)[replicate][:, output, site]
         at_sites += np.einsum("ndj,sj->nds", coefficients, model.columns)[:, output, site]
-        weights = cho_solve(model.factor, (model.residuals - at_sites).T).T
+        # A replicate learnt from observations with an error in common: those condition what starts from it.
+        residuals = model.residuals
+        if model.shared is not None:
+            residuals = residuals + _with_mean(model.shared)[replicate][:, site, output]
+        weights = cho_solve(model.factor, (residuals - at_sites).T).T
         for number in range(model.outputs):
             coefficients[:, number] += weights @ model.with_systematic(number).T
         return cls(model, replicate, coefficients, weights)

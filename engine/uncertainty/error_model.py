@@ -14,6 +14,10 @@ Residuals out of bag, observed less predicted by the replicates that did not see
 parts (`variance_components`). The outputs share the field's range, how the rest grows with the prediction, and the
 correlation of their errors; every part of it is correlated between outputs in the same way. All residuals together
 condition every output (cokriging): an output that few sites have learns from those that many have.
+
+Errors that the observations of all sites share (all were completed by the same uncertain function) do not show in the
+residuals. Where replicates were trained on observations with such errors drawn, the model has what was drawn, so that
+the sites do not take it back out.
 """
 
 import hashlib
@@ -25,7 +29,7 @@ from zipfile import BadZipFile
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from engine.ensemble.out_of_bag import out_of_bag_means
+from engine.ensemble.out_of_bag import mean_out_of_bag, out_of_bag_means
 from engine.errors import InputError
 from engine.seeds import Use
 from engine.storage.atomic import write_file
@@ -83,6 +87,9 @@ class ErrorModel:
     spacing : float
         Of the field's lattice.
     seed : int
+    shared : ndarray, shape (replicates, sites, outputs), optional
+        What each replicate's observations had in common as an error, less the mean over the replicates; None where all
+        replicates were trained on the observations as they are.
     """
 
     basis: Basis
@@ -99,6 +106,7 @@ class ErrorModel:
     growth: float
     spacing: float
     seed: int
+    shared: np.ndarray | None = None
 
     @property
     def outputs(self) -> int:
@@ -196,6 +204,8 @@ class ErrorModel:
 
     def _content(self) -> bytes:
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "basis"}
+        if self.shared is None:
+            del arrays["shared"]
         return npz(arrays | {f"basis_{f.name}": getattr(self.basis, f.name) for f in fields(Basis)})
 
     def save(self, path: OutPath) -> None:
@@ -236,6 +246,7 @@ def fit_error_model(
     y: np.ndarray,
     seed: int,
     extent: float = 0.0,
+    shared: np.ndarray | None = None,
 ) -> ErrorModel | None:
     """Fit the joint model of the errors.
 
@@ -259,6 +270,9 @@ def fit_error_model(
         Of the draws, and of which sites are taken where there are very many.
     extent : float
         Longer side of the map, in the plane's units: the field's lattice is no finer than a thousandth of it.
+    shared : ndarray, shape (replicates, sites, outputs), optional
+        What was added to the observations that each replicate was trained on. Residuals are then those of the
+        observations with it, averaged over the replicates that did not see the site.
 
     Returns
     -------
@@ -273,6 +287,10 @@ def fit_error_model(
     observed, design, zone, x, y = observed[seen], design[seen], zone[seen], x[seen], y[seen]
     means = out_of_bag_means(out_of_bag[:, seen], coefficients)
     residual = observed - means
+    if shared is not None:
+        shared = shared[:, seen]
+        residual += mean_out_of_bag(shared, out_of_bag[:, seen])
+        shared = shared - shared.mean(axis=0)
     known = np.isfinite(residual)
     if any(k.sum() < FEWEST_SITES or np.ptp(r[k]) == 0 for r, k in zip(residual.T, known.T, strict=True)):
         return None
@@ -290,6 +308,7 @@ def fit_error_model(
         coefficients=coefficients, spread=relative**growth, variances=np.stack([fit.variances for fit in fits]),
         between=_between(residual), range_=range_, growth=growth,
         spacing=max(range_ / NODES_PER_RANGE, max(extent, among_sites) / _MOST_NODES), seed=seed,
+        shared=shared,
     )  # fmt: skip
 
 

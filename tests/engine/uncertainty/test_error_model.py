@@ -39,10 +39,23 @@ def ensemble(sites=30, replicates=4, outputs=2, seed=0):
 
 def same(a, b):
     return all(
-        np.array_equal(getattr(a, f.name), getattr(b, f.name), equal_nan=f.name != "basis")
+        np.array_equal(
+            np.asarray(getattr(a, f.name), "float64"), np.asarray(getattr(b, f.name), "float64"), equal_nan=True
+        )
         for f in fields(ErrorModel)
         if f.name != "basis"
     ) and all(np.array_equal(getattr(a.basis, f.name), getattr(b.basis, f.name)) for f in fields(a.basis))
+
+
+def test_residuals_of_observations_with_errors_in_common():
+    """They are those that training without the errors would have left."""
+    given = ensemble(replicates=3)
+    shared = np.array([0.5, -0.2, 0.6])[:, None, None] * np.array([1.0, 0.5]) + np.zeros((3, 30, 1))
+    moved = {name: given[name] + shared[:, :, 0] for name in ("out_of_bag", "predicted")}
+    model, plain = fit_error_model(**given | moved, shared=shared), fit_error_model(**given)
+    assert model.residual == pytest.approx(plain.residual, abs=1e-12)
+    assert model.shared[:, 4, 0] == pytest.approx([0.2, -0.5, 0.3])  # less their mean, 0.3
+    assert plain.shared is None
 
 
 def test_residuals_out_of_bag_worked_by_hand():
