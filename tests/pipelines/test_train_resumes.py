@@ -12,7 +12,7 @@ from engine.execution import cached_tasks as kept
 from engine.statistics.variogram import fit_variogram as fit_variogram_itself
 from pipelines.soil_carbon.model.train_stage import Modelling
 
-TABLES = ("tuning.csv", "validation.csv", "coverage.csv", "importance.csv")
+TABLES = ("tuning.csv", "validation.csv", "coverage.csv", "calibration.csv", "pit.csv", "importance.csv")
 COVERAGE = 2 * 5
 """Schemes with one repeat each, of five folds."""
 

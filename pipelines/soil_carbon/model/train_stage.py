@@ -26,13 +26,15 @@ from engine.statistics.variogram import fit_variogram
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
 from engine.validation.applicability import Applicability
+from engine.validation.calibration import AtSites
 from engine.validation.cross_validation import AVERAGE, STACK, Candidate, HeldOut, cross_validate, stack_weights
 from engine.validation.folds import Places, default_block_size_km, further_folds, repeated_folds, squares
-from engine.validation.interval_coverage import measure_coverage
+from engine.validation.interval_coverage import HeldOutDistributions, hold_out_distributions
 from pipelines.progress import Display
 from pipelines.runfile.model_section import BEST, Model
 from pipelines.soil_carbon.model.depth_regression import bootstrap_coefficients
 from pipelines.soil_carbon.model.drivers import find_drivers, weights_of
+from pipelines.soil_carbon.model.interval_tables import write_interval_tables
 from pipelines.soil_carbon.model.skill import skill_table
 from pipelines.soil_carbon.model.training_table import TrainingTable
 from pipelines.soil_carbon.prepared import Prepared
@@ -122,10 +124,11 @@ class Modelling:
         self.write_scores(held_out, tuning)
         self.write_skill(held_out, places.block_km)
         ensemble = self.train(members, coefficients)
-        if self.model.validation.coverage:
-            self.coverage(members, folds)
+        distributions = self.distributions(members, folds) if self.model.validation.coverage else None
         importance = self.drivers(ensemble)
         self.applicability(self.folds_of_applicability(folds, places), importance)
+        if distributions:
+            self.write_calibration(distributions, weights_of(importance))
         return {
             "sites": len(self.training.y),
             "mapped": ensemble.manifest.family,
@@ -304,18 +307,25 @@ class Modelling:
                 version=engine.__version__, least=self._least, progress=progress,
             )  # fmt: skip
 
-    def coverage(self, members: list[Member], folds: dict[str, np.ndarray]) -> None:
-        """Write `coverage.csv`: the share of held-out observations within the prediction intervals."""
+    def distributions(self, members: list[Member], folds: dict[str, np.ndarray]) -> HeldOutDistributions:
+        """Predict held-out sites by distributions."""
         repeats = self.model.validation.coverage
         with self.display.stage("coverage", "fold") as progress:
-            table = measure_coverage(
+            return hold_out_distributions(
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
-                {scheme: rows[:repeats] for scheme, rows in folds.items()},
-                outputs=self.setting.labels, replicates=self.model.replicates, seed=self.model.seed,
-                least=self._least, scratch=self.scratch, progress=progress,
+                {scheme: rows[:repeats] for scheme, rows in folds.items()}, replicates=self.model.replicates,
+                seed=self.model.seed, least=self._least, scratch=self.scratch, progress=progress,
             )  # fmt: skip
-        with staged(self.path("coverage.csv")) as stage:
-            table.to_csv(stage, index=False)
+
+    def write_calibration(self, found: HeldOutDistributions, weight: "pd.Series[float]") -> None:
+        """Write `coverage.csv`, `calibration.csv` and `pit.csv`; `weight` is that of each covariate."""
+        training, per_column = self.training, self._per_column(weight)
+        dissimilarity = {
+            scheme: Applicability.fit(training.x, training.features, per_column, list(rows)).training
+            for scheme, rows in found.folds.items()
+        }
+        at = AtSites(training.column("site"), training.column("zone"), dissimilarity)
+        write_interval_tables(self.setting.directory, found, at, self.setting.labels)
 
     def drivers(self, ensemble: Ensemble) -> pd.DataFrame:
         """Write `importance.csv` and `partial_dependence.csv`; return the importance of the covariates."""
@@ -334,10 +344,12 @@ class Modelling:
 
     def fit_applicability(self, folds: np.ndarray, weight: "pd.Series[float]") -> Applicability:
         """Fit the area of applicability; `weight` is that of each covariate."""
-        features = self.training.features
-        columns = [column.covariate for column in features.columns]
-        per_column = np.array([weight[name] / columns.count(name) for name in columns])
-        fitted = Applicability.fit(self.training.x, features, per_column, list(folds))
+        fitted = Applicability.fit(self.training.x, self.training.features, self._per_column(weight), list(folds))
         if fitted.constant:
             self.display.say(f"applicability: {', '.join(fitted.constant)} left out, the same at all sites")
         return fitted
+
+    def _per_column(self, weight: "pd.Series[float]") -> np.ndarray:
+        """Return the weight of each column of the design matrix: those of a covariate share its weight."""
+        columns = [column.covariate for column in self.training.features.columns]
+        return np.array([weight[name] / columns.count(name) for name in columns])

@@ -6,9 +6,12 @@ from scipy.stats import lognorm
 
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
+from engine.validation.calibration import AtSites, calibration_table
 from engine.validation.folds import random_folds
-from engine.validation.interval_coverage import LEVELS, hold_out, measure_coverage
+from engine.validation.interval_coverage import LEVELS, hold_out, hold_out_distributions
+from engine.validation.predictive import METHODS, PROBABILITIES
 from pipelines.soil_carbon.model.depth_regression import bootstrap_coefficients
+from pipelines.soil_carbon.model.interval_tables import coverage_table
 from pipelines.virtual.covariates import RANGES
 from pipelines.virtual.landscape import Landscape
 from pipelines.virtual.sites import LAYER_CV, MICROSITE_CV
@@ -55,19 +58,30 @@ def _coverage_of(client, x, observed, new, seed):
     """Coverage of the observations that are `new`, shape (depths, levels), by an ensemble of the others."""
     item = ("new", new, np.random.SeedSequence(seed))
     shared = (x, observed, (XGBOOST,), bootstrap_coefficients, REPLICATES)
-    held, _ = client.submit(hold_out, item, *shared, pure=False).result()
-    return held.mean(axis=1).T
+    found = client.submit(hold_out, item, *shared, pure=False).result()
+    mapped = found[1:].reshape(len(METHODS), len(PROBABILITIES), *found.shape[1:])[0]
+    target, shares = observed[new], []
+    for level in LEVELS:
+        lower, upper = (mapped[np.isclose(PROBABILITIES, 0.5 + side * level / 2)][0] for side in (-1, 1))
+        shares.append(((lower <= target) & (target <= upper)).mean(axis=0))
+    return np.array(shares).T
 
 
 def test_cross_validated_coverage_is_near_nominal(client, landscape):
     """What `coverage.csv` says of one sample of 147 sites: within what so few can tell (3 SD of a share)."""
     x, observed = observations(landscape, SITES, np.random.default_rng(3))
     folds = {"random": random_folds(SITES, 10, np.random.default_rng(0))[None]}
-    table = measure_coverage(
-        client, x, observed, [XGBOOST], bootstrap_coefficients, folds, outputs=DEPTHS, replicates=REPLICATES, seed=1
+    found = hold_out_distributions(
+        client, x, observed, [XGBOOST], bootstrap_coefficients, folds, replicates=REPLICATES, seed=1
     )
+    at = AtSites(np.arange(SITES).astype(str), np.full(SITES, ""), {"random": np.zeros((1, SITES))})
+    calibration = calibration_table(found, at, DEPTHS)
+    table = coverage_table(calibration)
     assert table["n"].eq(SITES).all() and len(table) == len(DEPTHS) * len(LEVELS)
     spread = 3 * np.sqrt(table["nominal"] * (1 - table["nominal"]) / SITES)
     assert (np.abs(table["measured"] - table["nominal"]) < spread).all()
     by_level = table.pivot(index="depth", columns="nominal", values="width")
     assert (by_level.diff(axis=1).iloc[:, 1:] > 0).all().all()
+    # The map knows more than the sites' distribution alone.
+    of_all = calibration.query("by == 'all' and nominal == 0.95").set_index(["method", "depth"])["crps"]
+    assert (of_all["mapped"] < of_all["sites_mean"]).all()
