@@ -116,7 +116,8 @@ class Run:
         -------
         Dataset
             Lazy. Dims `depth, y, x`: `mean, sd, ci_lower, ci_upper, uncertainty, pi_lower, pi_upper`; dims `y, x`:
-            `dissimilarity, applicable`. Each has units and the CRS; `depth_top` and `depth_bottom` are in cm.
+            `dissimilarity, applicable`; and what the run file asks for. Each has units and the CRS; `depth_top` and
+            `depth_bottom` are in cm.
 
         Raises
         ------

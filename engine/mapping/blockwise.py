@@ -19,6 +19,7 @@ from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision, ZoneSums
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import Layer, array
+from engine.uncertainty.asked import NONE, Asked
 from engine.uncertainty.cells import cell_moments
 from engine.uncertainty.error_model import ErrorModel
 from engine.validation.applicability import Applicability
@@ -52,6 +53,8 @@ class MapPlan:
         The joint model of the errors, if there is one.
     errors_digest : str
         SHA-256 of that file.
+    asked : Asked
+        Layers made on request from that model; none without it.
     """
 
     grid: Grid
@@ -67,11 +70,12 @@ class MapPlan:
     further: tuple[str, ...] = ()
     errors: OutPath | None = None
     errors_digest: str = ""
+    asked: Asked = NONE
 
     @property
     def layers(self) -> tuple[str, ...]:
         """Statistics that are mapped output by output."""
-        return (*STATISTICS, *self.further, *(OF_CELL if self.errors else ()))
+        return (*STATISTICS, *self.further, *((*OF_CELL, *self.asked.names) if self.errors else ()))
 
     @property
     def groups(self) -> int:
@@ -142,6 +146,7 @@ def make_plan(
     level: float,
     further: tuple[str, ...] = (),
     errors: OutPath | None = None,
+    asked: Asked = NONE,
 ) -> MapPlan:
     """Settle the precision of the sums from what the ensemble can predict."""
     height, width = grid.shape
@@ -150,7 +155,7 @@ def make_plan(
     precision = precision_of(ensemble, largest_area, height * width)
     return MapPlan(
         grid, cube, ensemble.path, ensemble.hash, applicability, digest_of(applicability), zones, n_zones, level,
-        precision, further, errors, digest_of(errors) if errors else "",
+        precision, further, errors, digest_of(errors) if errors else "", asked,
     )  # fmt: skip
 
 
@@ -284,6 +289,8 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, Err
     expected = np.maximum(truth.mean, least)
     for name, values in zip(OF_CELL, (expected, truth.mean - far, truth.mean + far), strict=True):
         writer.write(name, np.maximum(values, least))
+    for name, of_layer in plan.asked.layers(truth, least):
+        writer.write(name, of_layer)
     of_errors = ErrorSums.of(
         errors, _error_precision(plan), *where, columns, truth.mean, area, group[order], plan.groups
     )

@@ -166,7 +166,8 @@ def _grid(survey: Survey, grid: Grid) -> Table:
 def _disk(prepared: Prepared) -> float:
     """Return the bytes of disk before compression."""
     config, grid = prepared.config, prepared.grid
-    statistics = len(STATISTICS) + len(config.model.statistics) + (len(OF_CELL) if config.model.residual_error else 0)
+    statistics = len(STATISTICS) + len(config.model.statistics) + len(config.model.asked.names)
+    statistics += len(OF_CELL) if config.model.residual_error else 0
     on_grid = grid.shape[0] * grid.shape[1] * 4
     return on_grid * (len(config.covariates) + 2 * len(config.depths) * statistics)
 

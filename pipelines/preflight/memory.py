@@ -72,7 +72,8 @@ def project(prepared: Prepared, chunk: int | None = None) -> Projection:
         # The basis, places and weights on the lattice, mean, SD and interval of cells; sites condition all of them.
         basis = 2 + columns + len(prepared.zones[1])
         residuals = min(outputs * len(prepared.profiles.wide()), MOST_RESIDUALS)
-        of_map += cells * (8 * basis + 120 + 36 * outputs) + 3 * 8 * residuals**2
+        asked = 24 * outputs if config.model.asked.names else 0  # one such layer at a time
+        of_map += cells * (8 * basis + 120 + 36 * outputs + asked) + 3 * 8 * residuals**2
     return Projection(_LIBRARIES + replicates * _REPLICATE, {"cube": of_cube, "map": of_map}, cells)
 
 

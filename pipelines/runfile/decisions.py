@@ -153,6 +153,8 @@ DECISIONS: dict[str, tuple[Role, ...]] = {
     "model.interval": (Role.MAP,),
     "model.statistics": (Role.MAP,),
     "model.residual_error": (Role.MAP,),
+    "model.thresholds": (Role.MAP,),
+    "model.quantiles": (Role.MAP,),
     "model.seed": (Role.TRAIN, Role.TABLES),
     "zones": (Role.SCORES, Role.MAP),
     "cluster": (Role.NOTHING,),

@@ -9,6 +9,7 @@ from engine.ensemble.statistics import CELL_STATISTICS
 from engine.errors import Finding, InputError
 from engine.models.families import FAMILIES, Family, Value
 from engine.registry import OWN
+from engine.uncertainty.asked import PROBABILITY, Asked
 from engine.validation.cross_validation import AVERAGE, STACK
 from engine.validation.folds import find_splitter
 from pipelines.runfile.observations_section import Observations
@@ -17,6 +18,8 @@ from pipelines.runfile.section import Section
 BEST = "best"
 _LAYERS = ("x", "y", "depth", "depth_top", "depth_bottom", "spatial_ref", "dissimilarity", "applicable")
 """Variables of a map that are no statistics."""
+_OF_CELLS = ("cell_", PROBABILITY)
+"""How names of layers begin that come from the joint distribution of the errors."""
 
 
 class Selection(Section):
@@ -104,14 +107,22 @@ def _level(value: float) -> float:
     return value
 
 
+def _probability(value: float) -> float:
+    if not 0 < value < 1:
+        percent = f"; for the {value:g} % quantile write {value / 100:g}" if 1 < value < 100 else ""
+        raise ValueError(f"a quantile lies between 0 and 1, e.g. 0.05, not at {value:g}{percent}")
+    return value
+
+
 def _statistic(name: str) -> str:
     if CELL_STATISTICS.by(name) == OWN:
         raise ValueError(f"{name!r} is in every map already; leave it out")
     if name not in CELL_STATISTICS:
         raise ValueError(f"{CELL_STATISTICS.unknown(name)}; register a statistic first (docs/extending.md)")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in _LAYERS:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name in _LAYERS or name.startswith(_OF_CELLS):
         raise ValueError(
-            f"{name!r} cannot name a layer: use lower-case letters, digits and _; {', '.join(_LAYERS)} are taken"
+            f"{name!r} cannot name a layer: use lower-case letters, digits and _; {', '.join(_LAYERS)} and names that "
+            f"begin with {' or '.join(_OF_CELLS)} are taken"
         )
     return name
 
@@ -174,6 +185,16 @@ class Model(Section):
         description="intervals of cells, stocks and their ranges come from the joint distribution of the errors; "
         "false: stocks and ranges are those of the replicates, as in the study",
     )
+    thresholds: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(
+        (),
+        description="values in units of the map (kg C/m² of carbon): for each a layer `probability_over_VALUE`, the "
+        "probability that the cell's own mean is larger",
+    )
+    quantiles: tuple[Annotated[float, AfterValidator(_probability)], ...] = Field(
+        (),
+        description="probabilities: for each a layer `cell_qPERCENT` with that quantile of the cell's own mean; "
+        "[0.05, 0.5] gives `cell_q05` and `cell_q50`",
+    )
     seed: int = Field(20250731, ge=0, description="seed of all randomness")
 
     @field_validator("families")
@@ -190,6 +211,29 @@ class Model(Section):
         if twice := sorted({name for name in statistics if statistics.count(name) > 1}):
             raise ValueError(f"{', '.join(twice)} is listed twice")
         return statistics
+
+    @field_validator("thresholds", "quantiles")
+    @classmethod
+    def _ascending(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            raise ValueError(f"{', '.join(f'{value:g}' for value in twice)} is listed twice")
+        # Layers come in the order of the numbers, and -0.0 is 0.
+        return tuple(value + 0.0 for value in sorted(values))
+
+    @model_validator(mode="after")
+    def _of_the_joint_distribution(self) -> Self:
+        asked = [name for name in ("thresholds", "quantiles") if getattr(self, name)]
+        if asked and not self.residual_error:
+            raise ValueError(
+                f"{' and '.join(f'`{name}`' for name in asked)}: layers of cells come from the joint distribution of "
+                "the errors, which `residual_error: false` switches off; leave out one or the other"
+            )
+        return self
+
+    @property
+    def asked(self) -> Asked:
+        """Layers made on request from the joint distribution of the errors."""
+        return Asked(self.thresholds, self.quantiles)
 
     @model_validator(mode="after")
     def _mapped_exists(self) -> Self:

@@ -267,12 +267,6 @@ class RunFile(Section):
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> Self:
         dangling = dangling_references(self)
-        shown = self.figures.permafrost
-        if shown not in (None, "boundary", "none", *self.covariates):
-            problem = (
-                f"{shown!r} is not among the covariates{nearest(str(shown), ('boundary', 'none', *self.covariates))}"
-            )
-            dangling.append((("figures", "permafrost"), problem))
         if dangling:
             raise ValueError("\n".join(f"{'.'.join(location)}: {text}" for location, text in dangling))
         return self
@@ -284,7 +278,7 @@ class Draft:
 
     Attributes
     ----------
-    domain, observations, target, depths, selection, model, zones, cluster
+    domain, observations, target, depths, selection, model, zones, cluster, figures
         None where the part is missing or has problems.
     covariates : dict
         Those that have no problem.
@@ -303,6 +297,7 @@ class Draft:
     model: Model | None
     zones: str | SourceSpec | None
     cluster: Cluster | None
+    figures: Figures | None
 
     @classmethod
     def of(cls, entries: dict[str, Any]) -> "Draft":
@@ -323,7 +318,17 @@ class Draft:
             data=part("data") or ".",
             **{
                 key: part(key)
-                for key in ("domain", "observations", "target", "depths", "selection", "model", "zones", "cluster")
+                for key in (
+                    "domain",
+                    "observations",
+                    "target",
+                    "depths",
+                    "selection",
+                    "model",
+                    "zones",
+                    "cluster",
+                    "figures",
+                )
             },
         )
 
@@ -377,6 +382,13 @@ def dangling_references(run: RunFile | Draft) -> list[tuple[tuple[str, ...], str
             check(("selection", "drop"), name)
         if not set(names) - set(run.selection.drop):
             wrong.append((("selection", "drop"), "no covariate is left; a model needs one"))
+    shown = run.figures.permafrost if run.figures else None
+    if shown not in (None, "boundary", "none", *names):
+        close = nearest(str(shown), ("boundary", "none", *names))
+        wrong.append((("figures", "permafrost"), f"{shown!r} is not among the covariates{close}"))
+    if run.model and run.target and run.target.is_amount and run.model.thresholds and run.model.thresholds[0] < 0:
+        found = f"{run.model.thresholds[0]:g} {run.target.printed_units}"
+        wrong.append((("model", "thresholds"), f"{found} lies below 0, where no {run.target.noun} is"))
     return wrong
 
 

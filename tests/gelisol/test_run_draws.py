@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_run
+from distributed import Client
 
 import gelisol
 
@@ -36,6 +37,25 @@ def test_cells_differ_as_their_intervals_say(run: gelisol.Run):
     inside = (draws >= maps["cell_lower"].values) & (draws <= maps["cell_upper"].values)
     share = inside.values[:, np.isfinite(maps["mean"].values)].mean()
     assert 0.93 < share <= 1  # of 95 % intervals, in which the replicates' spread is not conditioned on the sites
+
+
+def test_the_share_of_draws_above_a_value_is_the_map_of_its_probability(whole: Path, out: Path, threads: Client):
+    wanted = {"model__thresholds": [2.5], "model__quantiles": [0.25, 0.9]}
+    gelisol.run(whole / "run.yaml", threads, out=out, until="map", **wanted)
+    run, n = gelisol.open(out), 200
+    maps, draws = run.maps.load(), run.draws(whole_box(run), n)
+    assert maps["probability_over_2_5"].attrs["units"] == "1" and maps["cell_q25"].attrs["units"] == "kg m-2"
+    known = np.isfinite(maps["mean"].values)
+    for name, below in (("cell_q25", 0.25), ("cell_q90", 0.9)):
+        share = (draws < maps[name]).mean("draw").values[known]
+        assert share.mean() == pytest.approx(below, abs=0.04), name  # the replicates' spread is not conditioned
+    probability = maps["probability_over_2_5"].values[known]
+    share = (draws > 2.5).mean("draw").values[known]
+    assert np.ptp(probability) > 0.3
+    chance = np.sqrt(np.maximum(probability * (1 - probability), 0.01) / n)
+    assert np.abs(share - probability).max() < 0.06 + 5 * chance.max() and (share - probability).mean() < 0.03
+    for name in ("probability_over_2_5", "cell_q25"):
+        assert (out / "cog" / f"socd_0-30_{name}.tif").exists() and (out / "cog" / f"socd_0-30_{name}.qml").exists()
 
 
 def test_a_part_is_the_same_as_in_the_whole_and_depends_on_no_number(run: gelisol.Run):

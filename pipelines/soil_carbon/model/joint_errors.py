@@ -37,11 +37,13 @@ def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, 
     remove(path)
     if not prepared.config.model.residual_error:
         return None, ()
+    asked = prepared.config.model.asked.names
+    without = f" Layers that `model` asks for cannot be made: {', '.join(asked)}." if asked else ""
     return None, (
         Finding.warning(
             f"some depth has fewer than {FEWEST_SITES} sites with residuals that differ, or all sites are in one "
             "place: cells have no interval of their own, and the ranges of totals are those of the replicates alone, "
-            "which is too narrow."
+            f"which is too narrow.{without}"
         ),
     )
 

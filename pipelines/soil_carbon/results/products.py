@@ -16,6 +16,7 @@ from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, OF_CELL, STATIST
 from engine.storage.atomic import remove
 from engine.storage.paths import OutPath, children
 from engine.storage.zarr_store import open_dataset
+from engine.uncertainty.asked import PROBABILITY, Asked, probability_name, quantile_name
 from engine.validation.applicability import Applicability
 from pipelines.runfile.reader import RunFile
 from pipelines.runfile.target import CARBON
@@ -33,7 +34,25 @@ _INSIDE = "#1fa187"
 def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
     """Return CF attributes of each variable in `maps.zarr`."""
     model = config.model
-    return statistic_attrs(config.target.long, config.target.cf_units, model.interval, model.statistics)
+    attrs = statistic_attrs(config.target.long, config.target.cf_units, model.interval, model.statistics)
+    return attrs | _asked_attrs(model.asked, config.target.cf_units)
+
+
+def _asked_attrs(asked: Asked, units: str) -> dict[str, dict[str, Any]]:
+    """Return CF attributes of the layers made on request."""
+    of_thresholds = {
+        probability_name(threshold): {
+            "long_name": f"probability that the cell's own mean exceeds {threshold:.10g} {units}", "units": "1",
+        }
+        for threshold in asked.thresholds
+    }  # fmt: skip
+    of_quantiles = {
+        quantile_name(quantile): {
+            "long_name": f"{100 * quantile:.10g} % quantile of the cell's own mean", "units": units
+        }
+        for quantile in asked.quantiles
+    }  # fmt: skip
+    return of_thresholds | of_quantiles
 
 
 def statistic_attrs(what: str, units: str, interval: float, further: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
@@ -95,7 +114,7 @@ class _Cog:
 
 def _cogs(config: RunFile, directory: OutPath) -> dict[str, list[_Cog]]:
     """Return files of every item of the catalogue: one item per depth, and one for the area of applicability."""
-    of_cell = OF_CELL if (directory / ERROR_MODEL).exists() else ()
+    of_cell = (*OF_CELL, *config.model.asked.names) if (directory / ERROR_MODEL).exists() else ()
     mapped = (*STATISTICS, *config.model.statistics, *of_cell)
     attrs = map_attrs(config)
     made_up = _made_up(config)
@@ -172,6 +191,8 @@ def _style(cog: _Cog, directory: OutPath) -> Ramp | list[Class]:
     """Return the colours and limits of the report's figure."""
     if cog.variable == APPLICABLE:
         return [Class(1, _INSIDE, "inside the area of applicability")]
+    if cog.variable.startswith(PROBABILITY):
+        return Ramp(0, 1, "viridis_r", "%", 100)
     with open_dataset(directory / "maps.zarr") as maps:
         low, high = limits(picture(maps[cog.variable].isel(cog.index)).values)
     if cog.variable == DISSIMILARITY:

@@ -1,5 +1,7 @@
 """The map under the joint model of the errors: the same for all blocks, its sums those of its cells."""
 
+from math import erfc
+
 import numpy as np
 import pytest
 from made_up_map import ATTRS, COORDS, EQUAL_AREA, FEATURES, SITES, a_grid, covariates, plain, train, write_cube
@@ -7,11 +9,13 @@ from made_up_map import ATTRS, COORDS, EQUAL_AREA, FEATURES, SITES, a_grid, cova
 from engine.execution.ledger import key_of
 from engine.mapping.blockwise import OF_CELL, make_plan, map_region
 from engine.storage.zarr_store import open_dataset
+from engine.uncertainty.asked import Asked
 from engine.uncertainty.cells import cell_moments, kriged_field
 from engine.uncertainty.draws import Draws
 from engine.uncertainty.error_model import ErrorModel, fit_error_model
 
 LEVEL, Z = 0.8, 1.2815515655446004
+ASKED = Asked(thresholds=(6.5,), quantiles=(0.1, 0.5))
 ZONES = 3
 
 
@@ -45,9 +49,9 @@ def joint_map(client, path, ensemble, model, chunk):
     model.save(path / "errors.npz")
     plan = make_plan(
         grid, cube, ensemble, ensemble.path.parent / "applicability.npz", "vegetation", ZONES, LEVEL,
-        errors=path / "errors.npz",
+        errors=path / "errors.npz", asked=ASKED,
     )  # fmt: skip
-    attrs = {**ATTRS, **{name: {"units": "kg m-2"} for name in OF_CELL}}
+    attrs = {**ATTRS, **{name: {"units": "kg m-2"} for name in (*OF_CELL, *ASKED.names)}}
     totals = map_region(client, plan, path / "maps.zarr", COORDS, attrs, key=key_of(chunk, ensemble.hash))
     return grid, open_dataset(path / "maps.zarr").load(), totals
 
@@ -77,12 +81,17 @@ def test_cells_equal_a_plain_computation(ensemble, model, mapped):
     for name, values in zip(OF_CELL, (truth.mean, truth.mean - far, truth.mean + far), strict=True):
         np.testing.assert_allclose(maps[name].values[:, known], values, rtol=1e-5, err_msg=name)
         assert np.isnan(maps[name].values[:, ~known]).all()
+    np.testing.assert_array_equal(maps["cell_q10"].values, maps["cell_lower"].values)  # of an 80 % interval
+    np.testing.assert_allclose(maps["cell_q50"].values[:, known], truth.mean, rtol=1e-5)
+    above = 0.5 * np.vectorize(erfc)((6.5 - truth.mean) / truth.sd / 2**0.5)
+    np.testing.assert_allclose(maps["probability_over_6_5"].values[:, known], above, rtol=1e-3, atol=2e-6)
+    assert np.ptp(above) > 0.5
 
 
 def test_same_bits_for_other_blocks(client, ensemble, model, mapped, tmp_path):
     _, expected, totals = mapped
     _, maps, others = joint_map(client, tmp_path, ensemble, model, 47)
-    for name in OF_CELL:
+    for name in (*OF_CELL, *ASKED.names):
         np.testing.assert_array_equal(maps[name].values, expected[name].values, err_msg=name)
     for ours, theirs in zip(totals, others, strict=True):
         for field in ("window", "column", "square", "node"):

@@ -93,6 +93,20 @@ def test_malformed_settings(run: SmallRun, setting, says):
         ("domain.mask.covariate=mat", "`domain.mask`: give `min`, `max` or `classes`"),
         ("zones=soil", "`zones`: 'soil' is not among the covariates"),
         ("depths=[[0, 10], [0, 10]]", "`depths`: an interval is listed twice"),
+        ("model.thresholds=[5, 5]", "`model.thresholds`: 5 is listed twice"),
+        ("model.thresholds=[-1]", "`model.thresholds`: -1 kg C/m² lies below 0, where no density is"),
+        ("model.thresholds=[.inf]", "`model.thresholds.0`: expected a finite number"),
+        ("model.quantiles=[0.5, 0.50]", "`model.quantiles`: 0.5 is listed twice"),
+        (
+            "model.quantiles=[5]",
+            "`model.quantiles.0`: a quantile lies between 0 and 1, e.g. 0.05, not at 5; for the",
+        ),
+        ("model.quantiles=[0.0]", "`model.quantiles.0`: a quantile lies between 0 and 1"),
+        (
+            "model={residual_error: false, thresholds: [5]}",
+            "`model`: `thresholds`: layers of cells come from",
+        ),
+        ("figures.permafrost=tnn", "`figures.permafrost`: 'tnn' is not among the covariates; did you mean `tn`?"),
         ("model.families=[rf, xgbost]", "`model.families.1`: 'xgbost' is not among"),
     ],
 )
