@@ -25,9 +25,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from honest_intervals import LEVELS, Answer, after, before
-from honest_regions import DESIGNS, LABELS, applicable, landscape_of, new_cores, region_of, sites_of, train
+from honest_regions import (
+    DESIGNS,
+    LABELS,
+    Region,
+    Sites,
+    applicable,
+    landscape_of,
+    new_cores,
+    region_of,
+    sites_of,
+    train,
+)
 from machine import publish, table
 from threadpoolctl import threadpool_limits
+
+from engine.ensemble.out_of_bag import out_of_bag_means
+from engine.ensemble.trained import Ensemble
+from engine.mapping.blockwise import MapTotals
+from pipelines.soil_carbon.results.representativeness import representativeness_table
+from pipelines.soil_carbon.verdict.rules import SHIFT
 
 REPLICATES, DRAWS = 100, 200
 SMALL = {"regions": 2, "replicates": 10, "draws": 20}
@@ -127,9 +144,24 @@ def make(folder: Path, number: int, designs: list[str], settings: Settings) -> i
                     rows += scored(answer.only(inside if answer.support == "cell" else inside[cores.cell], APPLICABLE))
             file = file_of(folder, number, design, settings)
             part = file.with_suffix(".part")
-            part.write_text(json.dumps(rows), encoding="utf-8")
+            content = {"shift": shift_of(region, sites, ensemble, given[3]), "rows": rows}
+            part.write_text(json.dumps(content), encoding="utf-8")
             part.replace(file)
     return number
+
+
+def shift_of(region: Region, sites: Sites, ensemble: Ensemble, predicted: np.ndarray) -> float:
+    """How much richer than their zones the map takes the sites' ground to be, as the verdict does, in its SDs."""
+    groups = np.stack([*(region.zone == code for code in range(1, 1 + int(region.zone.max()))), region.zone > 0])
+    mean = predicted.mean(axis=0, dtype="float64")
+    nothing = np.zeros((1, len(groups)))
+    totals = MapTotals(
+        cells=groups.sum(axis=1), area=groups.sum(axis=1).astype("float64"), predicted=nothing, replicate=nothing[None],
+        mean=(groups @ mean)[None], square=(groups @ mean**2)[None],
+    )  # fmt: skip
+    at_sites = out_of_bag_means(ensemble.out_of_bag, ensemble.coefficients)[:, 0]
+    table = representativeness_table(at_sites, sites.zone.astype(str), totals, [str(z) for z in range(1, len(groups))])
+    return float(table["shift"].iloc[-1])
 
 
 def scored(answer: Answer) -> list[dict]:
@@ -162,12 +194,13 @@ def read(folder: Path, regions: Iterable[int], designs: Iterable[str], settings:
     rows = []
     for design in designs:
         for number in regions:
-            for row in json.loads(file_of(folder, number, design, settings).read_text(encoding="utf-8")):
+            content = json.loads(file_of(folder, number, design, settings).read_text(encoding="utf-8"))
+            for row in content["rows"]:
                 flat = {name: value for name, value in row.items() if not isinstance(value, list)}
                 for name, values in row.items():
                     if isinstance(values, list):
                         flat |= {f"{name}_{level:g}": value for level, value in zip(LEVELS, values, strict=True)}
-                rows.append({"design": design, "region": number, **flat})
+                rows.append({"design": design, "region": number, "shift": content["shift"], **flat})
     found = pd.DataFrame(rows)
     for level in LEVELS:
         found[f"coverage_{level:g}"] = 1 - found[f"below_{level:g}"] - found[f"above_{level:g}"]
@@ -177,7 +210,7 @@ def read(folder: Path, regions: Iterable[int], designs: Iterable[str], settings:
 def summarised(found: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Means over the regions, with their simulation errors (`se_…`): regions are independent, their groups are not."""
     keys = [*by, "region"]
-    values = [name for name in found if name not in ("design", "method", "support", "depth", "region")]
+    values = [name for name in found if name not in ("design", "method", "support", "depth", "region", "shift")]
     of_region = found.groupby(keys, sort=False)[values].mean().reset_index()
     groups = of_region.groupby(by, sort=False)
     result = groups[values].mean()
@@ -198,10 +231,19 @@ def report(found: pd.DataFrame) -> str:
         own = found[found["design"] == design]
         depths = ["depth"] if design == "random" else []
         title = f"Sites: {design}, {own['region'].nunique()} regions{'' if depths else ', mean over depths'}."
-        parts += [title, table(as_table(summarised(own, ["method", "support", *depths]), depths))]
+        parts += [title, table(as_table(summarised(own, ["method", "support", *depths]), depths)), typical(own)]
     if len(own := found[found["design"] == "random"]):
         parts.append("Not held with sites at random: " + ("; ".join(failures(own)) or "nothing") + ".")
     return "\n\n".join(parts)
+
+
+def typical(found: pd.DataFrame) -> str:
+    """Whether the verdict would say that the sites are not typical of the region."""
+    shift = found.groupby("region")["shift"].first()
+    return (
+        f"Sites on richer (+) or poorer ground than the rest of their zones, SDs of the map: {shift.min():+.2f} to "
+        f"{shift.max():+.2f}; by more than {SHIFT:g} in {(shift.abs() > SHIFT).sum()} of {len(shift)} regions."
+    )
 
 
 def as_table(mean: pd.DataFrame, depths: list[str]) -> list[list[str]]:

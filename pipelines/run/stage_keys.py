@@ -29,6 +29,7 @@ ARTEFACTS: dict[str, tuple[str, ...]] = {
         "replicate_totals.csv",
         "zone_differences.csv",
         "stock_uncertainty.csv",
+        "representativeness.csv",
         "cog",
     ),
     "report": ("report.html", "summary.json", "stac", "sites.gpkg"),

@@ -10,6 +10,7 @@ import pandas as pd
 from distributed import Client
 
 from engine.cube.build import build_cube
+from engine.ensemble.out_of_bag import out_of_bag_means
 from engine.ensemble.trained import Ensemble
 from engine.errors import Level
 from engine.execution.ledger import Records, Scratch
@@ -36,6 +37,7 @@ from pipelines.soil_carbon.results.headline import SUMMARY, read_headline
 from pipelines.soil_carbon.results.joint_totals import joint_totals
 from pipelines.soil_carbon.results.labels import COVARIATES, of_store
 from pipelines.soil_carbon.results.products import map_attrs, write_cogs
+from pipelines.soil_carbon.results.representativeness import representativeness_table
 from pipelines.soil_carbon.results.sites_file import write_sites
 from pipelines.soil_carbon.results.stocks import replicate_table, stock_table
 from pipelines.soil_carbon.results.target_tables import in_pg, named_columns, per_zone_as_written, stocks_as_written
@@ -175,6 +177,12 @@ def _map(context: Context) -> dict[str, Any]:
         "replicate_totals.csv": per_zone_as_written(replicates, stocks, target),
         "stocks.csv": stocks_as_written(stocks, target),
         "stocks_applicable.csv": stocks_as_written(stocks_inside, target),
+        "representativeness.csv": representativeness_table(
+            out_of_bag_means(ensemble.out_of_bag, ensemble.coefficients)[:, 0],
+            TrainingTable.zone_names(prepared.directory),
+            everywhere,
+            zones,
+        ),
         "stock_uncertainty.csv": per_zone_as_written(in_pg(uncertainty, target), stocks, target),
     }
     for name, table in tables.items():

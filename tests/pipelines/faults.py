@@ -22,7 +22,7 @@ BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 22
 """Pieces of work of the small run with blocks of 16 cells."""
 TABLES = (
     "stocks.csv", "stocks_applicable.csv", "replicate_totals.csv", "validation.csv", "importance.csv",
-    "zone_differences.csv", "stock_uncertainty.csv", "depth_regression.csv", "selection.csv",
+    "zone_differences.csv", "representativeness.csv", "stock_uncertainty.csv", "depth_regression.csv", "selection.csv",
 )  # fmt: skip
 COMMAND = Path(sys.executable).with_name("gelisol")
 

@@ -157,6 +157,12 @@ class TrainingTable:
         table = pd.read_parquet(content, columns=["lon", "lat"])
         return table["lon"].to_numpy(), table["lat"].to_numpy()
 
+    @staticmethod
+    def zone_names(directory: OutPath) -> np.ndarray:
+        """Return the zone of each site that trained the ensemble of a results folder; empty where there is none."""
+        content = io.BytesIO(read_file(directory / "ensemble" / "training.parquet"))
+        return pd.read_parquet(content, columns=["zone"])["zone"].astype(str).to_numpy()
+
     def update_profiles(self, path: OutPath) -> None:
         """Record in `profiles.parquet` which sites train the model, and why the others do not."""
         profiles = pd.read_parquet(io.BytesIO(read_file(path)))

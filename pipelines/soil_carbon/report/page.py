@@ -49,6 +49,7 @@ LINKS = {
     "replicate_totals.csv": "stocks of every replicate",
     "stock_uncertainty.csv": "what the uncertainty of the stocks is made of",
     "zone_differences.csv": "tests between zones",
+    "representativeness.csv": "whether the sites’ ground is richer than the region’s",
     "selection.csv": "screening of the covariates",
     "tuning.csv": "every combination of hyperparameters that was tried",
     "validation.csv": "cross-validation scores, every repeat",

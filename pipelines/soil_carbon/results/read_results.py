@@ -54,6 +54,7 @@ MADE_BY = {
     "stocks_applicable.csv": "map",
     "stock_uncertainty.csv": "map",
     "zone_differences.csv": "map",
+    "representativeness.csv": "map",
 }
 """Artefact that the report reads → stage that makes it."""
 
@@ -89,7 +90,9 @@ class Results:
         Of the ensemble.
     profiles, selection, tuning, validation, skill, zone_scores, predictions, importance, partial_dependence : DataFrame
         As the contract of artefacts describes them, and so are the following.
-    depth_regression, training, stocks, stocks_applicable, stock_uncertainty, zone_differences : DataFrame
+    depth_regression, training, stocks, stocks_applicable, stock_uncertainty : DataFrame
+        As above.
+    zone_differences, representativeness : DataFrame
         As above.
     coverage : DataFrame or None
         None if the run did not measure it.
@@ -127,6 +130,7 @@ class Results:
     stocks_applicable: pd.DataFrame
     stock_uncertainty: pd.DataFrame
     zone_differences: pd.DataFrame
+    representativeness: pd.DataFrame
     coefficients: np.ndarray
     threshold: float
     maps: xr.Dataset
@@ -258,6 +262,7 @@ def read_results(directory: OutPath) -> Results:
         stocks_applicable=stocks_as_known(read_table(directory, "stocks_applicable"), run.target),
         stock_uncertainty=per_zone_as_known(read_table(directory, "stock_uncertainty"), stocks, run.target),
         zone_differences=read_table(directory, "zone_differences"),
+        representativeness=read_table(directory, "representativeness"),
         coefficients=from_npy(read_file(directory / "ensemble" / "coefficients.npy")),
         threshold=Applicability.load(directory / "applicability.npz").threshold,
         maps=open_dataset(directory / "maps.zarr"),

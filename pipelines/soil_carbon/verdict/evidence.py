@@ -6,7 +6,15 @@ import pandas as pd
 from pipelines.soil_carbon.model.independent_sites import COVERED
 from pipelines.soil_carbon.results.read_results import Results
 from pipelines.soil_carbon.results.stocks import TOTAL
-from pipelines.soil_carbon.verdict.rules import AtDepth, Covered, Evidence, Independent, SkillFound, standing_scheme
+from pipelines.soil_carbon.verdict.rules import (
+    AtDepth,
+    Covered,
+    Evidence,
+    Independent,
+    SiteShift,
+    SkillFound,
+    standing_scheme,
+)
 
 
 def gather(results: Results) -> Evidence:
@@ -35,6 +43,7 @@ def gather(results: Results) -> Evidence:
         },
         mapped=results.mapped,
         units=results.target.printed_units,
+        shift=_shift(results),
     )
 
 
@@ -85,3 +94,10 @@ def _outside(results: Results) -> float:
     inside = results.stocks_applicable
     area = float(inside.loc[inside["zone"] == TOTAL, "area_km2"].iloc[0])
     return 1 - area / float(results.totals["area_km2"].iloc[0])
+
+
+def _shift(results: Results) -> SiteShift | None:
+    table = results.representativeness
+    whole = table[table["zone"] == TOTAL]
+    shift, sites = float(whole["shift"].iloc[0]), int(whole["sites"].iloc[0])
+    return SiteShift(value=shift, sites=sites) if np.isfinite(shift) else None

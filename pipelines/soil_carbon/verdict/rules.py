@@ -32,6 +32,9 @@ FEWEST_SITES = 30
 """Sites below which squared errors, of which a few make up the sum, give no reliable standard error."""
 FEWEST_GROUPS = 5.0
 """Effective groups of neighbouring sites below which the same holds for the groups."""
+SHIFT = 0.3
+"""By how many SDs of a zone's map its sites may lie on richer or poorer ground than its cells: sites at random, 147 of
+them, stay within 0.2; sites drawn to carbon go beyond 0.4 (`benchmarks/README.md`)."""
 BIAS = 0.1
 """Bias at independent sites as a share of what was observed there: a total would be off by as much, which is more than
 the 95 % range of a good map."""
@@ -87,6 +90,13 @@ class Independent(Value):
     coverage: tuple[Covered, ...] = ()
 
 
+class SiteShift(Value):
+    """How much richer the sites' ground is than their zones' cells, in SDs of the map; the zones' mean."""
+
+    value: float
+    sites: int
+
+
 class AtDepth(Value):
     """Evidence for the total of one depth, under the scheme that stands for the map."""
 
@@ -113,6 +123,8 @@ class Evidence(Value):
         What is mapped, as in `skills`.
     units : str
         Of densities, as people write them.
+    shift : SiteShift or None
+        None where it cannot be known.
     """
 
     schemes: tuple[str, ...]
@@ -121,6 +133,7 @@ class Evidence(Value):
     skills: Mapping[str, Mapping[str, float]]
     mapped: str
     units: str = "kg C/m²"
+    shift: SiteShift | None = None
 
     @property
     def scheme(self) -> str:
@@ -173,7 +186,7 @@ def standing_scheme(schemes: Iterable[str]) -> str:
 
 def judge(evidence: Evidence, has_totals: bool = True) -> Verdict:
     """Apply the rules; `has_totals` is false of what makes no stocks."""
-    shared = [*_of_schemes(evidence), *_of_families(evidence), *_of_area(evidence.outside)]
+    shared = [*_of_schemes(evidence), *_of_families(evidence), *_of_area(evidence.outside), *_of_sites(evidence)]
     by_depth = {at.depth: list(_at_depth(at, evidence.scheme, evidence.units)) for at in evidence.depths}
     depths = {depth: _worst([*shared, *found]) for depth, found in by_depth.items()}
     reasons = (*(reason for found in by_depth.values() for reason in found), *shared)
@@ -314,3 +327,21 @@ def _of_area(outside: float) -> Iterator[Reason]:
             "says nothing."
         )
         yield Reason(code="outside_applicability", level="weak", depth=None, text=text)
+
+
+def _of_sites(evidence: Evidence) -> Iterator[Reason]:
+    """Yield whether sites seem to be chosen for what is mapped; neighbours count together, as one piece of evidence."""
+    shift, skill = evidence.shift, evidence.depths[0].skill
+    if shift is None or skill is None:
+        return
+    chance = NOISE / max(min(skill.groups, shift.sites), 1) ** 0.5
+    if abs(shift.value) > max(SHIFT, chance):
+        richer = shift.value > 0
+        text = (
+            f"The {counted(shift.sites, 'site')} lie on ground that the map itself takes to be "
+            f"{'richer' if richer else 'poorer'} than the rest of their zones, by {fixed(abs(shift.value))} standard "
+            "deviations of the map (representativeness.csv). If they were chosen for what was expected there, beyond "
+            f"what the covariates tell, the map and its totals are too {'high' if richer else 'low'}, and no interval "
+            "knows of it."
+        )
+        yield Reason(code="sites_not_typical", level="weak", depth=None, text=text)

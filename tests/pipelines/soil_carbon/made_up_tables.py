@@ -152,7 +152,7 @@ def write_stocks(
     labels: Sequence[str],
     area: float,
 ) -> None:
-    """`stocks.csv`, `stocks_applicable.csv`, `stock_uncertainty.csv`, `zone_differences.csv`."""
+    """`stocks.csv` and its like, `stock_uncertainty.csv`, `representativeness.csv`, `zone_differences.csv`."""
     for name, cells in (("stocks", mapped), ("stocks_applicable", mapped & applicable)):
         rows = []
         for code, of in (*zones.items(), (0, "total")):
@@ -171,6 +171,9 @@ def write_stocks(
         for source, sd in sources.items()
     ]
     pd.DataFrame(uncertainty).to_csv(directory / "stock_uncertainty.csv", index=False)
+    of_zones = [(of, 20, 10.1, 10.0, 1.0, 0.1) for of in (*zones.values(), "total")]
+    columns = ["zone", "sites", "at_sites", "of_map", "map_sd", "shift"]
+    pd.DataFrame(of_zones, columns=columns).to_csv(directory / "representativeness.csv", index=False)
     columns = [
         "depth", "cells", "zone_a", "zone_b", "n_a", "n_b", "statistic", "z", "p", "p_adjusted", "letters_a",
         "letters_b", "apart_km",

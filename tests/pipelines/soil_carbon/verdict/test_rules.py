@@ -12,6 +12,7 @@ from pipelines.soil_carbon.verdict.rules import (
     Covered,
     Evidence,
     Independent,
+    SiteShift,
     SkillFound,
     Verdict,
     judge,
@@ -72,6 +73,8 @@ def test_a_sound_run_is_supported_and_says_why():
         ({"depths": (at(coverage=covered(0.11)),)}, "weak", "coverage_too_low"),
         ({"depths": (at(coverage=()),)}, "weak", "coverage_not_measured"),
         ({"outside": 0.2}, "weak", "outside_applicability"),
+        ({"shift": SiteShift(value=0.6, sites=147)}, "weak", "sites_not_typical"),
+        ({"shift": SiteShift(value=-0.6, sites=147)}, "weak", "sites_not_typical"),
         ({"schemes": ("random",)}, "weak", "no_spatial_validation"),
         ({"mapped": "rf", "skills": {"knndm": {"rf": 0.2, "xgboost": 0.36}}}, "weak", "not_the_best"),
         (
@@ -95,7 +98,13 @@ def test_small_differences_are_none():
     """Families within the noise of their repeats, coverage within tolerance, a bias within its error."""
     near = {"random": {"rf": 0.38, "xgboost": 0.37}, "knndm": {"rf": 0.37, "xgboost": 0.36}}
     depth = at(coverage=covered(0.04), independent=independent(bias=0.9))
-    assert judge(evidence(skills=near, depths=(depth,))).level == "supported"
+    assert judge(evidence(skills=near, depths=(depth,), shift=SiteShift(value=0.25, sites=147))).level == "supported"
+
+
+def test_sites_in_few_groups_may_differ_from_the_map_by_chance():
+    few = at(skill=skill(groups=16.0))
+    assert "sites_not_typical" not in codes(judge(evidence(depths=(few,), shift=SiteShift(value=0.45, sites=147))))
+    assert "sites_not_typical" in codes(judge(evidence(depths=(few,), shift=SiteShift(value=0.55, sites=147))))
 
 
 def test_skill_at_random_alone_does_not_count():
@@ -151,6 +160,7 @@ cases = st.builds(
     schemes=st.sampled_from([("random", "knndm"), ("random",), ("block", "random")]),
     depths=st.tuples(depths),
     outside=share,
+    shift=st.none() | st.builds(SiteShift, value=st.floats(-2, 2), sites=st.integers(2, 500)),
     skills=st.fixed_dictionaries({"random": of_family, "knndm": of_family, "block": of_family}),
 )
 
@@ -178,6 +188,9 @@ def worsened(before: Evidence, by: float) -> dict[str, Evidence]:
         "no skill": with_depth(skill=None),
         "no spatial scheme": before.model_copy(update={"schemes": ("random",)}),
     }
+    if before.shift:
+        away = before.shift.value + (by if before.shift.value > 0 else -by)
+        found["sites"] = before.model_copy(update={"shift": before.shift.model_copy(update={"value": away})})
     if depth.skill:
         found["skill"] = with_depth(skill=worse_skill(depth.skill, by))
         found["unsure"] = with_depth(skill=depth.skill.model_copy(update={"lower": None}))
