@@ -10,10 +10,10 @@ from scipy.stats import norm
 
 from engine.ensemble.bootstrap import Ensemble
 from engine.statistics.variogram import Variogram, fit_variogram
-from engine.uncertainty.cells import cell_moments
+from engine.uncertainty.cells import CellMoments, cell_moments
+from engine.uncertainty.core_intervals import core_interval
 from engine.uncertainty.draws import Draws
 from engine.uncertainty.error_model import fit_error_model
-from engine.uncertainty.variance_components import PARTS
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 Z = norm.ppf((1 + np.array(LEVELS)) / 2)
@@ -86,8 +86,7 @@ def after(
 ) -> Iterator[Answer]:
     """The joint model of errors, as the map and the table of stocks use it.
 
-    Cells by their conditional mean and SD; all that is larger by the SD of its draws; cores by the cell and what the
-    model takes to differ from core to core within it.
+    Cells by their conditional mean and SD; all that is larger by the SD of its draws; cores by `core_interval`.
     """
     model = fit_error_model(
         observed=ensemble.observed, out_of_bag=ensemble.out_of_bag, predicted=ensemble.predict_all(sites.covariates),
@@ -101,10 +100,11 @@ def after(
     mean, sd = moments.mean.T, moments.sd.T
     lower, upper = _around(mean, sd)
     yield Answer("after", "cell", region.truth, mean, np.maximum(lower, 0), upper)
-    relative = np.maximum(predicted[:, cores.cell].mean(axis=0) / predicted.mean(), 0.05) ** model.growth
-    rest = np.sqrt(model.variances[:, PARTS.index("rest")]) * relative[:, None]
-    lower, upper = _around(mean[cores.cell], np.hypot(sd[cores.cell], rest))
-    yield Answer("after", "core", cores.held, mean[cores.cell], np.maximum(lower, 0), upper)
+    truth = CellMoments(moments.mean[:, cores.cell], moments.sd[:, cores.cell])
+    of_core = predicted[:, cores.cell].mean(axis=0)
+    ends = [core_interval(model, truth, of_core, level, least=0.0) for level in LEVELS]
+    lower, upper = (np.stack([pair[end].T for pair in ends]) for end in range(2))
+    yield Answer("after", "core", cores.held, mean[cores.cell], lower, upper)
     drawn = Draws.of(model, draws).at(region.x, region.y, columns, predicted)
     for name, groups in region.supports.items():
         middle = groups @ mean

@@ -45,7 +45,7 @@ def a_plan(
     """What `map_region` is given: plan, with the joint model of the errors or without, coordinates, attributes."""
     plan = make_plan(
         grid, out / "cube.zarr", ensemble, out / "applicability.npz", "vegetation", len(CLASSES), 0.95,
-        errors=out / ERRORS if joint else None,
+        errors=out / ERRORS if joint else None, local=joint,
     )  # fmt: skip
     attrs: dict[str, dict] = {name: {} for name in ("", *STATISTICS, *OF_CELL, DISSIMILARITY, APPLICABLE)}
     return plan, {"depth": ("depth", np.array(LABELS))}, attrs

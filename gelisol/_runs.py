@@ -236,7 +236,8 @@ class Run:
         -------
         DataFrame
             One row a point, with its index. Per depth `NAME_DEPTH_STATISTIC`, e.g. `socd_0-10_mean`, equal to the
-            maps; `dissimilarity`, `applicable`. Empty where a point is off the grid or a covariate is missing.
+            maps; `dissimilarity`, `applicable`. Empty where a point is off the grid or a covariate is missing; `pi_*`
+            that come from the joint distribution of the errors are empty until the stage `map` has fitted it.
 
         Raises
         ------
@@ -255,9 +256,7 @@ class Run:
 
         self._require("cube.zarr", "cube")
         self._require("ensemble", "train")
-        config = self._sound_config()
-        model = config.model
-        return predict_at(self.directory, points, config.target.name, model.interval, model.statistics)
+        return predict_at(self.directory, points, self._sound_config())
 
     def draws(self, bbox: Sequence[float], n: int = 100) -> xr.DataArray:
         """Draw maps of a part of the region that are equally likely to be true, given the sites.

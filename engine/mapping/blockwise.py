@@ -15,12 +15,12 @@ from engine.execution.ledger import digest_of
 from engine.execution.tasks import Progress, silent
 from engine.grid.grid import Block, Grid
 from engine.mapping.error_sums import ErrorPrecision, ErrorSums, ErrorTotals
+from engine.mapping.joint_cells import put_observations, truth_of_cells
 from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision, ZoneSums
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import Layer, array
 from engine.uncertainty.asked import NONE, Asked
-from engine.uncertainty.cells import cell_moments
 from engine.uncertainty.error_model import ErrorModel
 from engine.validation.applicability import Applicability
 
@@ -55,6 +55,8 @@ class MapPlan:
         SHA-256 of that file.
     asked : Asked
         Layers made on request from that model; none without it.
+    local : bool
+        Whether the interval of a new observation comes from that model, where there is one; else it is jackknife+'s.
     """
 
     grid: Grid
@@ -71,6 +73,7 @@ class MapPlan:
     errors: OutPath | None = None
     errors_digest: str = ""
     asked: Asked = NONE
+    local: bool = False
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -147,6 +150,7 @@ def make_plan(
     further: tuple[str, ...] = (),
     errors: OutPath | None = None,
     asked: Asked = NONE,
+    local: bool = False,
 ) -> MapPlan:
     """Settle the precision of the sums from what the ensemble can predict."""
     height, width = grid.shape
@@ -155,7 +159,7 @@ def make_plan(
     precision = precision_of(ensemble, largest_area, height * width)
     return MapPlan(
         grid, cube, ensemble.path, ensemble.hash, applicability, digest_of(applicability), zones, n_zones, level,
-        precision, further, errors, digest_of(errors) if errors else "", asked,
+        precision, further, errors, digest_of(errors) if errors else "", asked, local and errors is not None,
     )  # fmt: skip
 
 
@@ -270,21 +274,22 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, Err
     order = np.argsort(group, kind="stable")
     area = plan.grid.cell_areas(block).ravel()[cells[order]]
     statistics, sums = _one_pass(plan).run(x[order], area, group[order], plan.groups)
+    errors = _errors(plan)
+    least = -np.inf if ensemble.manifest.least is None else ensemble.manifest.least
+    if errors is not None:
+        row, col = np.divmod(cells[order], block.geobox.shape.x)
+        where = _centres(plan.grid, row + block.rows.start, col + block.cols.start)
+        columns, truth = truth_of_cells(errors, statistics, x[order], zone[order], where)
+        if plan.local:
+            put_observations(errors, truth, statistics, plan.level, least)
     writer = _Writer(path, block, cells)
     writer.write(DISSIMILARITY, dissimilarity)
     writer.write(APPLICABLE, applicable)
     writer.cells = cells[order]
     for place, name in enumerate((*STATISTICS, *plan.further)):
         writer.write(name, statistics[:, place])
-    errors = _errors(plan)
     if errors is None:
         return sums, None
-    row, col = np.divmod(cells[order], block.geobox.shape.x)
-    where = _centres(plan.grid, row + block.rows.start, col + block.cols.start)
-    mean, sd = (statistics[:, STATISTICS.index(name)] for name in ("mean", "sd"))
-    columns = errors.basis.columns(mean[0], x[order], zone[order])
-    truth = cell_moments(errors, *where, columns, mean, sd)
-    least = -np.inf if ensemble.manifest.least is None else ensemble.manifest.least
     far = truth.sd * ndtri((1 + plan.level) / 2)
     expected = np.maximum(truth.mean, least)
     for name, values in zip(OF_CELL, (expected, truth.mean - far, truth.mean + far), strict=True):
@@ -319,12 +324,14 @@ def _error_precision(plan: MapPlan) -> ErrorPrecision:
 
 def _one_pass(plan: MapPlan) -> OnePass:
     """Prepare the ensemble's pass over a block, once per worker process."""
-    return _make_one_pass(plan.ensemble, plan.digest, plan.level, plan.precision, plan.further)
+    return _make_one_pass(plan.ensemble, plan.digest, plan.level, plan.precision, plan.further, not plan.local)
 
 
 @lru_cache(maxsize=2)
-def _make_one_pass(path: OutPath, digest: str, level: float, precision: Precision, further: tuple[str, ...]) -> OnePass:
-    return OnePass(load_ensemble(path, digest), level, precision, further)
+def _make_one_pass(
+    path: OutPath, digest: str, level: float, precision: Precision, further: tuple[str, ...], observations: bool
+) -> OnePass:
+    return OnePass(load_ensemble(path, digest), level, precision, further, observations=observations)
 
 
 @lru_cache(maxsize=2)

@@ -40,6 +40,9 @@ class OnePass:
         Whether to use the compiled code; by default where this installation has it.
     instruction_set : str, optional
         One of `engine.forest.INSTRUCTION_SETS`; by default the best.
+    observations : bool
+        Whether the sites' votes on a new observation are counted. Without them, its intervals are open: they are left
+        to the caller, and the pass is faster.
     """
 
     def __init__(
@@ -51,11 +54,13 @@ class OnePass:
         *,
         compiled: bool | None = None,
         instruction_set: str = "",
+        observations: bool = True,
     ):
         self.ensemble, self.level, self.precision = ensemble, level, precision
         self.further = tuple(further)
         self._compiled = native.is_built() if compiled is None else compiled
         self._instruction_set = instruction_set
+        self._observations = observations
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state without compiled parts, which are built again on arrival."""
@@ -149,8 +154,10 @@ class OnePass:
             mean = cells.summary.mean
             sums.mean[output] += groups.sum(precision.mean.encode(mean * area))
             sums.square[output] += groups.sum(precision.square.encode(mean * mean * area))
-            for place, name in enumerate(STATISTICS):
+            for place, name in enumerate(STATISTICS if self._observations else OF_MEAN):
                 of_output[place] = statistic_of(name, cells)
+            if not self._observations:
+                of_output[len(OF_MEAN) :] = [[cells.jackknife.least], [np.inf]]
 
     @cached_property
     def _summary(self) -> Any:
@@ -176,7 +183,7 @@ class OnePass:
             "residual": jackknife.residual,
             "share": jackknife.share,
             "codes": jackknife.codes,
-            "kth": max(sites - upper, 0),
+            "kth": max(sites - upper, 0) if self._observations else 0,
             "least": jackknife.least,
         }
 

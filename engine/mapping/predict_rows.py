@@ -6,7 +6,9 @@ import numpy as np
 
 from engine.ensemble.trained import Ensemble
 from engine.mapping.blockwise import precision_of
+from engine.mapping.joint_cells import put_observations, truth_of_cells
 from engine.mapping.predict_block import STATISTICS, OnePass
+from engine.uncertainty.error_model import ErrorModel
 from engine.validation.applicability import Applicability
 
 _MOST_ROWS = 2**31
@@ -45,6 +47,9 @@ class RowPredictor:
         Where the ensemble may predict.
     further : tuple of str
         Registered statistics beside those of every map.
+    errors : ErrorModel, optional
+        The joint model of the errors, from which the interval of a new observation comes; without one, it is
+        jackknife+'s.
     """
 
     def __init__(
@@ -53,25 +58,41 @@ class RowPredictor:
         level: float,
         applicability: Applicability | None = None,
         further: tuple[str, ...] = (),
+        errors: ErrorModel | None = None,
     ):
-        self.ensemble, self.applicability = ensemble, applicability
+        self.ensemble, self.applicability, self.errors, self.level = ensemble, applicability, errors, level
         self.statistics = (*STATISTICS, *further)
-        self._one_pass = OnePass(ensemble, level, precision_of(ensemble, 1.0, _MOST_ROWS), further)
+        precision = precision_of(ensemble, 1.0, _MOST_ROWS)
+        self._one_pass = OnePass(ensemble, level, precision, further, observations=errors is None)
 
-    def predict(self, x: np.ndarray) -> Rows:
+    def predict(
+        self, x: np.ndarray, where: tuple[np.ndarray, np.ndarray] | None = None, zone: np.ndarray | None = None
+    ) -> Rows:
         """Predict rows; each row's numbers depend on that row only.
 
         Parameters
         ----------
         x : ndarray of float32, shape (rows, columns)
             Without missing values.
+        where : pair of ndarray, shape (rows,)
+            Coordinates on the grid's plane; wanted with a model of the errors, as is
+        zone : ndarray of int, shape (rows,)
+            0 for none.
 
         Raises
         ------
+        ValueError
+            If the model of the errors does not learn where the rows are.
         RunError
             If a prediction is far outside what the training data allow.
         """
         statistics, _ = self._one_pass.run(x, np.ones(len(x)), np.zeros(len(x), "int64"), 1)
+        if self.errors is not None and len(x):
+            if where is None or zone is None:
+                raise ValueError("the model of the errors needs where rows are, and their zones")
+            least = -np.inf if self.ensemble.manifest.least is None else self.ensemble.manifest.least
+            _, truth = truth_of_cells(self.errors, statistics, x, zone, where)
+            put_observations(self.errors, truth, statistics, self.level, least)
         if self.applicability is None:
             return Rows(statistics, np.full(len(x), np.nan, "float32"), np.zeros(len(x), bool))
         dissimilarity = self.applicability.dissimilarity(x)

@@ -71,10 +71,16 @@ def signed_quantile(values: np.ndarray, probability: float) -> float:
     if 1 <= rank <= n:
         return _at_rank(values, rank)
     side = math.copysign(1.0, probability - 0.5)
-    of_sizes = round(abs(2 * probability - 1) * (n + 1), 9)
-    if of_sizes > n:
+    level = abs(2 * probability - 1)
+    if n < fewest_sites(level):
         return side * math.inf
+    of_sizes = min(level * (n + 1), n)
     return side * max(_at_rank(np.abs(values), max(of_sizes, 1.0)), float((side * values).max()))
+
+
+def fewest_sites(level: float) -> int:
+    """Return the fewest sites that an interval of this level can be certified with: n ≥ level / (1 − level)."""
+    return math.ceil(round(level / (1 - level), 6))
 
 
 def _at_rank(values: np.ndarray, rank: float) -> float:

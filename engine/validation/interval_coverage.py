@@ -13,6 +13,7 @@ from engine.execution.ledger import Scratch, key_of
 from engine.execution.tasks import Progress, silent
 from engine.models.persistence import Member, fit_members
 from engine.seeds import Use, streams
+from engine.uncertainty.new_observations import Located, Predictions, observation_quantiles
 from engine.validation.predictive import METHODS, PROBABILITIES, Fold, quantiles
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -56,6 +57,7 @@ def hold_out_distributions(
     replicates: int,
     seed: int,
     least: float = -np.inf,
+    located: Located | None = None,
     scratch: Scratch | None = None,
     progress: Progress = silent,
 ) -> HeldOutDistributions:
@@ -72,8 +74,11 @@ def hold_out_distributions(
         Scheme → fold numbers, shape (repeats, sites).
     least : float
         Lowest value that an observation can have.
+    located : Located, optional
+        Where the sites are: intervals are those of the joint model of the errors, as the map's then are, fitted anew
+        to the sites of the other folds; without it, jackknife+'s.
     scratch : Scratch, optional
-        Keeps folds that are done, as long as members and replicates are the same.
+        Keeps folds that are done, as long as members, replicates and places are the same.
     """
     items: dict[str, tuple[str, np.ndarray, np.random.SeedSequence]] = {}
     places: dict[str, tuple[str, int]] = {}
@@ -83,8 +88,8 @@ def hold_out_distributions(
             for number, stream in zip(numbers, repeat_stream.spawn(len(numbers)), strict=True):
                 name = f"{scheme}-{repeat:04d}-{number:03d}"
                 items[name], places[name] = (scheme, fold == number, stream), (scheme, repeat)
-    shared = (x, observed, tuple(members), regress, replicates, least)
-    key = key_of([str(member) for member in members], replicates)
+    shared = (x, observed, tuple(members), regress, replicates, least, located)
+    key = key_of([str(member) for member in members], replicates, located.digest if located else "")
     kept = scratch.inner(f"distributions-{key}") if scratch else None
     results = run_kept(client, hold_out, items, *shared, scratch=kept, progress=progress, name="coverage")
     sites, outputs = observed.shape
@@ -106,6 +111,7 @@ def hold_out(
     regress: Regress,
     replicates: int,
     least: float = -np.inf,
+    located: Located | None = None,
 ) -> np.ndarray:
     """Train on all but the held-out sites of `item` (name, bool per site, stream), and predict these.
 
@@ -120,12 +126,14 @@ def hold_out(
     x_train, y_train = x[train], observed[train]
     bootstrap = draw(len(y_train), samples)
     coefficients = regress(y_train[:, 0], y_train[:, 1:], bootstrap)
+    at_sites = np.empty((replicates, len(y_train)))
     out_of_bag = np.full((replicates, len(y_train)), np.nan)
     predicted = np.empty((replicates, int(test.sum())))
     for replicate, (rows, sample) in enumerate(zip(bootstrap, samples, strict=True)):
         models = fit_members(members, x_train[rows], y_train[rows, 0], sample)
         left_out = np.setdiff1d(np.arange(len(y_train)), rows)
-        out_of_bag[replicate, left_out] = combine(members, [model.predict(x_train[left_out]) for model in models])
+        at_sites[replicate] = combine(members, [model.predict(x_train) for model in models])
+        out_of_bag[replicate, left_out] = at_sites[replicate, left_out]
         predicted[replicate] = combine(members, [model.predict(x[test]) for model in models])
     methods = tuple(METHODS.values())
     found = np.empty((1 + len(methods) * len(PROBABILITIES), int(test.sum()), observed.shape[1]))
@@ -133,4 +141,12 @@ def hold_out(
         fold = Fold(x_train, x[test], y_train[:, k], out_of_bag, predicted, coefficients[:, k], least)
         found[0, :, k] = fold.mean
         found[1:, :, k] = quantiles(methods, fold).reshape(-1, int(test.sum()))
+    if located is not None:
+        local = observation_quantiles(
+            Predictions(x_train, at_sites, located.only(train)), Predictions(x[test], predicted, located.only(test)),
+            observed=y_train, out_of_bag=out_of_bag, coefficients=coefficients, probabilities=PROBABILITIES.tolist(),
+            seed=int(stream.generate_state(1)[0]), least=least,
+        )  # fmt: skip
+        if local is not None:  # as in a map: too few sites for a model of the errors leave it jackknife+
+            found[1 : 1 + len(PROBABILITIES)] = np.sort(local, axis=0).transpose(0, 2, 1)
     return found

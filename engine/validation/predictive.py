@@ -81,7 +81,8 @@ METHODS: Mapping[str, Predictive] = {
     "jackknife_plus": jackknife_plus,
     "sites_mean": of_training_sites,
 }
-"""Method → its predictive distributions. The first is what the map's `pi_*` are; the others are references."""
+"""Method → its predictive distributions. The first is what the map's `pi_*` are, unless they come from the joint model
+of the errors, which takes all outputs at once; the others are references."""
 
 
 def quantiles(methods: Sequence[Predictive], fold: Fold) -> np.ndarray:

@@ -156,7 +156,7 @@ def _map(context: Context) -> dict[str, Any]:
         errors, of_errors = fit_errors(prepared, ensemble)
     plan = make_plan(
         prepared.grid, context.path("cube.zarr"), ensemble, context.path("applicability.npz"), variable, len(zones),
-        config.model.interval, config.model.statistics, errors, config.model.asked,
+        config.model.interval, config.model.statistics, errors, config.model.asked, config.model.local_intervals,
     )  # fmt: skip
     coords = {"depth": ("depth", np.array(labels), {"long_name": "depth interval", "units": "cm"})}
     attrs = map_attrs(config) | {"": of_store(config, config.target.long)}

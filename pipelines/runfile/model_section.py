@@ -177,6 +177,12 @@ class Model(Section):
     validation: Validation = Validation()
     replicates: int = Field(100, ge=2, description="bootstrap replicates")
     interval: Annotated[float, AfterValidator(_level)] = Field(0.95, description="level of the prediction interval")
+    prediction_interval: Literal["local", "jackknife_plus"] = Field(
+        "local",
+        description="what the prediction interval is: local, from the joint distribution of the errors, as wide as the "
+        "place asks for (without `residual_error`, or with too few sites for it, jackknife_plus); jackknife_plus, from "
+        "the replicates alone",
+    )
     statistics: tuple[Annotated[str, AfterValidator(_statistic)], ...] = Field(
         (), description="layers of the map beside those that each has: names of registered statistics"
     )
@@ -196,6 +202,11 @@ class Model(Section):
         "[0.05, 0.5] gives `cell_q05` and `cell_q50`",
     )
     seed: int = Field(20250731, ge=0, description="seed of all randomness")
+
+    @property
+    def local_intervals(self) -> bool:
+        """Whether prediction intervals come from the joint distribution of the errors."""
+        return self.residual_error and self.prediction_interval == "local"
 
     @field_validator("families")
     @classmethod

@@ -15,10 +15,13 @@ from engine.formatting import counted
 from engine.storage.atomic import remove, staged
 from engine.storage.paths import OutPath
 from engine.storage.zarr_store import open_dataset
+from engine.uncertainty.cells import cell_moments
+from engine.uncertainty.core_intervals import core_interval
 from engine.validation.cross_validation import Scores
 from engine.validation.folds import default_block_size_km, squares
 from engine.validation.interval_coverage import LEVELS
 from engine.validation.skill import Skill
+from pipelines.soil_carbon.model.joint_errors import AtPlaces, errors_at
 from pipelines.soil_carbon.model.training_table import TrainingTable
 from pipelines.soil_carbon.prepared import Prepared
 
@@ -46,11 +49,21 @@ class AtSites:
     upper: np.ndarray
 
     @classmethod
-    def of(cls, ensemble: Ensemble, x: np.ndarray, levels: tuple[float, ...]) -> "AtSites":
-        """Predict, as the map does."""
+    def of(
+        cls, ensemble: Ensemble, x: np.ndarray, levels: tuple[float, ...], errors: AtPlaces | None = None
+    ) -> "AtSites":
+        """Predict, as the map does: intervals from the joint model of the errors, or else jackknife+'s."""
         predictions = ensemble.predict_all(x).astype("float64")
         lines = ensemble.coefficients
         mean = (lines[:, None, :, 0] + lines[:, None, :, 1] * predictions[:, :, None]).mean(axis=0)
+        if errors is not None:
+            sd = (lines[:, None, :, 0] + lines[:, None, :, 1] * predictions[:, :, None]).std(axis=0, ddof=1)
+            columns = errors.model.basis.columns(mean[:, 0], x, errors.zone)
+            truth = cell_moments(errors.model, errors.x, errors.y, columns, mean.T, sd.T)
+            least = -np.inf if ensemble.manifest.least is None else ensemble.manifest.least
+            sides = [core_interval(errors.model, truth, mean[:, 0], level, least) for level in levels]
+            lower, upper = (np.stack([pair[i].T for pair in sides]) for i in (0, 1))
+            return cls(mean, lower, upper)
         ends = [jackknife.interval(predictions, levels) for jackknife in ensemble.jackknives]
         lower, upper = (np.stack([pair[i] for pair in ends], axis=-1) for i in (0, 1))
         return cls(mean, lower, upper)
@@ -82,7 +95,8 @@ def try_independent(prepared: Prepared, facts: Mapping[str, Any]) -> tuple[Findi
     at = None
     if len(used):
         kept = values[(reasons == "").to_numpy()]
-        at = AtSites.of(ensemble, ensemble.features.matrix({n: kept[n].to_numpy() for n in names}), levels)
+        errors = errors_at(directory, prepared.config, used["lon"].to_numpy(), used["lat"].to_numpy())
+        at = AtSites.of(ensemble, ensemble.features.matrix({n: kept[n].to_numpy() for n in names}), levels, errors)
     observed = used[[f"socd_{label}" for label in labels]].to_numpy("float64")
     block_km = facts.get("block_km") or default_block_size_km(
         float(prepared.grid.outline.area) / 1e6, prepared.config.model.validation.folds

@@ -25,6 +25,7 @@ from engine.seeds import Use, streams
 from engine.statistics.variogram import fit_variogram
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
+from engine.uncertainty.new_observations import Located
 from engine.validation.applicability import Applicability
 from engine.validation.calibration import AtSites
 from engine.validation.cross_validation import AVERAGE, STACK, Candidate, HeldOut, cross_validate, stack_weights
@@ -35,6 +36,7 @@ from pipelines.runfile.model_section import BEST, Model
 from pipelines.soil_carbon.model.depth_regression import bootstrap_coefficients
 from pipelines.soil_carbon.model.drivers import find_drivers, weights_of
 from pipelines.soil_carbon.model.interval_tables import write_interval_tables
+from pipelines.soil_carbon.model.joint_errors import locate
 from pipelines.soil_carbon.model.skill import skill_table
 from pipelines.soil_carbon.model.training_table import TrainingTable
 from pipelines.soil_carbon.prepared import Prepared
@@ -67,6 +69,8 @@ class Setting:
         Of the domain.
     cells : callable
         Centres of random cells of the domain: number and generator → longitude and latitude.
+    locate : callable or None
+        Where sites are on the grid: training table → places; None where prediction intervals are jackknife+'s.
     """
 
     model: Model
@@ -75,6 +79,7 @@ class Setting:
     directory: OutPath
     area_km2: float
     cells: Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+    locate: Callable[[pd.DataFrame], Located] | None = None
 
     @classmethod
     def of(cls, prepared: Prepared) -> "Setting":
@@ -83,6 +88,7 @@ class Setting:
         return cls(
             config.model, config.depth_labels, config.target.cf_units, prepared.directory,
             float(prepared.grid.outline.area) / 1e6, partial(random_cells, cube, DOMAIN),
+            partial(locate, prepared) if config.model.local_intervals else None,
         )  # fmt: skip
 
 
@@ -315,6 +321,7 @@ class Modelling:
                 self.client, self.training.x, self.training.observed, members, bootstrap_coefficients,
                 {scheme: rows[:repeats] for scheme, rows in folds.items()}, replicates=self.model.replicates,
                 seed=self.model.seed, least=self._least, scratch=self.scratch, progress=progress,
+                located=self.setting.locate(self.training.table) if self.setting.locate else None,
             )  # fmt: skip
 
     def write_calibration(self, found: HeldOutDistributions, weight: "pd.Series[float]") -> None:

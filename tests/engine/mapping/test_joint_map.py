@@ -8,9 +8,12 @@ from made_up_map import ATTRS, COORDS, EQUAL_AREA, FEATURES, SITES, a_grid, cova
 
 from engine.execution.ledger import key_of
 from engine.mapping.blockwise import OF_CELL, make_plan, map_region
+from engine.mapping.predict_block import OF_OBSERVATION, STATISTICS
+from engine.mapping.predict_rows import RowPredictor
 from engine.storage.zarr_store import open_dataset
 from engine.uncertainty.asked import Asked
 from engine.uncertainty.cells import cell_moments, kriged_field
+from engine.uncertainty.core_intervals import core_interval
 from engine.uncertainty.draws import Draws
 from engine.uncertainty.error_model import ErrorModel, fit_error_model
 
@@ -49,7 +52,7 @@ def joint_map(client, path, ensemble, model, chunk):
     model.save(path / "errors.npz")
     plan = make_plan(
         grid, cube, ensemble, ensemble.path.parent / "applicability.npz", "vegetation", ZONES, LEVEL,
-        errors=path / "errors.npz", asked=ASKED,
+        errors=path / "errors.npz", asked=ASKED, local=True,
     )  # fmt: skip
     attrs = {**ATTRS, **{name: {"units": "kg m-2"} for name in (*OF_CELL, *ASKED.names)}}
     totals = map_region(client, plan, path / "maps.zarr", COORDS, attrs, key=key_of(chunk, ensemble.hash))
@@ -86,16 +89,33 @@ def test_cells_equal_a_plain_computation(ensemble, model, mapped):
     above = 0.5 * np.vectorize(erfc)((6.5 - truth.mean) / truth.sd / 2**0.5)
     np.testing.assert_allclose(maps["probability_over_6_5"].values[:, known], above, rtol=1e-3, atol=2e-6)
     assert np.ptp(above) > 0.5
+    ends = core_interval(model, truth, mean[0], LEVEL, -np.inf)
+    for name, values in zip(OF_OBSERVATION, ends, strict=True):
+        np.testing.assert_allclose(maps[name].values[:, known], values, rtol=1e-5, err_msg=name)
+        assert np.isnan(maps[name].values[:, ~known]).all()
+    assert (ends[1] - ends[0] > 2 * far).all()
 
 
 def test_same_bits_for_other_blocks(client, ensemble, model, mapped, tmp_path):
     _, expected, totals = mapped
     _, maps, others = joint_map(client, tmp_path, ensemble, model, 47)
-    for name in (*OF_CELL, *ASKED.names):
+    for name in (*STATISTICS, *OF_CELL, *ASKED.names):
         np.testing.assert_array_equal(maps[name].values, expected[name].values, err_msg=name)
     for ours, theirs in zip(totals, others, strict=True):
         for field in ("window", "column", "square", "node"):
             np.testing.assert_array_equal(getattr(ours.errors, field), getattr(theirs.errors, field), err_msg=field)
+
+
+def test_rows_equal_cells(ensemble, model, mapped):
+    grid, maps, _ = mapped
+    known, where, _, _, _, zone, _ = known_cells(grid, ensemble, model)
+    _, x, *_ = plain(ensemble)
+    some = np.random.default_rng(5).choice(zone.size, 40, replace=False)
+    rows = RowPredictor(ensemble, LEVEL, errors=model).predict(x[some], tuple(v[some] for v in where), zone[some])
+    for place, name in enumerate(STATISTICS):
+        np.testing.assert_array_equal(rows.statistics[:, place], maps[name].values[:, known][:, some], err_msg=name)
+    with pytest.raises(ValueError, match="needs where rows are"):
+        RowPredictor(ensemble, LEVEL, errors=model).predict(x[some])
 
 
 def test_sums_are_those_of_cells_and_give_the_draws_of_zones(ensemble, model, mapped):

@@ -12,7 +12,7 @@ from engine.errors import InputError, RunError
 from engine.forest import INSTRUCTION_SETS, is_built
 from engine.forest.native import module
 from engine.mapping import predict_block
-from engine.mapping.predict_block import STATISTICS, OnePass
+from engine.mapping.predict_block import OF_MEAN, STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
@@ -76,6 +76,16 @@ def test_compiled_equals_plain(ensemble, seed, n, level):
         assert np.array_equal(found, expected, equal_nan=True)
         for name, values in vars(sums).items():
             assert np.array_equal(getattr(found_sums, name), values), name
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_without_votes_the_interval_is_open_and_all_else_the_same(ensemble, compiled):
+    given_cells = cells(5, 700)
+    expected, sums = OnePass(ensemble, 0.8, PRECISION, compiled=compiled).run(*given_cells, ZONES)
+    found, same = OnePass(ensemble, 0.8, PRECISION, compiled=compiled, observations=False).run(*given_cells, ZONES)
+    assert np.array_equal(found[:, : len(OF_MEAN)], expected[:, : len(OF_MEAN)])
+    assert (found[:, -2] == 0.5).all() and (found[:, -1] == np.inf).all()  # 0.5: the least there can be
+    assert all(np.array_equal(getattr(same, name), values) for name, values in vars(sums).items())
 
 
 def test_cells_in_parts_give_the_same_bits(ensemble):

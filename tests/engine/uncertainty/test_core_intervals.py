@@ -11,6 +11,7 @@ from engine.uncertainty.cells import CellMoments, cell_moments
 from engine.uncertainty.core_intervals import (
     core_interval,
     core_quantiles,
+    fewest_sites,
     left_out,
     signed_quantile,
     standard_quantiles,
@@ -66,6 +67,14 @@ def test_quantiles_do_not_cross():
     quantiles = [signed_quantile(values, p) for p in np.linspace(0.001, 0.999, 400)]
     assert (np.diff([q for q in quantiles if np.isfinite(q)]) >= 0).all()
     assert quantiles[0] == -INF and quantiles[-1] == INF
+
+
+@pytest.mark.parametrize(("level", "sites"), [(0.95, 19), (0.9, 9), (0.5, 1), (0.8, 4), (0.99, 99)])
+def test_fewest_sites_of_a_level(level, sites):
+    assert fewest_sites(level) == sites
+    values = np.random.default_rng(1).normal(size=sites)
+    assert np.isfinite(signed_quantile(values, (1 + level) / 2))
+    assert signed_quantile(values[1:], (1 + level) / 2) == INF
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0, 1.5])

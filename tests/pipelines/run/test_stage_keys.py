@@ -18,7 +18,8 @@ from pipelines.run.stage_keys import CODE, Parts, RunKeys, stage_states
 STALE = {
     "model.replicates=9": (("train", "map"), "stale: model.replicates changed"),
     "model.interval=0.9": (("map",), "stale: model.interval changed"),
-    "model.residual_error=false": (("map",), "stale: model.residual_error changed"),
+    "model.prediction_interval=jackknife_plus": (("train", "map"), "stale: model.prediction_interval changed"),
+    "model.residual_error=false": (("train", "map"), "stale: model.residual_error changed"),
     "model.thresholds=[5]": (("map",), "stale: model.thresholds changed"),
     "model.quantiles=[0.05]": (("map",), "stale: model.quantiles changed"),
     "model.mapped=xgboost": (("train", "map"), "stale: model.mapped changed"),
