@@ -32,7 +32,9 @@ def predict_at(directory: OutPath, points: Any, config: "RunFile") -> pd.DataFra
     applicability = Applicability.load(area) if area.exists() else None
     model, target = config.model, config.target.name
     errors = errors_at(directory, config, lon, lat)
-    predictor = RowPredictor(ensemble, model.interval, applicability, model.statistics, errors and errors.model)
+    predictor = RowPredictor(
+        ensemble, model.interval, applicability, model.statistics, errors.model if errors else None
+    )
     covariates = ensemble.features.covariates
     values = sample(directory / "cube.zarr", lon, lat, covariates)
     table = statistics_table(
@@ -55,7 +57,7 @@ def statistics_table(
     features = predictor.ensemble.features
     complete = features.complete(values)
     x = features.matrix({name: column[complete] for name, column in values.items()})
-    here = errors and errors.only(complete)
+    here = errors.only(complete) if errors else None
     rows = predictor.predict(x, (here.x, here.y), here.zone) if here else predictor.predict(x)
     columns: dict[str, Any] = {}
     for output, label in enumerate(predictor.ensemble.manifest.outputs):
