@@ -369,6 +369,7 @@ def _independent(run: RunFile | Draft, data: Path, outline: Geometry | None) -> 
             f"{INDEPENDENT}: {keys.table} is the table that trains the model (observations.table); give one of other "
             "sites"
         )
+    keys = keys.model_copy(update={"errors": keys.errors.model_copy(update={"draw": False})})  # nothing learns them
     own = run.model_copy(update={"observations": keys}) if isinstance(run, RunFile) else replace(run, observations=keys)
     try:
         return _profiles(own, data, outline)

@@ -48,6 +48,45 @@ class BulkDensity(Section):
     ] = Field(description="a published function of carbon, rather than one fitted to the table's own layers")
 
 
+class SharedErrorsOfProfiles(Section):
+    """Errors that all sites share which were completed in the same way, drawn anew in every replicate."""
+
+    draw: bool = Field(
+        True,
+        description="whether they are drawn; false, or `errors: false`: sites are taken as they are, as in the study",
+    )
+    som_to_soc: float = Field(
+        0.04,
+        ge=0,
+        le=0.2,
+        description="SD of `som_to_soc`: with 0.04, the published 0.5 (Pribyl 2010) lies two SD below 0.58",
+    )
+    bulk_density: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="relative SD of all filled bulk densities together; default: that of the fitted coefficients, or "
+        "of the published functions among each other",
+    )
+    coarse_fragments: float | None = Field(
+        None,
+        ge=0,
+        le=50,
+        description="SD of all filled coarse fragments together, volume %; default: the standard error of the mean "
+        "that fills them, and none where the table has no fragments at all",
+    )
+    layer_division: float = Field(
+        1.0,
+        ge=0,
+        le=5,
+        description="SD of how far divided layers are off, in differences between the spline and division by thickness",
+    )
+
+
+def _errors(value: Any) -> Any:
+    return {"draw": value} if isinstance(value, bool) else value
+
+
 def _encoding(name: str | None) -> str | None:
     try:
         if name is not None:
@@ -193,6 +232,10 @@ class Observations(TableKeys):
         0.58, ge=0.3, le=0.7, description="carbon's share of organic matter, for layers that give `som` only"
     )
     bulk_density: BulkDensity | None = None
+    errors: Annotated[
+        SharedErrorsOfProfiles,
+        BeforeValidator(_errors, json_schema_input_type=bool | SharedErrorsOfProfiles),
+    ] = SharedErrorsOfProfiles()
     sure_of: tuple[str, ...] = Field(
         (),
         description="default names of columns that are right as they are, whatever the guards of units and places say",

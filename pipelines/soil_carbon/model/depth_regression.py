@@ -58,6 +58,7 @@ def bootstrap_coefficients(
     deep: npt.NDArray[np.floating],
     bootstrap: npt.NDArray[np.integer],
     labels: Sequence[str] | None = None,
+    shared: npt.NDArray[np.floating] | None = None,
 ) -> npt.NDArray[np.float64]:
     """Refit the regressions on each bootstrap sample of the profiles.
 
@@ -71,6 +72,8 @@ def bootstrap_coefficients(
         Rows of each sample, drawn with replacement.
     labels : sequence of str, optional
         Depths, the first included, for messages; else their numbers, counted from 1.
+    shared : ndarray, shape (replicates, n, depths), optional
+        What is added to the densities of each replicate.
 
     Returns
     -------
@@ -99,14 +102,25 @@ def bootstrap_coefficients(
                 )
         weights = both[bootstrap]
         counts = weights.sum(axis=1, keepdims=True)
-        x = np.where(weights, shallow[bootstrap], 0.0)
-        y = np.where(weights, values[bootstrap], 0.0)
+        x = np.where(weights, _sampled(shallow, bootstrap, shared, 0), 0.0)
+        y = np.where(weights, _sampled(values, bootstrap, shared, depth), 0.0)
         x_mean, y_mean = x.sum(axis=1, keepdims=True) / counts, y.sum(axis=1, keepdims=True) / counts
         from_mean = np.where(weights, x - x_mean, 0.0)
         slope = (from_mean * (y - y_mean)).sum(axis=1) / np.square(from_mean).sum(axis=1)
         coefficients[:, depth, 1] = slope
         coefficients[:, depth, 0] = y_mean[:, 0] - slope * x_mean[:, 0]
     return coefficients
+
+
+def _sampled(
+    values: npt.NDArray[np.floating],
+    bootstrap: npt.NDArray[np.integer],
+    shared: npt.NDArray[np.floating] | None,
+    depth: int,
+) -> npt.NDArray[np.floating]:
+    """Return the densities of each sample, with what is added to them, shape (replicates, n)."""
+    sampled = values[bootstrap]
+    return sampled if shared is None else sampled + np.take_along_axis(shared[:, :, depth], bootstrap, axis=1)
 
 
 def _unfit(x: npt.NDArray[np.float64], depth: str, first: str) -> str:

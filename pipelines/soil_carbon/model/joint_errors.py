@@ -136,5 +136,6 @@ def _fitted(prepared: Prepared, ensemble: Ensemble) -> ErrorModel | None:
         x=at.x,
         y=at.y,
         extent=at.extent,
+        shared=ensemble.shared,
         seed=integer(streams(prepared.config.model.seed, Use.ERROR_MODEL, 1)[0]),
     )

@@ -146,7 +146,7 @@ class Modelling:
         """Regress depths for every replicate, before any long step, so that too few deep profiles show early."""
         training, labels = self.training, self.setting.labels
         indices = bootstrap_indices(len(training.y), self.model.replicates, self.model.seed)
-        return bootstrap_coefficients(training.y, training.observed[:, 1:], indices, labels)
+        return bootstrap_coefficients(training.y, training.observed[:, 1:], indices, labels, training.shared)
 
     def tune(self) -> tuple[list[Candidate], pd.DataFrame]:
         """Search every family's grid once on all sites, or leave it to the training folds."""
@@ -300,7 +300,7 @@ class Modelling:
                 members, outputs=self.setting.labels, units=self.setting.units, seed=seed,
                 version=engine.__version__,
                 environment=self.environment, least=self._least, tables={"training.parquet": training.table},
-                progress=progress,
+                shared=training.shared, progress=progress,
             )  # fmt: skip
 
     def train_packed(self, members: list[Member], coefficients: np.ndarray) -> PackedEnsemble:
@@ -310,7 +310,7 @@ class Modelling:
             return train_packed(
                 self.client, training.x, training.observed, training.features, coefficients, members,
                 outputs=self.setting.labels, units=self.setting.units, seed=self.model.seed,
-                version=engine.__version__, least=self._least, progress=progress,
+                version=engine.__version__, least=self._least, shared=training.shared, progress=progress,
             )  # fmt: skip
 
     def distributions(self, members: list[Member], folds: dict[str, np.ndarray]) -> HeldOutDistributions:

@@ -41,6 +41,8 @@ class TrainingTable:
         How many sites train the model, and why the others do not.
     notes : tuple of Finding
         All of them, `count` among them.
+    shared : ndarray or None, shape (replicates, sites, depths)
+        Errors in common, kg C/m², that are added to what each replicate observes, where any are drawn.
     """
 
     table: pd.DataFrame
@@ -50,6 +52,7 @@ class TrainingTable:
     reasons: pd.Series
     count: Finding
     notes: tuple[Finding, ...]
+    shared: np.ndarray | None = None
 
     @classmethod
     def assemble(cls, prepared: Prepared, covariates: tuple[str, ...]) -> "TrainingTable":
@@ -74,9 +77,11 @@ class TrainingTable:
         zones = np.array(["", *zone_names], dtype=object)
         zone = zones[values[variable]] if variable else np.full(len(sites), "", object)
         specs = {name: config.covariates[name] for name in covariates}
+        errors, model = prepared.profiles.errors, config.model
         return cls.of(
-            sites, values, zone, specs, config.depth_labels, config.observations.at_site, config.model.validation.folds
-        )
+            sites, values, zone, specs, config.depth_labels, config.observations.at_site, model.validation.folds,
+            errors.draws(model.replicates, model.seed) if errors else None,
+        )  # fmt: skip
 
     @classmethod
     def of(
@@ -88,6 +93,7 @@ class TrainingTable:
         depths: Sequence[str],
         at_site: Mapping[str, str],
         folds: int,
+        shared: np.ndarray | None = None,
     ) -> "TrainingTable":
         """Choose the sites that have a density of the first depth and every covariate.
 
@@ -107,6 +113,8 @@ class TrainingTable:
             Covariate → column of values measured at the site, which replace the cell's.
         folds : int
             Fewest sites.
+        shared : ndarray, shape (replicates, sites, depths), optional
+            Errors in common of all sites.
 
         Raises
         ------
@@ -139,7 +147,8 @@ class TrainingTable:
         table = pd.concat([place, pd.DataFrame({"zone": zone[used], "y": observed[:, 0]}), kept], axis=1)
         features = Features.of(specs)
         x = features.matrix({name: kept[name].to_numpy() for name in names})
-        return cls(table, features, x, observed, reasons.set_axis(sites["site"]), count, tuple(notes))
+        of_used = None if shared is None else shared[:, used]
+        return cls(table, features, x, observed, reasons.set_axis(sites["site"]), count, tuple(notes), of_used)
 
     @property
     def y(self) -> np.ndarray:

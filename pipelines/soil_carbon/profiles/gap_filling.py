@@ -46,7 +46,7 @@ class BulkDensityFunction:
 
     def __call__(self, soc: Values) -> Values:
         """Return bulk density, g/cm³, of layers with `soc`, g/kg."""
-        return _exponential(soc, self.a, self.b)
+        return exponential(soc, self.a, self.b)
 
     def __str__(self) -> str:
         return (
@@ -114,10 +114,10 @@ def fit_bulk_density(soc: "pd.Series[float]", bulk_density: "pd.Series[float]") 
         raise InputError(f"the {x.size} layers with both SOC and bulk density have one and the same SOC, {x[0]:g} g/kg")
     slope, intercept = np.polyfit(x, np.log(y), 1)
     try:
-        (a, b), _ = curve_fit(_exponential, x, y, p0=(np.exp(intercept), slope))
+        (a, b), _ = curve_fit(exponential, x, y, p0=(np.exp(intercept), slope))
     except RuntimeError as error:
         raise InputError(f"the function of SOC fitted to {x.size} layers does not converge ({error})") from None
-    squares = np.square(y - _exponential(x, a, b))
+    squares = np.square(y - exponential(x, a, b))
     total = np.square(y - y.mean()).sum()
     r2 = 1 - squares.sum() / total if total > 0 else np.nan
     return BulkDensityFunction(float(a), float(b), int(x.size), float(r2), float(np.sqrt(squares.mean())))
@@ -165,7 +165,8 @@ def fill_layers(layers: pd.DataFrame, som_to_soc: float = SOC_PER_SOM, published
     return Filled(filled, function, unfilled, tuple(notes), left)
 
 
-def _exponential(soc: Values, a: float, b: float) -> Values:
+def exponential(soc: Values, a: float, b: float) -> Values:
+    """Return `a · exp(b · soc)`."""
     return cast(Values, a * np.exp(b * soc))  # NumPy gives a Series for a Series
 
 

@@ -31,6 +31,7 @@ from pipelines.soil_carbon.profiles.given_densities import check_densities, dens
 from pipelines.soil_carbon.profiles.harmonise import Harmonise
 from pipelines.soil_carbon.profiles.layers import check_layers
 from pipelines.soil_carbon.profiles.mixed_units import mixed_signs
+from pipelines.soil_carbon.profiles.shared_errors import SharedErrors
 from pipelines.soil_carbon.profiles.site_classes import check_classes
 from pipelines.soil_carbon.profiles.sites import disagreements, site_attributes
 from pipelines.soil_carbon.profiles.unit_guards import Sign, density_signs, heeded, layer_signs
@@ -65,11 +66,14 @@ class Profiles:
         What was filled, left out or looks odd, in sentences; those that ask for a look are warnings.
     left_out : tuple of LeftOut
         Rows of the file that are not used.
+    errors : SharedErrors or None
+        Errors that sites share, where any are drawn.
     """
 
     table: pd.DataFrame
     notes: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    errors: SharedErrors | None = None
 
     def wide(self) -> pd.DataFrame:
         """Return one row per site, in order: its columns but `source`, and `socd_LABEL` (kg C/m²) for every depth."""
@@ -164,12 +168,15 @@ def profiles_of(
     records = records.sort_values(["site", "top"] if in_layers else ["site"]).reset_index(drop=True)
     notes += disagreements(records)
     unfilled: list[str] = []
+    errors = None
     published = observations.bulk_density.function if observations.bulk_density else None
     if in_layers:
         filled = fill_layers(records, observations.som_to_soc, published)
         notes += [*suspicions(records), *filled.notes]
         unfilled = [f"{table.path}: {filled.left.message}"] if filled.left else []
         densities = [profile_densities(filled.layers, *depth, filled.unfilled, harmonise) for depth in depths]
+        errors = SharedErrors.of(filled, densities, depths, harmonise, observations.som_to_soc, observations.errors)
+        notes += [errors.note] if errors else []
     else:
         densities = [_given(records, depth) for depth in depths]
     summaries = [summary(depth, result, harmonise) for depth, result in zip(depths, densities, strict=True)]
@@ -184,7 +191,8 @@ def profiles_of(
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable")
     long["bulk_density_from"] = np.where(long["bulk_density_filled"] > 0, published or FITTED, "")
     table_of_all = long[[*sites.columns, *RESULTS]].reset_index(drop=True)
-    return Profiles(table_of_all, (Finding.note(count), *notes, *map(Finding.note, summaries)), tuple(left_out))
+    said = (Finding.note(count), *notes, *map(Finding.note, summaries))
+    return Profiles(table_of_all, said, tuple(left_out), errors)
 
 
 def _checked(

@@ -31,6 +31,7 @@ STALE = {
     "domain.chunk=16": (("cube", "map"), "stale: domain.chunk changed"),
     "covariates.ai.scale=0.001": (("cube", "select", "train", "map"), "stale: covariates.ai changed"),
     "depths=[[0, 10], [0, 20]]": (("profiles", "select", "train", "map"), "stale: depths changed"),
+    "observations.errors=false": (("profiles", "select", "train", "map"), "stale: observations changed"),
     "title=Elsewhere": ((), ""),
     "name=elsewhere": ((), ""),
     "covariates.ai.label=Aridity": ((), ""),

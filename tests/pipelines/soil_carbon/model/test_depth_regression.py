@@ -82,3 +82,18 @@ def test_a_sample_with_too_few_distinct_profiles_is_named():
 
 def test_first_depth_alone():
     assert bootstrap_coefficients(np.ones(4), np.empty((4, 0)), np.zeros((3, 4), int)).tolist() == [[[0, 1]]] * 3
+
+
+def test_replicates_with_errors_in_common():
+    """Each is the regression of what it observes."""
+    rng = np.random.default_rng(4)
+    shallow = rng.uniform(2, 8, 20)
+    deep = np.where(rng.random((20, 1)) < 0.8, 2 * shallow[:, None] + rng.normal(0, 0.3, (20, 1)), np.nan)
+    bootstrap = rng.integers(0, 20, (3, 20))
+    shared = rng.normal(0, 0.5, (3, 20, 2))
+    found = bootstrap_coefficients(shallow, deep, bootstrap, shared=shared)
+    for replicate, rows in enumerate(bootstrap):
+        moved = shallow + shared[replicate, :, 0], deep + shared[replicate, :, 1:]
+        np.testing.assert_array_equal(found[replicate], bootstrap_coefficients(*moved, rows[None])[0])
+    plain = bootstrap_coefficients(shallow, deep, bootstrap)
+    np.testing.assert_array_equal(bootstrap_coefficients(shallow, deep, bootstrap, shared=0 * shared), plain)
