@@ -29,7 +29,7 @@ def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
     """
     ensemble = load_ensemble(plan.ensemble, plan.digest)
     area_of_model = Applicability.load(plan.applicability)
-    one_pass = OnePass(ensemble, plan.level, plan.precision)
+    one_pass = OnePass(ensemble, plan.level, plan.precision, observations=not plan.local)
     zones = 2 * (plan.n_zones + 1)
     parts = dict.fromkeys(("reading the cube", "design matrix", "trees", "statistics", "dissimilarity"), 0.0)
     whole, cells, left = 0.0, 0, BLOCKS
