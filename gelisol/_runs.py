@@ -204,6 +204,22 @@ class Run:
         return groups.agg(repeats=("repeat", "count"), **{name: (name, "mean") for name in known}).reset_index()
 
     @property
+    def calibration(self) -> pd.DataFrame:
+        """Calibration of the intervals of a core at held-out sites, by scheme, depth, group of sites and level.
+
+        Returns
+        -------
+        DataFrame
+            The table `calibration.csv`: of the map's intervals (`method` is `mapped`) and of two references.
+
+        Raises
+        ------
+        InputError
+            Before the stage `train` is done, or if the run measures no coverage (`model.validation.coverage`).
+        """
+        return self._read("calibration.csv", "train", _csv)
+
+    @property
     def verdict(self) -> Verdict:
         """Verdict of the validation on the map.
 

@@ -69,9 +69,9 @@ def calibration_table(found: HeldOutDistributions, at: AtSites, outputs: Sequenc
     for scheme, k, output, known in _parts(found, outputs):
         target = np.broadcast_to(found.observed[:, k], known.shape)[known]
         site = np.broadcast_to(np.arange(known.shape[1]), known.shape)[known]
-        groups = list(_groups(found.mean[scheme][..., k][known], at, scheme, site, known))
+        groups = list(_groups(found.mean[scheme][:, k][known], at, scheme, site, known))
         for method, values in zip(METHODS, found.quantiles[scheme], strict=True):
-            scores = _Scores.of(values[..., k][:, known], target)
+            scores = _Scores.of(values[:, :, k][:, known], target)
             names = {"method": method, "scheme": scheme, "depth": output, "support": CORE}
             for group in groups:
                 rows += [names | row for row in scores.rows(group, len(np.unique(site[group.mask])))]
@@ -99,11 +99,11 @@ def pit_table(found: HeldOutDistributions, at: AtSites, outputs: Sequence[str]) 
             "site": at.names[site],
             "zone": at.zone[site],
             "observed": target,
-            "predicted": found.mean[scheme][..., k][known],
+            "predicted": found.mean[scheme][:, k][known],
             "dissimilarity": at.dissimilarity[scheme][known],
         }
         for method, values in zip(METHODS, found.quantiles[scheme], strict=True):
-            lower, upper = pit(values[..., k][:, known], PROBABILITIES, target)
+            lower, upper = pit(values[:, :, k][:, known], PROBABILITIES, target)
             ends = {"pit": (lower + upper) / 2, "pit_lower": lower, "pit_upper": upper}
             tables.append(pd.DataFrame({"method": method, **facts, **ends}))
     return pd.concat(tables, ignore_index=True)

@@ -13,7 +13,7 @@ from engine.execution.ledger import Scratch, key_of
 from engine.execution.tasks import Progress, silent
 from engine.models.persistence import Member, fit_members
 from engine.seeds import Use, streams
-from engine.uncertainty.new_observations import Located, Predictions, observation_quantiles
+from engine.uncertainty.new_observations import Located
 from engine.validation.predictive import METHODS, PROBABILITIES, Fold, quantiles
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -34,9 +34,9 @@ class HeldOutDistributions:
     folds : dict
         Scheme → fold numbers, shape (repeats, sites).
     mean : dict
-        Scheme → mean of the replicates, shape (repeats, sites, outputs).
+        Scheme → mean of the replicates, shape (repeats, outputs, sites).
     quantiles : dict
-        Scheme → quantiles of `PROBABILITIES`, shape (methods, probabilities, repeats, sites, outputs), in the order of
+        Scheme → quantiles of `PROBABILITIES`, shape (methods, probabilities, repeats, outputs, sites), in the order of
         `METHODS`.
     """
 
@@ -90,16 +90,16 @@ def hold_out_distributions(
                 items[name], places[name] = (scheme, fold == number, stream), (scheme, repeat)
     shared = (x, observed, tuple(members), regress, replicates, least, located)
     key = key_of([str(member) for member in members], replicates, located.digest if located else "")
-    kept = scratch.inner(f"distributions-{key}") if scratch else None
+    kept = scratch.inner(f"quantiles-{key}") if scratch else None
     results = run_kept(client, hold_out, items, *shared, scratch=kept, progress=progress, name="coverage")
     sites, outputs = observed.shape
-    shapes = {scheme: (len(rows), sites, outputs) for scheme, rows in folds.items()}
+    shapes = {scheme: (len(rows), outputs, sites) for scheme, rows in folds.items()}
     mean = {scheme: np.full(shape, np.nan) for scheme, shape in shapes.items()}
     ends = {scheme: np.full((len(METHODS), len(PROBABILITIES), *shape), np.nan) for scheme, shape in shapes.items()}
     for name, (scheme, repeat) in places.items():
         test, found = items[name][1], results[name]
-        mean[scheme][repeat, test] = found[0]
-        ends[scheme][:, :, repeat, test] = found[1:].reshape(len(METHODS), len(PROBABILITIES), *found.shape[1:])
+        mean[scheme][repeat][:, test] = found[0]
+        ends[scheme][:, :, repeat][..., test] = found[1:].reshape(len(METHODS), len(PROBABILITIES), *found.shape[1:])
     return HeldOutDistributions(observed, folds, mean, ends)
 
 
@@ -117,7 +117,7 @@ def hold_out(
 
     Returns
     -------
-    ndarray, shape (1 + methods × probabilities, held-out sites, outputs)
+    ndarray, shape (1 + methods × probabilities, outputs, held-out sites)
         The mean of the replicates, then the quantiles of one method after the other.
     """
     _, test, stream = item
@@ -126,27 +126,18 @@ def hold_out(
     x_train, y_train = x[train], observed[train]
     bootstrap = draw(len(y_train), samples)
     coefficients = regress(y_train[:, 0], y_train[:, 1:], bootstrap)
-    at_sites = np.empty((replicates, len(y_train)))
-    out_of_bag = np.full((replicates, len(y_train)), np.nan)
-    predicted = np.empty((replicates, int(test.sum())))
+    first, first_held_out = np.empty((replicates, len(y_train))), np.empty((replicates, int(test.sum())))
+    out_of_bag = np.full(first.shape, np.nan)
     for replicate, (rows, sample) in enumerate(zip(bootstrap, samples, strict=True)):
         models = fit_members(members, x_train[rows], y_train[rows, 0], sample)
+        first[replicate] = combine(members, [model.predict(x_train) for model in models])
+        first_held_out[replicate] = combine(members, [model.predict(x[test]) for model in models])
         left_out = np.setdiff1d(np.arange(len(y_train)), rows)
-        at_sites[replicate] = combine(members, [model.predict(x_train) for model in models])
-        out_of_bag[replicate, left_out] = at_sites[replicate, left_out]
-        predicted[replicate] = combine(members, [model.predict(x[test]) for model in models])
-    methods = tuple(METHODS.values())
-    found = np.empty((1 + len(methods) * len(PROBABILITIES), int(test.sum()), observed.shape[1]))
-    for k in range(observed.shape[1]):
-        fold = Fold(x_train, x[test], y_train[:, k], out_of_bag, predicted, coefficients[:, k], least)
-        found[0, :, k] = fold.mean
-        found[1:, :, k] = quantiles(methods, fold).reshape(-1, int(test.sum()))
-    if located is not None:
-        local = observation_quantiles(
-            Predictions(x_train, at_sites, located.only(train)), Predictions(x[test], predicted, located.only(test)),
-            observed=y_train, out_of_bag=out_of_bag, coefficients=coefficients, probabilities=PROBABILITIES.tolist(),
-            seed=int(stream.generate_state(1)[0]), least=least,
-        )  # fmt: skip
-        if local is not None:  # as in a map: too few sites for a model of the errors leave it jackknife+
-            found[1 : 1 + len(PROBABILITIES)] = np.sort(local, axis=0).transpose(0, 2, 1)
-    return found
+        out_of_bag[replicate, left_out] = first[replicate, left_out]
+    at, at_held_out = (located.only(train), located.only(test)) if located else (None, None)
+    fold = Fold(
+        x_train, x[test], y_train, first, first_held_out, out_of_bag, coefficients, least, at, at_held_out,
+        int(stream.generate_state(1)[0]),
+    )  # fmt: skip
+    found = quantiles(fold)
+    return np.concatenate([fold.mean[None], found.reshape(-1, *found.shape[2:])])

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from engine.mapping.blockwise import DISSIMILARITY
 from engine.storage.paths import OutPath, children
 from pipelines.soil_carbon.figures.backdrop import Backdrop
+from pipelines.soil_carbon.figures.calibration import calibration_size, draw_calibration, draw_groups, groups_size
 from pipelines.soil_carbon.figures.canvas import WIDTH, canvas
 from pipelines.soil_carbon.figures.density import ZoneBars, densities_size, draw_densities
 from pipelines.soil_carbon.figures.drivers import (
@@ -42,6 +43,7 @@ from pipelines.soil_carbon.results.published_stocks import compare_regions
 from pipelines.soil_carbon.results.read_results import Results
 from pipelines.soil_carbon.results.truth import Agreement
 from pipelines.soil_carbon.results.zone_tests import THINNED, letters
+from pipelines.soil_carbon.verdict.rules import standing_scheme
 
 SINGLE_MAP = 4.6
 """Inches."""
@@ -63,8 +65,8 @@ def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str,
         Name → PNG file (300 dpi), with a PDF of the same name beside it: the study's `figure1_sites, figure2_fit,
         figure3_density, figure4_uncertainty, figure5_drivers` and, with a depth that others have published,
         `figure6_regions`; `screening, scores, applicability`; `partial_dependence` with more than two covariates,
-        `coverage` where it was measured, `independent` with sites of that kind, `truth_maps` and `truth_scatter` with a
-        truth.
+        `coverage, calibration, calibration_groups` where they were measured, `independent` with sites of that kind,
+        `truth_maps` and `truth_scatter` with a truth.
     """
     figures = _Figures(results)
     figures.draw_study()
@@ -116,6 +118,13 @@ class _Figures:
             size = (2.35 * max(min(len(self.labels), 3), 1.4), 2.6 * -(-len(self.labels) // 3))
             with self._canvas("coverage", size) as figure:
                 draw_coverage(figure, results.coverage, model.validation.coverage, self.scheme_colours)
+        if results.calibration is not None and results.pit is not None:
+            scheme = standing_scheme(model.validation.schemes)
+            table = results.calibration[results.calibration["scheme"] == scheme]
+            with self._canvas("calibration", calibration_size(len(self.labels))) as figure:
+                draw_calibration(figure, table, results.pit[results.pit["scheme"] == scheme])
+            with self._canvas("calibration_groups", groups_size(table, len(self.labels))) as figure:
+                draw_groups(figure, table)
         if results.independent is not None and results.independent_sites is not None:
             scores = {row["depth"]: row for row in results.independent.to_dict("records") if row["n"] > 0}
             if scores:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from engine.validation.calibration import ALL
 from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.results.published_stocks import AS_PRINTED
 from pipelines.soil_carbon.results.read_results import Results
@@ -47,6 +48,7 @@ def csv_links(results: Results, agreements: Sequence[Agreement], regions: pd.Dat
         "depth_regression": results.depth_regression,
         "zone_differences": results.zone_differences,
         "coverage": results.coverage,
+        "calibration": None if results.calibration is None else results.calibration[results.calibration["by"] == ALL],
         "independent": results.independent,
         "importance": results.importance,
         "partial_dependence": results.partial_dependence,

@@ -22,13 +22,14 @@ from pipelines.soil_carbon.figures.sites import recorded_zones
 from pipelines.soil_carbon.profiles.pedotransfer import FUNCTIONS
 from pipelines.soil_carbon.profiles.source_kinds import kind_of
 from pipelines.soil_carbon.report import inputs, tables
+from pipelines.soil_carbon.report.calibration import calibration
 from pipelines.soil_carbon.report.downloads import csv_links
 from pipelines.soil_carbon.report.independent import independent
 from pipelines.soil_carbon.results.published_stocks import compare_regions
 from pipelines.soil_carbon.results.read_results import Results, read_results
 from pipelines.soil_carbon.results.truth import Agreement, compare_with_truth
 from pipelines.soil_carbon.verdict.evidence import gather
-from pipelines.soil_carbon.verdict.rules import judge
+from pipelines.soil_carbon.verdict.rules import judge, standing_scheme
 from pipelines.soil_carbon.verdict.summary import sites_means, write_summary
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -57,6 +58,8 @@ LINKS = {
     "validation_zones.csv": "cross-validation scores by zone",
     "validation_predictions.parquet": "held-out predictions of every site",
     "coverage.csv": "coverage of the prediction intervals",
+    "calibration.csv": "calibration of the prediction intervals by zone and fifth, with proper scores",
+    "pit.csv": "probability integral transform of every held-out observation",
     "independent.csv": "scores at independent sites",
     "independent_sites.parquet": "observed and predicted at every independent site",
     "importance.csv": "importance of covariates and groups",
@@ -174,6 +177,8 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "regressions": tables.records(results.depth_regression),
         "zone_tests": zone_tests,
         "coverage": tables.coverage(results),
+        "calibration": calibration(results),
+        "standing": standing_scheme(results.run.model.validation.schemes),
         "independent": independent(results),
         "importance": tables.importance(results),
         "leading": results.importance.query("kind == 'covariate'")["label"][:LEADING].tolist(),
@@ -191,7 +196,7 @@ def _is_there(name: str, results: Results) -> bool:
     """Return whether the run has an optional result."""
     if name.startswith("independent"):
         return results.independent is not None
-    return name != "coverage.csv" or results.coverage is not None
+    return name not in ("coverage.csv", "calibration.csv", "pit.csv") or results.coverage is not None
 
 
 def _said_of(what: str, results: Results) -> str:

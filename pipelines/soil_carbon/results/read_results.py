@@ -41,6 +41,8 @@ MADE_BY = {
     "validation_zones.csv": "train",
     "validation_predictions.parquet": "train",
     "coverage.csv": "train",
+    "calibration.csv": "train",
+    "pit.csv": "train",
     "importance.csv": "train",
     "partial_dependence.csv": "train",
     "applicability.npz": "train",
@@ -69,7 +71,7 @@ SOURCES = {"profiles": "profiles.parquet", "training": "ensemble/training.parque
 
 TEXT = (
     "zone", "zone_a", "zone_b", "letters_a", "letters_b", "cells", "depth", "source", "family", "scheme", "kind",
-    "covariate", "group", "label", "class", "test", "reason",
+    "covariate", "group", "label", "class", "test", "reason", "method", "by", "support", "site",
 )  # fmt: skip
 """Columns of names, in which `NA` or `1` is a name like any other."""
 
@@ -94,8 +96,8 @@ class Results:
         As above.
     zone_differences, representativeness : DataFrame
         As above.
-    coverage : DataFrame or None
-        None if the run did not measure it.
+    coverage, calibration, pit : DataFrame or None
+        None if the run did not measure them.
     independent, independent_sites : DataFrame or None
         None if the run file names no independent sites.
     coefficients : ndarray of float64, shape (replicates, depths, 2)
@@ -120,6 +122,8 @@ class Results:
     zone_scores: pd.DataFrame
     predictions: pd.DataFrame
     coverage: pd.DataFrame | None
+    calibration: pd.DataFrame | None
+    pit: pd.DataFrame | None
     independent: pd.DataFrame | None
     independent_sites: pd.DataFrame | None
     importance: pd.DataFrame
@@ -223,8 +227,9 @@ def read_results(directory: OutPath) -> Results:
         raise InputError(f"{directory}: not the folder of a run: no run.yaml in it; give the `output.dir` of a run.")
     run, base = load(directory / "run.yaml")
     wanted = dict(MADE_BY)
-    if not run.model.validation.coverage:
-        del wanted["coverage.csv"]
+    measured = bool(run.model.validation.coverage)
+    if not measured:
+        del wanted["coverage.csv"], wanted["calibration.csv"], wanted["pit.csv"]
     if run.model.validation.independent is None:
         del wanted["independent.csv"], wanted["independent_sites.parquet"]
     problems = [
@@ -249,7 +254,9 @@ def read_results(directory: OutPath) -> Results:
         skill=read_table(directory, "skill"),
         zone_scores=read_table(directory, "validation_zones"),
         predictions=read_parquet(directory / "validation_predictions.parquet"),
-        coverage=read_table(directory, "coverage") if run.model.validation.coverage else None,
+        coverage=read_table(directory, "coverage") if measured else None,
+        calibration=read_table(directory, "calibration") if measured else None,
+        pit=read_table(directory, "pit") if measured else None,
         independent=read_table(directory, "independent") if run.model.validation.independent else None,
         independent_sites=(
             read_parquet(directory / "independent_sites.parquet") if run.model.validation.independent else None

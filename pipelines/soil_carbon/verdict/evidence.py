@@ -1,20 +1,30 @@
 """Evidence for a verdict, from a run's tables."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
+from engine.validation.calibration import ALL
+from engine.validation.predictive import MAPPED
 from pipelines.soil_carbon.model.independent_sites import COVERED
 from pipelines.soil_carbon.results.read_results import Results
 from pipelines.soil_carbon.results.stocks import TOTAL
 from pipelines.soil_carbon.verdict.rules import (
     AtDepth,
     Covered,
+    CoveredGroup,
     Evidence,
     Independent,
     SiteShift,
     SkillFound,
     standing_scheme,
 )
+
+LEVELS_OF_GROUPS = (0.8, 0.95)
+"""Levels at which groups of sites are judged."""
+FIFTHS = {"1": "lowest", "2": "second lowest", "3": "middle", "4": "second highest", "5": "highest"}
+DIVIDED_BY = {"predicted": "prediction", "dissimilarity": "dissimilarity"}
 
 
 def gather(results: Results) -> Evidence:
@@ -32,6 +42,7 @@ def gather(results: Results) -> Evidence:
                 depth=depth,
                 skill=_skill(rows[depth]),
                 coverage=_coverage(results, scheme, depth),
+                groups=_groups(results, scheme, depth),
                 independent=_independent(results, depth),
             )
             for depth in run.depth_labels
@@ -68,6 +79,25 @@ def _coverage(results: Results, scheme: str, depth: str) -> tuple[Covered, ...]:
         for _, row in rows.iterrows()
         if row["n"] > 0
     )
+
+
+def _groups(results: Results, scheme: str, depth: str) -> tuple[CoveredGroup, ...]:
+    """Return the coverage of zones and fifths that hold enough sites to be judged."""
+    if results.calibration is None:
+        return ()
+    table = results.calibration
+    own = (table["method"] == MAPPED) & (table["scheme"] == scheme) & (table["depth"] == depth)
+    rows = table[own & (table["by"] != ALL) & table["judged"] & table["nominal"].isin(LEVELS_OF_GROUPS)]
+    return tuple(
+        CoveredGroup(nominal=row["nominal"], measured=row["inside"], n=int(row["sites"]), group=name_of(row))
+        for _, row in rows.iterrows()
+    )
+
+
+def name_of(row: "pd.Series[Any]") -> str:
+    """Name a group of sites in words: its zone, or its fifth of what divides the sites."""
+    by, group = str(row["by"]), str(row["group"])
+    return f"the {FIFTHS[group[0]]} fifth of the {DIVIDED_BY[by]}" if by in DIVIDED_BY else group
 
 
 def _independent(results: Results, depth: str) -> Independent | None:

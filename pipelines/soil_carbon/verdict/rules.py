@@ -3,10 +3,11 @@
 A pure function from a small typed value, `Evidence`, to a `Verdict`. Worse evidence never gives a better verdict.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+from scipy.special import bdtr, bdtrc
 
 from engine.formatting import counted
 from pipelines.soil_carbon.formatting import depth_text, fixed, named, number
@@ -23,6 +24,8 @@ SHORTFALL = 0.05
 """By how much coverage may miss its nominal share: intervals that hold 85 % instead of 90 % still serve."""
 NOISE = 2.0
 """Standard errors within which a share or a bias may be off by chance."""
+BY_CHANCE = 0.05
+"""Chance that any group of sites of a depth, at any level, is called off although all intervals are honest."""
 OUTSIDE = 0.1
 """Share of the area outside the area of applicability that a total bears: errors there, of which nothing is known, can
 be as large as the densities, and so move the total by as much as the 95 % range of a good map."""
@@ -80,6 +83,12 @@ class Covered(Value):
     n: int
 
 
+class CoveredGroup(Covered):
+    """The same of a group of sites, which `group` names in words."""
+
+    group: str
+
+
 class Independent(Value):
     """The map at sites that never trained it; bias and its standard error in the map's units."""
 
@@ -103,6 +112,7 @@ class AtDepth(Value):
     depth: str
     skill: SkillFound | None
     coverage: tuple[Covered, ...] = ()
+    groups: tuple[CoveredGroup, ...] = ()
     independent: Independent | None = None
 
 
@@ -205,6 +215,7 @@ def _at_depth(at: AtDepth, scheme: str, units: str) -> Iterator[Reason]:
     if not at.coverage:
         text = "The coverage of the prediction intervals was not measured (model.validation.coverage)."
         yield Reason(code="coverage_not_measured", level="weak", depth=at.depth, text=text)
+    yield from _of_groups(at.groups, at.depth, f"{named(scheme)} folds")
     if at.independent:
         yield from _of_independent(at.independent, at.depth, units)
 
@@ -255,6 +266,40 @@ def _of_coverage(coverage: Iterable[Covered], depth: str, where: str, code: str)
             f"{100 * worst.measured:.0f} % of {counted(worst.n, 'observation')}; they are too narrow."
         )
         yield Reason(code=f"{code}_too_low", level="weak", depth=depth, text=text)
+
+
+def _of_groups(groups: Sequence[CoveredGroup], depth: str, where: str) -> Iterator[Reason]:
+    """Yield the group whose intervals are the most too narrow, and that whose are the most too wide, if any are.
+
+    All groups and levels are looked at, so that each must be off by more than chance would do once in as many.
+    """
+
+    def off(side: int) -> list[CoveredGroup]:
+        """Return those that are off to one side, the farthest first."""
+        found = []
+        for one in groups:
+            held = round(one.measured * one.n)
+            # Of as few, or as many, being held if the interval is honest and sites are independent.
+            chance = bdtr(held, one.n, one.nominal) if side < 0 else bdtrc(held - 1, one.n, one.nominal)
+            if side * (one.measured - one.nominal) > SHORTFALL and chance < BY_CHANCE / 2 / len(groups):
+                found.append(one)
+        return sorted(found, key=lambda one: side * (one.nominal - one.measured))
+
+    kinds: tuple[tuple[int, str, Level, str], ...] = (
+        (-1, "coverage_too_low_in_group", "weak", "narrow"),
+        (1, "coverage_too_high_in_group", "supported", "wide"),
+    )
+    for side, code, level, fault in kinds:
+        if found := off(side):
+            worst, *others = found
+            further = len({one.group for one in others} - {worst.group})
+            also = f", and in {counted(further, 'other group')} of sites" if further else ""
+            text = (
+                f"{depth_text(depth)}, {where}, {worst.group}: {100 * worst.nominal:g} % prediction intervals hold "
+                f"{100 * worst.measured:.0f} % of {counted(worst.n, 'observation')}; they are too {fault} there"
+                f"{also}."
+            )
+            yield Reason(code=code, level=level, depth=depth, text=text)
 
 
 def _of_independent(found: Independent, depth: str, units: str) -> Iterator[Reason]:

@@ -8,15 +8,7 @@ from scipy.stats import norm
 from engine.ensemble.prediction_intervals import Jackknife
 from engine.validation.calibration import JUDGED, AtSites, calibration_table, pit_table
 from engine.validation.interval_coverage import HeldOutDistributions
-from engine.validation.predictive import (
-    METHODS,
-    NESTED,
-    PROBABILITIES,
-    Fold,
-    jackknife_plus,
-    of_training_sites,
-    quantiles,
-)
+from engine.validation.predictive import METHODS, PROBABILITIES, Fold, of_training_sites, quantiles
 from engine.validation.scoring_rules import crps
 
 SITES, REPEATS = 300, 2
@@ -27,9 +19,9 @@ def of_sites(
 ) -> HeldOutDistributions:
     """Normal distributions of one output under one scheme, the same for all methods; shape (sites,) each."""
     one = mean + spread * norm.ppf(PROBABILITIES)[:, None]
-    ends = np.broadcast_to(one[None, :, None, :, None], (len(METHODS), len(PROBABILITIES), repeats, len(mean), 1))
+    ends = np.broadcast_to(one[None, :, None, None], (len(METHODS), len(PROBABILITIES), repeats, 1, len(mean)))
     folds = np.broadcast_to(np.arange(len(mean)) % 5, (repeats, len(mean)))
-    means = np.broadcast_to(mean[None, :, None], (repeats, len(mean), 1))
+    means = np.broadcast_to(mean, (repeats, 1, len(mean)))
     return HeldOutDistributions(observed[:, None], {"random": folds}, {"random": means}, {"random": ends})
 
 
@@ -50,7 +42,7 @@ def test_a_hand_worked_group():
     assert row["width"] == pytest.approx(2 * end)
     assert row["interval_score"] == pytest.approx(2 * end + 4 * ((1 - end) + (2 - end)) / 4)
     assert row["se"] == pytest.approx(0.25) and row["n"] == 4 and not row["judged"]
-    assert row["crps"] == pytest.approx(crps(found.quantiles["random"][0, :, 0, :, 0], PROBABILITIES, observed).mean())
+    assert row["crps"] == pytest.approx(crps(found.quantiles["random"][0, :, 0, 0], PROBABILITIES, observed).mean())
 
 
 def test_shares_add_up_and_every_group_is_there():
@@ -129,32 +121,46 @@ def test_pit_of_every_observation():
 def fold() -> Fold:
     rng = np.random.default_rng(3)
     truth = rng.normal(5, 2, 120)
-    out_of_bag = np.where(rng.random((30, 120)) < 0.4, truth + rng.normal(0, 1, (30, 120)), np.nan)
-    predicted = rng.normal(5, 2, 7) + rng.normal(0, 0.5, (30, 7))
-    coefficients = np.column_stack([rng.normal(0, 0.1, 30), rng.normal(2, 0.1, 30)])
-    observed = 2 * truth + rng.normal(0, 1, 120)
-    observed[:15] = np.nan
+    first = truth + rng.normal(0, 1, (30, 120))
+    out_of_bag = np.where(rng.random((30, 120)) < 0.4, first, np.nan)
+    held_out = rng.normal(5, 2, 7) + rng.normal(0, 0.5, (30, 7))
+    lines = np.column_stack([rng.normal(0, 0.1, 30), rng.normal(2, 0.1, 30)])
+    coefficients = np.stack([np.broadcast_to([0.0, 1.0], (30, 2)), lines], axis=1)
+    observed = np.column_stack([truth, 2 * truth + rng.normal(0, 1, 120)])
+    observed[:15, 1] = np.nan
     x = np.zeros((120, 1))
-    return Fold(x, x[:7], observed, out_of_bag, predicted, coefficients, 0.0)
+    return Fold(x, x[:7], observed, first, held_out, out_of_bag, coefficients, 0.0)
+
+
+def at(probability: float, values: np.ndarray) -> np.ndarray:
+    return values[np.isclose(PROBABILITIES, probability)][0]
 
 
 def test_quantiles_are_the_ends_of_the_intervals(fold: Fold):
-    found, _ = quantiles([jackknife_plus, of_training_sites], fold)
-    jackknife = Jackknife.of(fold.observed, fold.out_of_bag, fold.coefficients, 0.0)
-    lower, upper = jackknife.interval(fold.predicted, (0.8, 0.95))
-    for level, low, high in zip((0.8, 0.95), lower, upper, strict=True):
-        np.testing.assert_array_equal(found[np.isclose(PROBABILITIES, (1 - level) / 2)][0], low)
-        np.testing.assert_array_equal(found[np.isclose(PROBABILITIES, (1 + level) / 2)][0], high)
-    assert (np.diff(found, axis=0) >= 0).all()
-    assert found.shape == (2 * len(NESTED), 7)
+    found = quantiles(fold)
+    assert found.shape == (len(METHODS), len(PROBABILITIES), 2, 7) and (np.diff(found, axis=1) >= 0).all()
+    plain = found[list(METHODS).index("jackknife_plus")]
+    for k in range(2):
+        jackknife = Jackknife.of(fold.observed[:, k], fold.out_of_bag, fold.coefficients[:, k], 0.0)
+        lower, upper = jackknife.interval(fold.first_held_out, JUDGED)
+        for i, level in enumerate(JUDGED):
+            np.testing.assert_array_equal(at(0.5 - level / 2, plain)[k], lower[i])
+            np.testing.assert_array_equal(at(0.5 + level / 2, plain)[k], upper[i])
+
+
+def test_the_mean_is_that_of_the_lines(fold: Fold):
+    one, two = fold.mean
+    np.testing.assert_allclose(one, fold.first_held_out.mean(axis=0))
+    intercept, slope = fold.coefficients[:, 1].T
+    np.testing.assert_allclose(two, (intercept[:, None] + slope[:, None] * fold.first_held_out).mean(axis=0))
 
 
 def test_the_sites_distribution_is_that_of_ranks(fold: Fold):
-    """105 sites are known: the ends at 90 % are 0.05 · 106 = 5.3 and 100.7 places from the lowest."""
-    lower, upper = of_training_sites(fold, (0.9,))
-    known = np.sort(fold.observed[np.isfinite(fold.observed)])
-    assert lower[0] == pytest.approx(np.full(7, known[4] + 0.3 * (known[5] - known[4])))
-    assert upper[0] == pytest.approx(np.full(7, known[99] + 0.7 * (known[100] - known[99])))
+    """105 sites are known: quantiles 0.05 and 0.95 are 0.05 · 106 = 5.3 and 100.7 places from the lowest."""
+    lower, upper = of_training_sites(fold, np.array([0.05, 0.95]))[:, 1]
+    known = np.sort(fold.observed[15:, 1])
+    assert lower == pytest.approx(np.full(7, known[4] + 0.3 * (known[5] - known[4])))
+    assert upper == pytest.approx(np.full(7, known[99] + 0.7 * (known[100] - known[99])))
 
 
 def test_crps_of_the_quantiles_in_use():

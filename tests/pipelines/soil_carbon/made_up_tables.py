@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from engine.cube.features import Features
 from engine.ensemble.manifest import Manifest
@@ -13,7 +14,10 @@ from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.entry import source_spec
 from engine.validation.applicability import Applicability
+from engine.validation.calibration import AtSites, calibration_table, pit_table
 from engine.validation.cross_validation import Scores
+from engine.validation.interval_coverage import HeldOutDistributions
+from engine.validation.predictive import METHODS, PROBABILITIES
 
 REPEATS, REPLICATES = 4, 100
 
@@ -27,7 +31,7 @@ def write_validation(
     coverage: int,
     rng: np.random.Generator,
 ) -> None:
-    """`selection`, `tuning`, `validation`, `validation_zones`, `validation_predictions`, `coverage`."""
+    """`selection`, `tuning`, `validation…`, and on intervals `coverage`, `calibration`, `pit`."""
     selection = pd.DataFrame(
         {
             "covariate": ["mat", "tn", "vegetation"],
@@ -83,6 +87,29 @@ def write_validation(
             for p in (0.5, 0.8, 0.9, 0.95)
         ]
         pd.DataFrame(table).to_csv(directory / "coverage.csv", index=False)
+        write_calibration(directory, training, schemes, labels, coverage, rng)
+
+
+def write_calibration(
+    directory: Path,
+    training: pd.DataFrame,
+    schemes: Sequence[str],
+    labels: Sequence[str],
+    repeats: int,
+    rng: np.random.Generator,
+) -> None:
+    """`calibration.csv` and `pit.csv`: normal distributions, those of the map narrower than the references'."""
+    n, k = len(training), len(labels)
+    observed = np.column_stack([training["y"].to_numpy() * (1 + i) for i in range(k)])
+    mean = observed.T + rng.normal(size=(repeats, k, n))
+    spread = np.array([0.9] + [1.5] * (len(METHODS) - 1))[:, None, None, None, None]
+    ends = mean + spread * norm.ppf(PROBABILITIES)[:, None, None, None]
+    folds = dict.fromkeys(schemes, np.broadcast_to(np.arange(n) % 5, (repeats, n)))
+    found = HeldOutDistributions(observed, folds, dict.fromkeys(schemes, mean), dict.fromkeys(schemes, ends))
+    far = dict.fromkeys(schemes, rng.random((repeats, n)))
+    at = AtSites(training["site"].to_numpy(), training["zone"].to_numpy(), far)
+    calibration_table(found, at, labels).to_csv(directory / "calibration.csv", index=False)
+    pit_table(found, at, labels).to_csv(directory / "pit.csv", index=False)
 
 
 def write_ensemble(

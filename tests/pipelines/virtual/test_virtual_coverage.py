@@ -60,10 +60,10 @@ def _coverage_of(client, x, observed, new, seed):
     shared = (x, observed, (XGBOOST,), bootstrap_coefficients, REPLICATES)
     found = client.submit(hold_out, item, *shared, pure=False).result()
     mapped = found[1:].reshape(len(METHODS), len(PROBABILITIES), *found.shape[1:])[0]
-    target, shares = observed[new], []
+    target, shares = observed[new].T, []
     for level in LEVELS:
         lower, upper = (mapped[np.isclose(PROBABILITIES, 0.5 + side * level / 2)][0] for side in (-1, 1))
-        shares.append(((lower <= target) & (target <= upper)).mean(axis=0))
+        shares.append(((lower <= target) & (target <= upper)).mean(axis=1))
     return np.array(shares).T
 
 

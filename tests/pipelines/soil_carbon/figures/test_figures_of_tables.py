@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 
+from pipelines.soil_carbon.figures.calibration import calibration_size, draw_calibration, draw_groups, groups_size
 from pipelines.soil_carbon.figures.canvas import colour_of, letter, panels
 from pipelines.soil_carbon.figures.density import ZoneBars, _bars
 from pipelines.soil_carbon.figures.drivers import Drivers, draw_drivers, draw_other_dependences, drivers_size
@@ -154,6 +155,43 @@ def test_coverage_has_a_band_of_chance(results):
     for bound, expected in ((lower, 50 - 1.96 * 5), (upper, 50 + 1.96 * 5)):
         x, y = bound[np.argsort(bound[:, 0])].T
         assert np.interp(50, x, y) == pytest.approx(expected, abs=0.1)
+
+
+def of_one_scheme(results: Results, table: pd.DataFrame | None) -> pd.DataFrame:
+    assert table is not None
+    return table[table["scheme"] == "knndm"]
+
+
+def test_calibration_shows_what_is_inside_below_and_above_and_the_pit(results):
+    table, pit = of_one_scheme(results, results.calibration), of_one_scheme(results, results.pit)
+    figure = Figure(figsize=calibration_size(2))
+    draw_calibration(figure, table, pit)
+    inside, misses, histogram = figure.axes[:3]
+    rows = table.query("by == 'all' and depth == '0-10' and method == 'mapped'")
+    line = next(line for line in inside.lines if line.get_label() == "the map")
+    np.testing.assert_allclose(line.get_xdata(), [50, 60, 70, 80, 90, 95, 99])
+    np.testing.assert_allclose(line.get_ydata(), 100 * rows["inside"])
+    for side in ("below", "above"):
+        line = next(line for line in misses.lines if line.get_label() == side)
+        np.testing.assert_allclose(line.get_ydata(), 100 * rows[side])
+    heights = [bar.get_height() for bar in histogram.patches if bar.get_width() < 0.5]
+    own = pit.query("depth == '0-10' and method == 'mapped'")
+    counts = np.histogram(own["pit"], np.linspace(0, 1, 11))[0]
+    np.testing.assert_allclose(heights, 100 * counts / len(own))
+    assert [axes.get_xlabel() for axes in figure.axes[:3]] == ["nominal level, %"] * 2 + ["PIT"]
+
+
+def test_groups_that_are_too_small_are_open(results):
+    table = of_one_scheme(results, results.calibration).copy()
+    table.loc[table["group"] == "wetland", "judged"] = False
+    figure = Figure(figsize=groups_size(table, 2))
+    draw_groups(figure, table)
+    axes = figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()][:4] == ["all sites", "forest", "grassland", "wetland"]
+    filled = next(points for points in axes.collections if points.get_label() == "95 % interval")
+    own = table.query("depth == '0-10' and method == 'mapped' and nominal == 0.95")
+    np.testing.assert_allclose(filled.get_offsets()[:, 0], 100 * own.loc[own["judged"], "inside"])
+    assert len(filled.get_offsets()) == 13 and len(own) == 14
 
 
 def test_regions_stand_below_the_run(results):

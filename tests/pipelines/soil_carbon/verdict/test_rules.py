@@ -10,6 +10,7 @@ from pipelines.soil_carbon.verdict.rules import (
     LEVELS,
     AtDepth,
     Covered,
+    CoveredGroup,
     Evidence,
     Independent,
     SiteShift,
@@ -30,6 +31,17 @@ def skill(value: float = 0.36, reach: float = 0.15, n: int = 147, groups: float 
 
 def covered(shortfall: float = 0.0, n: int = 147) -> tuple[Covered, ...]:
     return tuple(Covered(nominal=p, measured=max(p - shortfall, 0), n=n) for p in NOMINAL)
+
+
+def grouped(shortfall: float = 0.0, n: int = 29, others: int = 12) -> tuple[CoveredGroup, ...]:
+    """Wetland, which is off, and other groups that are not."""
+    names = ["wetland", *(f"group {i}" for i in range(others))]
+    off = [shortfall] + [0.0] * others
+    return tuple(
+        CoveredGroup(group=name, nominal=p, measured=min(max(p - by, 0), 1), n=n)
+        for name, by in zip(names, off, strict=True)
+        for p in (0.8, 0.95)
+    )
 
 
 def at(depth: str = "0-30", **changes: Any) -> AtDepth:
@@ -71,6 +83,7 @@ def test_a_sound_run_is_supported_and_says_why():
         ({"depths": (at(skill=skill(n=25)),)}, "weak", "too_few_sites"),
         ({"depths": (at(skill=skill(groups=3.5)),)}, "weak", "too_few_sites"),
         ({"depths": (at(coverage=covered(0.11)),)}, "weak", "coverage_too_low"),
+        ({"depths": (at(groups=grouped(0.3)),)}, "weak", "coverage_too_low_in_group"),
         ({"depths": (at(coverage=()),)}, "weak", "coverage_not_measured"),
         ({"outside": 0.2}, "weak", "outside_applicability"),
         ({"shift": SiteShift(value=0.6, sites=147)}, "weak", "sites_not_typical"),
@@ -105,6 +118,39 @@ def test_sites_in_few_groups_may_differ_from_the_map_by_chance():
     few = at(skill=skill(groups=16.0))
     assert "sites_not_typical" not in codes(judge(evidence(depths=(few,), shift=SiteShift(value=0.45, sites=147))))
     assert "sites_not_typical" in codes(judge(evidence(depths=(few,), shift=SiteShift(value=0.55, sites=147))))
+
+
+def test_a_group_is_off_beyond_chance_and_tolerance():
+    """13 groups at two levels: each is called off if chance does it less than once in 26 · 40."""
+
+    def of(groups: tuple[CoveredGroup, ...]) -> list[str]:
+        return [r.text for r in judge(evidence(depths=(at(groups=groups),))).reasons if "in_group" in r.code]
+
+    (text,) = of(grouped(0.3))
+    assert text == (
+        "0–30 cm, kNNDM folds, wetland: 80 % prediction intervals hold 50 % of 29 observations; "
+        "they are too narrow there."
+    )
+    # 7 or more of 40 lie outside 95 % once in 300 times: too often where 26 shares are looked at, but not where 2 are.
+    assert not of(grouped(0.13, n=40))
+    assert of(grouped(0.13, n=40, others=0)) and of(grouped(0.13, n=400))
+    # Sure, but not worth a word.
+    assert not of(grouped(0.045, n=100_000))
+
+
+def test_wide_intervals_are_named_and_limit_nothing():
+    verdict = judge(evidence(depths=(at(groups=grouped(-0.19, n=150)),)))
+    (reason,) = (r for r in verdict.reasons if r.code == "coverage_too_high_in_group")
+    assert "80 % prediction intervals hold 99 % of 150 observations; they are too wide there." in reason.text
+    assert verdict.level == "supported"
+
+
+def test_several_groups_are_counted():
+    both = (*grouped(0.3, others=0), *(g.model_copy(update={"group": "bog"}) for g in grouped(0.4, others=0)))
+    verdict = judge(evidence(depths=(at(groups=both),)))
+    (reason,) = (r for r in verdict.reasons if "in_group" in r.code)
+    assert "bog: 95 %" in reason.text or "bog: 80 %" in reason.text
+    assert reason.text.endswith("too narrow there, and in 1 other group of sites.")
 
 
 def test_skill_at_random_alone_does_not_count():
@@ -152,6 +198,7 @@ depths = st.builds(
     depth=st.just("0-30"),
     skill=st.none() | found,
     coverage=st.just(()) | st.builds(covered, st.floats(-0.05, 0.4), st.integers(5, 500)),
+    groups=st.just(()) | st.builds(grouped, st.floats(-0.2, 0.6), st.integers(10, 500)),
     independent=st.none() | at_sites,
 )
 of_family = st.fixed_dictionaries(dict.fromkeys(("rf", "xgboost", "svm"), st.floats(-1, 1)))
@@ -184,6 +231,9 @@ def worsened(before: Evidence, by: float) -> dict[str, Evidence]:
     found = {
         "outside": before.model_copy(update={"outside": min(before.outside + by, 1.0)}),
         "coverage": with_depth(coverage=worse_coverage(depth.coverage, by)),
+        "coverage of groups": with_depth(
+            groups=tuple(g.model_copy(update={"measured": max(g.measured - by, 0.0)}) for g in depth.groups)
+        ),
         "no coverage": with_depth(coverage=()),
         "no skill": with_depth(skill=None),
         "no spatial scheme": before.model_copy(update={"schemes": ("random",)}),
