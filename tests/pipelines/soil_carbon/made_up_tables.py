@@ -87,7 +87,7 @@ def write_validation(
             for p in (0.5, 0.8, 0.9, 0.95)
         ]
         pd.DataFrame(table).to_csv(directory / "coverage.csv", index=False)
-        write_calibration(directory, training, schemes, labels, coverage, rng)
+        write_calibration(directory, training, schemes, labels, coverage)
 
 
 def write_calibration(
@@ -96,13 +96,12 @@ def write_calibration(
     schemes: Sequence[str],
     labels: Sequence[str],
     repeats: int,
-    rng: np.random.Generator,
 ) -> None:
-    """`calibration.csv` and `pit.csv`: normal distributions, those of the map narrower than the references'."""
-    n, k = len(training), len(labels)
+    """`calibration.csv` and `pit.csv`: normal distributions, honest those of the map, wide those of the references."""
+    n, k, rng = len(training), len(labels), np.random.default_rng(2)
     observed = np.column_stack([training["y"].to_numpy() * (1 + i) for i in range(k)])
     mean = observed.T + rng.normal(size=(repeats, k, n))
-    spread = np.array([0.9] + [1.5] * (len(METHODS) - 1))[:, None, None, None, None]
+    spread = np.array([1.0] + [1.5] * (len(METHODS) - 1))[:, None, None, None, None]
     ends = mean + spread * norm.ppf(PROBABILITIES)[:, None, None, None]
     folds = dict.fromkeys(schemes, np.broadcast_to(np.arange(n) % 5, (repeats, n)))
     found = HeldOutDistributions(observed, folds, dict.fromkeys(schemes, mean), dict.fromkeys(schemes, ends))

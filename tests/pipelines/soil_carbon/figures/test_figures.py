@@ -287,6 +287,8 @@ def test_every_figure_of_a_run_is_drawn(tmp_path, crs, centre, resolution):
         "screening",
         "scores",
         "coverage",
+        "calibration",
+        "calibration_groups",
         "applicability",
     }
     for path in files.values():

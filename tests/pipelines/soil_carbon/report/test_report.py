@@ -110,7 +110,7 @@ def test_page_needs_no_other_file(run, html, sheet):
 
 def test_every_figure_is_on_the_page_at_half_its_resolution(run, sheet):
     printed = sorted((run / "figures").glob("*.png"))
-    assert len(sheet.images) == len(printed) == 12
+    assert len(sheet.images) == len(printed) == 14
     shown = sorted(Image.open(BytesIO(png)).size for png in sheet.images)
     assert shown == sorted(tuple(-(-n // 2) for n in Image.open(path).size) for path in printed)
 
@@ -217,11 +217,28 @@ def test_tables_are_files_in_the_page(run, sheet):
     assert "max_features" in scores.loc[("random", "rf"), "hyperparameters"]
 
 
+def test_calibration_is_that_of_the_table(run, sheet):
+    table = pd.read_csv(run / "calibration.csv").query("scheme == 'knndm' and by == 'all' and depth == '0-10'")
+    own = table[table["method"] == "mapped"].set_index("nominal")
+    shares = " ".join(
+        ", ".join(fixed(100 * own.loc[level, side], 0) for side in ("below", "inside", "above"))
+        for level in (0.8, 0.95)
+    )
+    crps = own["crps"].iloc[0]
+    less = 1 - crps / table.loc[table["method"] == "sites_mean", "crps"].iloc[0]
+    assert less > 0
+    width, score = own.loc[0.95, ["width", "interval_score"]]
+    row = f"the map {own['sites'].iloc[0]} {shares} {number(width)} {number(score)} {number(crps)} ({100 * less:.0f} %)"
+    assert row in sheet.text
+    assert "In no zone and no fifth of the sites is the coverage at 80 or 95 % off" in sheet.text
+    assert {"calibration.csv", "pit.csv"} <= set(sheet.links)
+
+
 def test_every_missing_artefact_is_named_with_its_stage(run, tmp_path):
     broken = tmp_path / "run"
     shutil.copytree(run, broken)
     (broken / "stocks_applicable.csv").unlink()
-    (broken / "coverage.csv").unlink()
+    (broken / "calibration.csv").unlink()
     (broken / "selection.csv").unlink()
     shutil.rmtree(broken / "truth.zarr")
     before = (broken / "report.html").read_bytes()
@@ -229,7 +246,7 @@ def test_every_missing_artefact_is_named_with_its_stage(run, tmp_path):
         write_report(broken)
     assert len(error.value.problems) == 4
     assert re.search(r"stocks_applicable\.csv: missing; stage `map` makes it", str(error.value))
-    assert re.search(r"coverage\.csv: missing; stage `train` makes it", str(error.value))
+    assert re.search(r"calibration\.csv: missing; stage `train` makes it", str(error.value))
     assert re.search(r"selection\.csv: missing; stage `select` makes it", str(error.value))
     assert re.search(r"truth\.zarr: missing", str(error.value))
     assert (broken / "report.html").read_bytes() == before
@@ -284,7 +301,7 @@ def test_one_depth_without_zones_truth_or_coverage(tmp_path):
         assert absent not in sheet.text
     assert "This run has 0–100 cm only, so that there is nothing to compare" in sheet.text
     assert "The family has no measure of gain" in sheet.text
-    assert "coverage.csv" not in sheet.links
+    assert not {"coverage.csv", "calibration.csv", "pit.csv"} & set(sheet.links)
     total = pd.read_csv(directory / "stocks.csv").set_index("zone").loc["total", "stock_pg"]
     assert f"{total * 1000:.2f} Tg C" in sheet.text  # too little for Pg
 
