@@ -48,11 +48,11 @@ def test_only_the_intervals_of_the_map_follow_the_joint_model(data):
     assert np.array_equal(plain[1:], local[1:])
     assert (np.diff(local[0], axis=0) >= 0).all()
     low, high = (np.flatnonzero(np.isclose(PROBABILITIES, p))[0] for p in (0.05, 0.95))
-    width = {name: (of[0][high] - of[0][low])[:, 0] for name, of in (("plain", plain), ("local", local))}
+    width = {name: (of[0][high] - of[0][low])[0] for name, of in (("plain", plain), ("local", local))}
     assert np.ptp(width["local"]) > 0.05 * width["local"].mean()
     # What neighbours share is known from them.
     middle = np.flatnonzero(np.isclose(PROBABILITIES, 0.525))[0]
-    off = {name: np.abs(of[0][middle][:, 0] - observed[test, 0]).mean() for name, of in (("p", plain), ("l", local))}
+    off = {name: np.abs(of[0][middle][0] - observed[test, 0]).mean() for name, of in (("p", plain), ("l", local))}
     assert off["l"] < off["p"]
 
 
