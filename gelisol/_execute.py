@@ -87,7 +87,7 @@ def run(
     path = Path(require_path(run_file, "run_file", "'north/run.yaml'"))
     require_client(client)
     if until not in STAGES:
-        raise ArgumentError(f"until: there is no stage {until!r}{nearest(str(until), STAGES)}")
+        raise ArgumentError(f"until: unknown stage {until!r}{nearest(str(until), STAGES)}")
     if progress not in _STYLES:
         raise ArgumentError(f"progress: expected one of {', '.join(_STYLES)}; found {described(progress)}")
     if not isinstance(fresh, bool):

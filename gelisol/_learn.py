@@ -73,7 +73,7 @@ def _explained(details: Any, kind: type[Model] | type[Selection]) -> str:
     name = ".".join(keys)
     if details["type"] == "extra_forbidden":
         valid = kind.model_fields if len(keys) == 1 else ()
-        return f"{name}: there is no such setting{nearest(keys[-1], valid) if valid else ''}"
+        return f"{name}: unknown setting{nearest(keys[-1], valid) if valid else ''}"
     return f"{name}: {details['msg'].removeprefix('Value error, ')}; found {details['input']!r}"
 
 

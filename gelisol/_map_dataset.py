@@ -105,7 +105,9 @@ def map_dataset(
     sites = sites_table(points, columns, depths, measured)
     section = settings(Model, model)
     if section.validation.independent is not None:
-        raise ArgumentError("validation.independent: is of run files; leave such points out of `points`, and compare")
+        raise ArgumentError(
+            "validation.independent: applies to run files only; leave such points out of `points`, and compare"
+        )
     screening = settings(Selection, _mapping(selection, "selection"))
     with _cluster(client) as used:
         fitted, facts = learn(covariates, sites, depths, measured, units, section, screening, used)

@@ -232,8 +232,8 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
                 f"y: {known.sum()} of {len(y)} points are in cells with every covariate; expected two or more"
             )
         if not known.all():
-            warnings.warn(f"y: {rows_of(points.index, ~known)} train nothing: off the grid, outside the domain, or "
-                          "without a value of a covariate", stacklevel=3)  # fmt: skip
+            warnings.warn(f"y: {rows_of(points.index, ~known)} do not train the model: off the grid, "
+                          "outside the domain, or without a value of a covariate", stacklevel=3)  # fmt: skip
         names = list(covariates.specs)
         self.n_features_in_, self.feature_names_in_ = len(names), np.array(names, object)
         self._classes = {name: list(covariates.specs[name].class_names) for name in covariates.flags}
@@ -275,7 +275,7 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if not (isinstance(self.interval, float) and 0 < self.interval < 1):
             raise ArgumentError(f"interval: expected a number between 0 and 1, e.g. 0.95; found {self.interval!r}")
         if self.family not in FAMILIES:
-            raise ArgumentError(f"family: there is no family {self.family!r}{nearest(self.family, FAMILIES)}")
+            raise ArgumentError(f"family: unknown family {self.family!r}{nearest(self.family, FAMILIES)}")
         family = FAMILIES[self.family]
         if problems := family.check(dict(self.parameters or {}), "parameters"):
             raise ArgumentError(problems)

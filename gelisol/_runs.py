@@ -379,7 +379,7 @@ class Run:
 
         maps = self.maps
         if statistic not in maps:
-            raise ArgumentError(f"statistic: there is no map {statistic!r}{nearest(str(statistic), maps.data_vars)}")
+            raise ArgumentError(f"statistic: unknown map {statistic!r}{nearest(str(statistic), maps.data_vars)}")
         layer = maps[statistic]
         units = layer.attrs.get("units", "1")
         named = statistic + (f" ({units})" if units != "1" else "")
@@ -388,7 +388,7 @@ class Run:
         labels = [str(label) for label in maps["depth"].values]
         label = labels[0] if depth is None else depth
         if label not in labels:
-            raise ArgumentError(f"depth: there is no map of {depth!r}; the maps have {', '.join(labels)}")
+            raise ArgumentError(f"depth: {depth!r} is not mapped; the maps have {', '.join(labels)}")
         return layer.isel(depth=labels.index(label)), f"{named}, {depth_text(label)}"
 
     @property

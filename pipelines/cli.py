@@ -156,7 +156,9 @@ def init(
     """Write a commented run file, with what else the catalogue has of a domain, into a folder."""
     with _reported():
         if directory and "://" in directory:
-            raise InputError(f"{directory}: a run file lies in a folder; what it makes may go there, with output.dir")
+            raise InputError(
+                f"{directory}: a run file is written to a folder on disk; its results may go there, with output.dir"
+            )
         catalogue = resources.files("catalogs")
         domains = sorted(d.name for d in catalogue.iterdir() if d.joinpath("run.yaml").is_file())
         wanted = domain.replace("-", "_")
@@ -392,7 +394,7 @@ def report(
         place = out_path(directory, Path.cwd())
         require_access(place)
         if not (place / "run.yaml").exists():
-            raise InputError(f"{directory}: holds no run.yaml, so it is no results folder of `gelisol run`")
+            raise InputError(f"{directory}: holds no run.yaml, so it is not a results folder of `gelisol run`")
         config, _ = load(place / "run.yaml")
         with locked(place):
             display = Display()

@@ -199,7 +199,7 @@ def sklearn_replicate(model: Any) -> Replicate:
             return Replicate(trees, 0.0, len(trees), columns)
         case DecisionTreeRegressor():
             return Replicate([_sklearn_tree(model.tree_)], 0.0, 1.0, columns)
-    raise Unsupported(f"a {type(model).__name__} is no sum of regression trees that is compiled")
+    raise Unsupported(f"a {type(model).__name__} is not a sum of regression trees that can be compiled")
 
 
 def _start_of(model: GradientBoostingRegressor) -> float:

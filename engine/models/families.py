@@ -96,7 +96,7 @@ class Family:
                 return kind
         raise InputError(
             Finding(
-                f"{self.estimator!r} is no regressor of scikit-learn, nor of a family that is registered in this "
+                f"{self.estimator!r} is not a regressor of scikit-learn, nor of a family that is registered in this "
                 "process; give its dotted name, e.g. sklearn.ensemble.ExtraTreesRegressor, or register a family "
                 "(docs/extending.md)",
                 "model.families",

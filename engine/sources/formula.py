@@ -80,7 +80,7 @@ def _tree(text: str) -> ast.AST:
     try:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"{text!r} is no formula: {getattr(error, 'msg', error)}") from None
+        raise ValueError(f"{text!r} is not a formula: {getattr(error, 'msg', error)}") from None
 
 
 def _visit(node: ast.AST, found: dict[str, None]) -> None:

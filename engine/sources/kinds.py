@@ -40,7 +40,7 @@ def _moved_stac(stac: StacSpec, change: Callable[[str], str]) -> StacSpec:
 def not_a_category(spec: T) -> T:
     """Return the same entry if it has no classes; else raise."""
     if spec.is_categorical:
-        raise ValueError("`classes` are of one source; an expression or a mean of layers is a number")
+        raise ValueError("`classes` need a single source; an expression or a mean of layers is a number")
     return spec
 
 

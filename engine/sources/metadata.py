@@ -75,7 +75,7 @@ def read_about(path: Path, key: str) -> About:
     except (OSError, ValueError) as error:
         raise InputError(Finding(f"{path}: cannot be read as JSON ({error})", key)) from None
     if not isinstance(document, dict) or document.get("type") != "Collection":
-        raise InputError(Finding(f"{path}: is no STAC collection", key))
+        raise InputError(Finding(f"{path}: is not a STAC collection", key))
     access = document.get("gelisol:access", "open")
     if access not in _ACCESS:
         raise InputError(Finding(f"{path}: gelisol:access is {access!r}; expected one of {', '.join(_ACCESS)}", key))

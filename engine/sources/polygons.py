@@ -165,7 +165,7 @@ def _require_polygons(frame: gpd.GeoDataFrame, where: Where, notes: list[str]) -
         first = int(np.flatnonzero((~areal & ~collected).to_numpy())[0]) + 1
         raise InputError(
             f"{where} holds {listed} among its {len(frame)} features, the first as number {first}; expected polygons "
-            "only. Leave out what is none, or put it into a layer of its own"
+            "only. Leave the others out, or put them into a layer of their own"
         )
     if bare := sum(bool(parts - {"Polygon"}) for parts in np.array(mixed, object)[collected.to_numpy()]):
         notes.append(f"{_count(bare, 'collection')} of polygons with lines or points: only the polygons count")

@@ -47,7 +47,7 @@ def layer_interval(text: str) -> tuple[float, float]:
     """Return top and bottom, cm, of a layer written as `0-5`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", text)
     if not match or float(match[1]) >= float(match[2]):
-        raise ValueError(f"{text!r} is no layer; expected top-bottom in cm, e.g. 0-5")
+        raise ValueError(f"{text!r} is not a layer; expected top-bottom in cm, e.g. 0-5")
     return float(match[1]), float(match[2])
 
 
@@ -70,7 +70,7 @@ class StacSpec(BaseModel):
         for key, condition in query.items():
             for operator in condition if isinstance(condition, dict) else ():
                 if operator not in OPERATORS:
-                    raise ValueError(f"{key}: {operator!r} is no comparison; expected one of {', '.join(OPERATORS)}")
+                    raise ValueError(f"{key}: {operator!r} is not a comparison; expected one of {', '.join(OPERATORS)}")
         return query
 
 

@@ -244,7 +244,7 @@ def _read(file: RasterFile, part: RasterWindow, spec: StoredSpec, where: Where) 
         if file.masks is None or dataset.shape != file.geobox.shape.yx:
             require_told_grid(dataset, file.geobox, where)
         if spec.band > dataset.count:
-            raise InputError(where.problem(f"has {dataset.count} band(s), not a band {spec.band}"))
+            raise InputError(where.problem(f"has {dataset.count} band(s); band {spec.band} does not exist"))
         declared = file.declared if file.masks is not None else file.declared.over(of_band(dataset, spec, where))
         masks = _masks(dataset, spec.band) if file.masks is None else file.masks
         values, masked = dataset.read(spec.band, window=part), None
@@ -334,7 +334,7 @@ def _variable(file: DatasetReader, spec: StoredSpec, where: Where) -> Iterator[D
 
 def _grid(file: DatasetReader, spec: StoredSpec, name: str, where: Where) -> GeoBox:
     if spec.band > file.count:
-        raise InputError(where.problem(f"has {file.count} band(s), not a band {spec.band}"))
+        raise InputError(where.problem(f"has {file.count} band(s); band {spec.band} does not exist"))
     try:
         declared = file.crs.to_wkt() if file.crs else ""
     except CRSError:

@@ -42,7 +42,7 @@ class ObjectStore(Storage[UPath]):
             place.fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{_key(place)}/", MaxKeys=1)
         except FileNotFoundError:
             raise InputError(
-                f"{place}: there is no bucket {bucket!r}; make it first, or correct `output.dir`"
+                f"{place}: bucket {bucket!r} does not exist; make it first, or correct `output.dir`"
             ) from None
         except Exception as error:
             if not is_of_store(error):

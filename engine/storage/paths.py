@@ -52,7 +52,7 @@ def problem_of(text: str) -> str:
     parts = urlsplit(text)
     shown = unsigned(text)
     if parts.scheme != "s3":
-        return f"{shown!r} is no place for results; give a folder, or s3://BUCKET/PREFIX"
+        return f"{shown!r} cannot hold results; give a folder, or s3://BUCKET/PREFIX"
     if "@" in parts.netloc or parts.query or parts.fragment:
         return f"{shown!r}: credentials and settings of an object store belong in the environment, not in its address"
     if not parts.netloc or set("*?[]") & set(text) or {"", ".", ".."} & set(parts.path.strip("/").split("/")):

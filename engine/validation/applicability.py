@@ -207,7 +207,7 @@ def _check(x: np.ndarray, columns: Features, importance: np.ndarray, folds: Sequ
     sites, width = len(x), len(columns.columns)
     if x.shape != (sites, width) or importance.shape != (width,) or any(np.shape(f) != (sites,) for f in folds):
         raise ValueError(
-            f"{width} columns ask for x of shape (sites, {width}), importance ({width},), folds (sites,); "
+            f"{width} columns need x of shape (sites, {width}), importance ({width},), folds (sites,); "
             f"got {x.shape}, {importance.shape}, {[np.shape(f) for f in folds]}"
         )
     if not (np.isfinite(x).all() and np.isfinite(importance).all()):

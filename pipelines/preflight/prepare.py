@@ -390,7 +390,7 @@ def _require_scheduler(address: str) -> None:
     except (OSError, ValueError) as error:
         raise InputError(
             Finding(
-                f"nobody answers at {address} ({error}). Start a scheduler there with `dask scheduler`, "
+                f"no scheduler answers at {address} ({error}). Start a scheduler there with `dask scheduler`, "
                 "or use `cluster: {kind: local}`.",
                 "cluster.address",
             )

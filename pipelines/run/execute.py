@@ -110,7 +110,7 @@ def execute(
                 # What stage `train` leaves decides over the map, and is known by now.
                 if stage == "map" and "train" in todo:
                     if stage not in run.todo((stage,)):
-                        display.say("map: the ensemble and the area of applicability are the same, kept")
+                        display.say("map: the ensemble and the area of applicability have not changed; kept")
                         continue
                 elif stage not in todo:
                     continue
@@ -208,13 +208,13 @@ class _Run:
             remove(prepared.directory / STORES[stage])
             raise RunError(
                 f"{', '.join(of_cube)} changed while the cube was made of them, so that its blocks may be of two "
-                "states; none of them is kept. Run again when the files stay as they are."
+                "states; none is kept. Run again once the files no longer change."
             )
         for name in sorted(found - self.changed):
             self.display.say(
                 Finding.warning(
-                    f"{name} changed since this run began; this run goes on with what was there then, and the next one "
-                    "does again what depends on it"
+                    f"{name} changed since this run began; this run continues with its old content, and the next one "
+                    "repeats what depends on it"
                 )
             )
         self.changed |= found

@@ -154,7 +154,9 @@ class Validation(Section):
     @classmethod
     def _of_the_map(cls, independent: str | Observations | None) -> str | Observations | None:
         if isinstance(independent, Observations) and independent.at_site:
-            raise ValueError("`at_site` has no place here: independent sites try the map, with the covariates of cells")
+            raise ValueError(
+                "`at_site` does not apply here: independent sites test the map, with the covariates of cells"
+            )
         return independent
 
     @field_validator("schemes")

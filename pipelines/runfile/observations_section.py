@@ -162,7 +162,9 @@ class TableKeys(Section):
     def _known(cls, columns: dict[str, str | tuple[str, ...]]) -> dict[str, str | tuple[str, ...]]:
         for name, own in columns.items():
             if name not in (*PROFILE_COLUMNS, *ALSO_MAPPED) and not name.startswith("socd_"):
-                raise ValueError(f"{name!r} is no default column name{nearest(name, (*PROFILE_COLUMNS, *ALSO_MAPPED))}")
+                raise ValueError(
+                    f"{name!r} is not a default column name{nearest(name, (*PROFILE_COLUMNS, *ALSO_MAPPED))}"
+                )
             if not isinstance(own, str) and (name != "site" or not own):
                 raise ValueError(f"{name!r} is one column; only `site` may be made of several")
         return columns
@@ -246,7 +248,7 @@ class Observations(TableKeys):
     def _guarded(cls, columns: tuple[str, ...]) -> tuple[str, ...]:
         for name in columns:
             if name not in PROFILE_COLUMNS and not name.startswith("socd_"):
-                raise ValueError(f"{name!r} is no default column name{nearest(name, PROFILE_COLUMNS)}")
+                raise ValueError(f"{name!r} is not a default column name{nearest(name, PROFILE_COLUMNS)}")
         return columns
 
     @field_validator("units")

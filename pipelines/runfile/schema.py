@@ -125,7 +125,7 @@ class Cluster(Section):
             if memory is not None:
                 parse_bytes(memory)
         except ValueError:
-            raise ValueError(f"{memory!r} is no amount of memory; expected e.g. 2GB or 1500MiB") from None
+            raise ValueError(f"{memory!r} is not an amount of memory; expected e.g. 2GB or 1500MiB") from None
         return memory
 
     @model_validator(mode="after")
@@ -198,7 +198,9 @@ class Figures(Section):
 def _depth(interval: tuple[float, float]) -> tuple[float, float]:
     top, bottom = interval
     if not 0 <= top < bottom:
-        raise ValueError(f"[{top:g}, {bottom:g}] is no depth interval: give [top, bottom] in cm with 0 ≤ top < bottom")
+        raise ValueError(
+            f"[{top:g}, {bottom:g}] is not a depth interval: give [top, bottom] in cm with 0 ≤ top < bottom"
+        )
     return interval
 
 

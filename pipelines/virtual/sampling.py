@@ -88,7 +88,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.pattern not in PATTERNS:
-            raise InputError(f"sites: there is no pattern {self.pattern!r}; expected one of {', '.join(PATTERNS)}.")
+            raise InputError(f"sites: unknown pattern {self.pattern!r}; expected one of {', '.join(PATTERNS)}.")
         if self.repeated < 0:
             raise InputError(f"repeated cores: {self.repeated} is negative; expected 0 or more sites.")
         if not 0 <= self.position_error <= 5000:

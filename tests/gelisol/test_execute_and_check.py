@@ -39,7 +39,7 @@ def test_settings_as_the_command_line_takes_them(tmp_path: Path):
         ({"run_file": 3}, "run_file: expected a path"),
         ({"run_file": "nowhere.yaml"}, "no such run file"),
         ({"client": "tcp://host:8786"}, "client: expected a distributed.Client"),
-        ({"until": "maps"}, "until: there is no stage 'maps'; did you mean `map`"),
+        ({"until": "maps"}, "until: unknown stage 'maps'; did you mean `map`"),
         ({"progress": "none"}, "progress: expected one of auto, bars"),
         ({"fresh": "yes"}, "fresh: expected True or False"),
         ({"out": 1}, "out: expected a path"),

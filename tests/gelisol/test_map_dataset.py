@@ -243,12 +243,12 @@ MISTAKES: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
     (lambda call: {**call, "at_site": {"nitrogen": "tn"}}, "at_site: 'nitrogen' is not a covariate"),
     (lambda call: {**call, "at_site": {"tn": "N"}}, r"at_site\['tn'\]: expected the column 'N'"),
     (lambda call: {**call, "at_site": "tn"}, "at_site: expected a mapping"),
-    (lambda call: {**call, "replicats": 9}, "replicats: there is no such setting; did you mean `replicates`"),
+    (lambda call: {**call, "replicats": 9}, "replicats: unknown setting; did you mean `replicates`"),
     (lambda call: {**call, "replicates": 1}, "replicates: .*greater than or equal to 2; found 1"),
     (lambda call: {**call, "families": ["forest"]}, "families.*'forest' is not among rf, svm, brt, xgboost"),
-    (lambda call: {**call, "selection": {"screeen": False}}, "screeen: there is no such setting; did you mean"),
+    (lambda call: {**call, "selection": {"screeen": False}}, "screeen: unknown setting; did you mean"),
     (lambda call: {**call, "validation": {"folds": 36}}, "validation.folds: 36 folds need at least 36 sites"),
-    (lambda call: {**call, "validation": {"independent": "other.csv"}}, "validation.independent: is of run files"),
+    (lambda call: {**call, "validation": {"independent": "other.csv"}}, "validation.independent: applies to run files"),
 ]  # fmt: skip
 
 

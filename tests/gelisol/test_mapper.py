@@ -106,7 +106,7 @@ def test_maps_a_dataset_as_its_points(whole: Path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"family": "forest"}, "family: there is no family 'forest'; valid here: rf, svm, brt, xgboost"),
+        ({"family": "forest"}, "family: unknown family 'forest'; valid here: rf, svm, brt, xgboost"),
         ({"family": 3}, "family: expected a name"),
         ({"parameters": {"n_estimator": 3}}, "unknown hyperparameter 'n_estimator'; did you mean `n_estimators`"),
         ({"parameters": [1]}, "parameters: expected a mapping; found list"),
@@ -128,7 +128,7 @@ def test_wrong_tables_get_a_sentence(table: pd.DataFrame, carbon: np.ndarray, wh
     with pytest.raises(ValueError, match="lacks a class in 1 rows"):
         mapper.predict(table.assign(cover=table["cover"].where(table.index > 0)))
     run = gelisol.open(whole / "out")
-    with pytest.warns(UserWarning, match=r"y: 5 of 40 rows \(.*\) train nothing"):
+    with pytest.warns(UserWarning, match=r"y: 5 of 40 rows \(.*\) do not train the model"):
         gelisol.SoilMapper(**QUICK, target="observed_0-10").fit(run.cube, run.sites)
     with pytest.raises(GelisolError, match="target: with a Dataset, name the column"):
         gelisol.SoilMapper(**QUICK).fit(run.cube, run.sites)

@@ -109,9 +109,9 @@ def test_plot(run: gelisol.Run):
     axes = run.plot("sd", "0-30")
     assert axes.get_title() == "sd (kg m-2), 0–30 cm" and len(axes.images) == 1
     assert run.plot("dissimilarity", ax=axes) is axes
-    with pytest.raises(GelisolError, match="statistic: there is no map 'maen'; did you mean `mean`"):
+    with pytest.raises(GelisolError, match="statistic: unknown map 'maen'; did you mean `mean`"):
         run.plot("maen")
-    with pytest.raises(GelisolError, match="depth: there is no map of '30-60'; the maps have 0-10, 0-30"):
+    with pytest.raises(GelisolError, match="depth: '30-60' is not mapped; the maps have 0-10, 0-30"):
         run.plot(depth="30-60")
 
 
@@ -179,7 +179,7 @@ def test_a_damaged_table_names_the_stage(out: Path):
         (7, "directory: expected a path or an address.*found int 7"),
         ("", "directory: expected a path"),
         ("nowhere", "directory: .*nowhere is not there, or empty"),
-        ("ftp://host/out", "directory: 'ftp://host/out' is no place for results"),
+        ("ftp://host/out", "directory: 'ftp://host/out' cannot hold results"),
         ("elsewhere", "directory: .*holds nothing that a run leaves"),
         ("file", "is a file, where a folder is needed"),
     ],

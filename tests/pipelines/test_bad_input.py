@@ -285,7 +285,7 @@ def test_class_recorded_at_a_site_that_the_map_lacks(run, rejected):
     run.edit_profiles(spoil)
     problem = only(rejected())
     assert in_table(run, 8, "S03", problem), problem
-    assert "no class of covariates.vegetation; valid here: forest, grassland" in problem
+    assert "not a class of covariates.vegetation; valid here: forest, grassland" in problem
 
 
 def test_overlapping_layers(run, rejected):
@@ -368,7 +368,7 @@ def test_nobody_at_the_cluster_address(run, rejected):
     run.set("cluster", {"kind": "address", "address": "tcp://127.0.0.1:9"})
     started = time.monotonic()
     problem = only(rejected())
-    assert problem.startswith("cluster.address: nobody answers at tcp://127.0.0.1:9")
+    assert problem.startswith("cluster.address: no scheduler answers at tcp://127.0.0.1:9")
     assert time.monotonic() - started < 30  # and not after the 60 s that a cluster gets to start
 
 
@@ -388,7 +388,7 @@ def test_what_is_listed_twice(run, rejected):
         ("covariates.ai.scale=0", "0 makes every value the same; leave it out to take the file's own"),
         ("covariates.sum={expression: mat + rain}", "'rain' is neither in `of` nor among the covariates"),
         ("zones={href: nowhere.gpkg, attribute: code, classes: {a: [1]}}", "data/nowhere.gpkg"),
-        ("cluster={kind: local, memory: lots}", "'lots' is no amount of memory; expected e.g. 2GB or 1500MiB"),
+        ("cluster={kind: local, memory: lots}", "'lots' is not an amount of memory; expected e.g. 2GB or 1500MiB"),
         ("cluster={kind: os.system}", "'os.system' is not a Dask cluster class, but <built-in function system>"),
     ],
 )  # fmt: skip

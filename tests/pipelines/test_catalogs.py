@@ -97,7 +97,7 @@ def test_sources_lists_whose_data_they_are(folder, domain, gelisol):
 def test_a_description_that_is_none(tmp_path):
     for text, message in (
         ("{", "cannot be read as JSON"),
-        ('{"type": "Feature"}', "is no STAC collection"),
+        ('{"type": "Feature"}', "is not a STAC collection"),
         (json.dumps({"type": "Collection", "gelisol:access": "maybe"}), "gelisol:access is 'maybe'"),
     ):
         (tmp_path / "a.json").write_text(text)

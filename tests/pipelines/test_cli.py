@@ -130,7 +130,7 @@ def test_init_does_not_overwrite(gelisol, tmp_path: Path):
 
 def test_init_needs_a_folder(gelisol):
     result = gelisol("init", "blank", "s3://bucket/run")
-    assert result.exit_code == 1 and "a run file lies in a folder" in result.stderr
+    assert result.exit_code == 1 and "a run file is written to a folder on disk" in result.stderr
 
 
 def test_blank_run_file_names_what_is_missing(gelisol, tmp_path: Path):

@@ -119,7 +119,7 @@ def test_the_keys_of_observations_read_it(pristine: Path, folder: Path):
     [
         ("nowhere.csv", f"no such file; `{KEY}.table` starts"),
         ("profiles.csv", "is the table that trains the model"),
-        ("{table: profiles.csv, at_site: {tn: tn}}", "`at_site` has no place here"),
+        ("{table: profiles.csv, at_site: {tn: tn}}", "`at_site` does not apply here"),
         ("{table: profiles.csv, decmal: ','}", "decmal"),
     ],
 )

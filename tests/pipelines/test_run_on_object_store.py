@@ -174,8 +174,8 @@ def test_client_killed_while_it_maps(run: SmallRun, tmp_path: Path, finished: Pa
 @pytest.mark.parametrize(
     ("out", "part"),
     [
-        ("s3://nowhere/out", "s3://nowhere/out: there is no bucket 'nowhere'; make it first"),
-        ("gs://results/out", "'gs://results/out' is no place for results; give a folder, or s3://BUCKET/PREFIX"),
+        ("s3://nowhere/out", "s3://nowhere/out: bucket 'nowhere' does not exist; make it first"),
+        ("gs://results/out", "'gs://results/out' cannot hold results; give a folder, or s3://BUCKET/PREFIX"),
     ],
 )
 def test_an_address_that_is_wrong(bucket: OutPath, pristine: Path, gelisol, out: str, part: str):

@@ -134,7 +134,7 @@ def _others(
         )
     if long and spec.band > variable.sizes[long[0]]:
         raise InputError(
-            where.problem(f"{long[0]} has {variable.sizes[long[0]]} places, not a place {spec.band} (`band`)")
+            where.problem(f"{long[0]} has {variable.sizes[long[0]]} places; place {spec.band} (`band`) does not exist")
         )
     chosen = tuple((d, spec.band - 1 if d in long else 0) for d in levels)
     notes = tuple(text for d, place in chosen if (text := _read_at(along[d], place, variable.sizes[d])))

@@ -43,7 +43,7 @@ def opened(path: Place, access: Access, spec: StoredSpec, where: Where) -> Itera
     try:
         dataset, closing = _dataset(path, access, _group(spec), is_store)
     except FileNotFoundError as error:
-        problem = _no_group(path, access, spec, is_store) or f"is no store or file that can be opened ({reason(error)})"
+        problem = _no_group(path, access, spec, is_store) or f"cannot be opened as a store or file ({reason(error)})"
         raise InputError(where.problem(problem)) from error
     except RemoteError as error:
         raise InputError(where.problem(f"cannot be reached: {reason(error)}")) from error
@@ -207,7 +207,7 @@ def variable_of(
         held = f" (it holds {_few([*gridded, *inner])})" if len(inner) + len(gridded) > 1 else ""
         raise InputError(where.problem(f"holds groups ({groups}); write `variable: {fitting[0]}`{held}"))
     if not dataset.variables:
-        raise InputError(where.problem(f"no array is found in it. {_CONSOLIDATE}"))
+        raise InputError(where.problem(f"holds no array. {_CONSOLIDATE}"))
     if name is None:
         raise InputError(where.problem(f"holds {', '.join(gridded)}; say which with `variable`"))
     raise InputError(

@@ -90,7 +90,7 @@ def find_items(spec: StacSpec, base: Path, bbox: Bbox | None, years: Years | Non
         if isinstance(error, KeyError):
             raise RemoteError(f"{unsigned(address)}: its answer lacks {error}") from error
         if isinstance(error, IndexError):
-            raise RemoteError(f"{unsigned(address)}: its answer has an empty list where something is due") from error
+            raise RemoteError(f"{unsigned(address)}: its answer has an empty list where items are due") from error
         raise
     except (APIError, OSError, pystac.STACError, ValueError, TypeError) as error:
         raise RemoteError(f"{unsigned(address)}: {_told(error)}") from error
@@ -118,7 +118,7 @@ def open_catalog(address: str) -> pystac.Catalog:
     except FileNotFoundError as error:
         raise RemoteError(f"{address}: no such file") from error
     except (APIError, OSError, pystac.STACError, ValueError, KeyError, TypeError) as error:
-        raise RemoteError(f"{unsigned(address)}: is no STAC API or catalog that answers ({_told(error)})") from error
+        raise RemoteError(f"{unsigned(address)}: does not answer as a STAC API or catalog ({_told(error)})") from error
     if not isinstance(root, pystac.Catalog):
         raise RemoteError(f"{unsigned(address)}: is a STAC {type(root).__name__.lower()}, not a catalog or collection")
     root._stac_io = io
@@ -180,7 +180,7 @@ def _search(root: pystac.Catalog, spec: StacSpec, bbox: Bbox | None, years: Year
     if len({item["id"] for item in items}) < len(items):
         raise ValueError("its pages repeat items; a server whose paging is broken gives no complete list")
     if matched is not None and matched != len(items):
-        raise ValueError(f"says that {matched} items match, but gives {len(items)}")
+        raise ValueError(f"reports {matched} matching items, but returns {len(items)}")
     return items
 
 

@@ -132,7 +132,7 @@ def find_splitter(name: str) -> Splitter:
     if inspect.isclass(found) and hasattr(found, "split"):
         return ScikitLearn(found)
     raise InputError(
-        Finding(f"{name!r} is no splitter of scikit-learn; expected e.g. sklearn.model_selection.GroupKFold", KEY)
+        Finding(f"{name!r} is not a splitter of scikit-learn; expected e.g. sklearn.model_selection.GroupKFold", KEY)
     )
 
 

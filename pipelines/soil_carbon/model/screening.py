@@ -135,7 +135,7 @@ def _check(
     if without := [name for name in names if name not in specs]:
         raise ValueError(f"covariates without a source: {without}")
     problems: list[str | Finding] = [
-        Finding(f"{name!r} is no covariate{nearest(name, names)}", f"selection.{key}")
+        Finding(f"{name!r} is not a covariate{nearest(name, names)}", f"selection.{key}")
         for key, listed in (("keep", keep), ("drop", drop))
         for name in listed
         if name not in names

@@ -88,8 +88,8 @@ def join_sites(
         there, here = next(iter(first), None), keys.dropna()
         problems.report(
             Finding(
-                f"no row of {problems.table.path} has its site in {sites.path}: there e.g. "
-                f"{_shown(there)}, here {_shown(here.iloc[0] if len(here) else None)}",
+                f"no row of {problems.table.path} has its site in {sites.path}: the key there is e.g. "
+                f"{_shown(there)}, here e.g. {_shown(here.iloc[0] if len(here) else None)}",
                 "observations.sites.key",
             )
         )
@@ -109,8 +109,7 @@ def join_sites(
                 notes.append(
                     Finding.warning(
                         f"{counted(int(differ.sum()), 'row')} with another `{column}` than in the table of "
-                        "sites; their own "
-                        "counts."
+                        "sites; their own value is used."
                     )
                 )
             frame[column] = own.where(own.notna(), other)
@@ -130,7 +129,7 @@ def join_sites(
     if beside := int((unmatched & ~lost).sum()):
         notes.append(
             Finding.warning(
-                f"{counted(beside, 'row')} without one in the table of sites; what stands beside the layers counts."
+                f"{counted(beside, 'row')} without one in the table of sites; the values beside the layers are used."
             )
         )
     without = [key for key in first if key not in set(keys.dropna())]

@@ -53,7 +53,7 @@ def points_of(
         return frame, crs, _compare(raw, frame, x, y, crs)
     if raw.crs is None and crs is None:
         raise InputError(
-            f"{raw.path}: declares no CRS; say it, e.g. `{key}.crs: EPSG:4326`, or give columns `lon` and `lat` in "
+            f"{raw.path}: declares no CRS; name it, e.g. `{key}.crs: EPSG:4326`, or give columns `lon` and `lat` in "
             "degrees."
         )
     if raw.crs and crs and not CRS.from_user_input(crs).equals(CRS.from_wkt(raw.crs), ignore_axis_order=True):
@@ -154,7 +154,7 @@ def _compare(raw: RawTable, frame: pd.DataFrame, x: pd.Series, y: pd.Series, crs
     return [
         Finding.warning(
             f"{raw.path.name}: {counted(apart, 'point')} elsewhere than {verb(apart, 'its', 'their')} columns "
-            "`lon` and `lat` say; the columns count."
+            "`lon` and `lat` say; the columns are used."
         )
     ]
 

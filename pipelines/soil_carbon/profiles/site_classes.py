@@ -49,7 +49,7 @@ def check_classes(
         messages = [
             f"{problems.at(rows.iloc[0])}: {problems.table.column(column)} is {value!r} "
             f"({counted(len(rows), 'record')}), "
-            f"which is no class of covariates.{covariate}{nearest(str(value), spec.class_names)}. Rename it, add it to "
+            f"not a class of covariates.{covariate}{nearest(str(value), spec.class_names)}. Rename it, add it to "
             "`classes`, or leave the field empty where the map's class is to count"
             for value, rows in unknown.groupby(column, sort=False)
         ]

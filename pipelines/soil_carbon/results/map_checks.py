@@ -7,7 +7,7 @@ from engine.mapping.map_sample import CellSample
 from pipelines.runfile.target import CARBON_DENSITY, Target
 
 CAUSE = Finding.warning(
-    "such cells come of a depth regression with an intercept below zero, or of a family that goes on in "
+    "such cells come from a depth regression with an intercept below zero, or from a family that extrapolates in "
     "straight lines beyond its sites; do not use the maps there, or choose other families or depths."
 )
 

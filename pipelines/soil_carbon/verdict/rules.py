@@ -239,7 +239,7 @@ def _of_skill(at: AtDepth, scheme: str, units: str) -> Iterator[Reason]:
     if not skill.value > 0:
         yield reason("no_skill", "none", ": sites are predicted no better than by that mean.")
     elif skill.lower is None or skill.lower <= 0:
-        yield reason("skill_within_noise", "none", ", which cannot be told from no skill.")
+        yield reason("skill_within_noise", "none", ", which is not distinguishable from no skill.")
     elif skill.value < LITTLE_SKILL:
         yield reason("little_skill", "weak", ", which is little.")
     else:

@@ -94,7 +94,7 @@ def test_types_that_were_not_trained_here_are_not_loaded(tmp_path):
     "name", ["os.system", "subprocess.Popen", "sklearn.svm.SVC", "sklearn.nowhere.Thing", "numpy.array"]
 )
 def test_only_regressors_of_scikit_learn(name):
-    with pytest.raises(InputError, match="no regressor of scikit-learn"):
+    with pytest.raises(InputError, match="not a regressor of scikit-learn"):
         Family("mine", name).build({}, 0)
 
 

@@ -281,7 +281,7 @@ def test_zarr_over_http(web, tmp_path):
         assert remote.summary().fingerprint != before
     for name in ("v2-plain.zarr", "v3-plain.zarr"):
         (problem,) = problems(f"{web.url}/{name}")
-        assert f"{web.url}/{name}: no array is found in it" in problem and "`zarr.consolidate_metadata`" in problem
+        assert f"{web.url}/{name}: holds no array" in problem and "`zarr.consolidate_metadata`" in problem
     assert problems(f"{web.url}/none.zarr") == [f"covariates.v.href: no such file: {web.url}/none.zarr"]
 
 

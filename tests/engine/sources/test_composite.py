@@ -104,7 +104,7 @@ def test_layers_as_bands_and_as_places_on_an_axis(tmp_path):
         np.testing.assert_allclose(out, (5 * stack[0] + 10 * stack[1]) / 15, rtol=1e-6)
     with pytest.raises(InputError, match="choose one of the 2 places on depth with `band`"):
         open_source("v", source_spec(href="a.nc"), tmp_path)
-    with pytest.raises(InputError, match="depth has 2 places, not a place 3"):
+    with pytest.raises(InputError, match="depth has 2 places; place 3 "):
         open_source("v", source_spec(href="a.nc", band=3), tmp_path)
 
 

@@ -57,7 +57,7 @@ def test_bands(tmp_path, stored):
     path = write_tif(tmp_path / "a.tif", np.stack([stored, stored + 1]), NATIVE)
     assert np.array_equal(opened(path).read(WHOLE), stored)
     assert np.array_equal(opened(path, band=2).read(WHOLE), stored + 1)
-    assert problems(path, band=3) == [f"covariates.v: {path}: has 2 band(s), not a band 3"]
+    assert problems(path, band=3) == [f"covariates.v: {path}: has 2 band(s); band 3 does not exist"]
 
 
 def test_only_what_is_asked_for(tmp_path, stored):

@@ -179,13 +179,13 @@ def test_what_cannot_be_read_says_what_can(web, folder, tmp_path):
 
     years, zarr = (2001, 2003), {"media_type": ZARR}
     (absent,) = told("absent", (f"{web.url}/nowhere", years, zarr))
-    assert f"{web.url}/nowhere: is no store or file that can be opened" in absent
+    assert f"{web.url}/nowhere: cannot be opened as a store or file" in absent
     (elsewhere,) = told("elsewhere", ("abfs://container/tas.zarr", years, zarr))
     assert "abfs://container/tas.zarr: only http(s)://, s3:// and file:// can be read" in elsewhere
     mixed = told("mixed", *yearly(web)[:1], (f"{web.url}/tas_2002.tif", (2002, 2002), {"media_type": "image/tiff"}))
     assert len(mixed) == 1 and "is image/tiff, while others are NetCDF or Zarr" in mixed[0]
     (gone,) = told("gone", (f"{web.url}/none.nc", years, {"media_type": NETCDF}))
-    assert f"covariates.tas: {web.url}/none.nc: is no store or file that can be opened" in gone
+    assert f"covariates.tas: {web.url}/none.nc: cannot be opened as a store or file" in gone
 
 
 def test_the_download_is_projected_from_the_first_file(web, folder, tmp_path):

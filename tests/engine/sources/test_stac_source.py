@@ -343,7 +343,7 @@ def test_what_is_not_there(catalog, static):
     assert "is not on the same grid" in problem
     with serving(folder=static) as web:
         (problem,) = problems(catalog, stac={"api": f"{web.url}/none"})
-        assert "is no STAC API or catalog that answers" in problem and "404" in problem
+        assert "does not answer as a STAC API or catalog" in problem and "404" in problem
 
 
 @pytest.mark.parametrize(

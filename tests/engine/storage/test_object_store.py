@@ -72,7 +72,7 @@ def test_a_place_holds_no_credentials(bucket):
 
 def test_access_is_looked_into(bucket, monkeypatch):
     require_access(bucket)
-    with pytest.raises(InputError, match="s3://nowhere/out: there is no bucket 'nowhere'"):
+    with pytest.raises(InputError, match="s3://nowhere/out: bucket 'nowhere' does not exist"):
         require_access(out_path("s3://nowhere/out", Path()))
 
 

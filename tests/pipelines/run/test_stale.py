@@ -146,7 +146,7 @@ def test_more_repeats_are_added_and_the_map_stays(
     assert (steps["xgboost"]["done_before"], steps["xgboost"]["total"]) == (2, 3)
     assert steps["train"]["done_before"] == steps["train"]["total"] == 8
     assert "map" not in steps
-    assert "map: the ensemble and the area of applicability are the same, kept" in result.stdout
+    assert "map: the ensemble and the area of applicability have not changed; kept" in result.stdout
     assert {p: p.stat() for p in kept}.keys() == kept.keys()
     assert all(p.stat().st_ino == stat.st_ino and p.stat().st_mtime_ns == stat.st_mtime_ns for p, stat in kept.items())
     assert (

@@ -210,7 +210,7 @@ def test_where_it_may_not(run: SmallRun, cluster, message):
 
 def test_results_go_to_a_folder_or_to_an_object_store(run: SmallRun):
     assert load(run.path, ("output.dir=s3://bucket/out",))[0].output.dir == "s3://bucket/out"
-    with pytest.raises(InputError, match=r"`output.dir`: 'gs://bucket/out' is no place for results"):
+    with pytest.raises(InputError, match=r"`output.dir`: 'gs://bucket/out' cannot hold results"):
         load(run.path, ("output.dir=gs://bucket/out",))
     with pytest.raises(InputError, match=r"'s3://bucket/out': credentials .* belong in the environment") as error:
         load(run.path, ("output.dir=s3://key:word@bucket/out",))

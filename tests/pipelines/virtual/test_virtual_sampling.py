@@ -141,7 +141,7 @@ def test_independent_noise_does_not_cancel_out_over_the_sites():
 @pytest.mark.parametrize(
     "wrong, says",
     [
-        ({"pattern": "grid"}, "no pattern 'grid'.*random, clustered"),
+        ({"pattern": "grid"}, "unknown pattern 'grid'.*random, clustered"),
         ({"repeated": -1}, "negative"),
         ({"position_error": 1e5}, "0 to 5,000 m"),
     ],

@@ -232,8 +232,8 @@ def test_all_problems_at_once() -> None:
     with pytest.raises(InputError) as error:
         screened(covariates, y, "vegetation", keep=["moistur", "rain"], drop=["rain", "slope"])
     assert list(map(str, error.value.problems)) == [
-        "selection.keep: 'moistur' is no covariate; did you mean `moisture`?",
-        "selection.drop: 'slope' is no covariate; valid here: moisture, nitrogen, rain, noise, vegetation",
+        "selection.keep: 'moistur' is not a covariate; did you mean `moisture`?",
+        "selection.drop: 'slope' is not a covariate; valid here: moisture, nitrogen, rain, noise, vegetation",
         "selection: 'rain' is in both `keep` and `drop`; leave it in one",
         "nitrogen: missing at 1 of 120 sites; the screening needs every value",
         "vegetation: missing at 2 of 120 sites; the screening needs every value",
