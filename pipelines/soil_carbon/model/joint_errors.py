@@ -63,7 +63,7 @@ def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, 
     model = _fitted(prepared, ensemble) if prepared.config.model.residual_error else None
     if model is not None:
         model.save(path)
-        return path, _uncertified(prepared.config, model)
+        return path, uncertified(prepared.config, model)
     remove(path)
     if not prepared.config.model.residual_error:
         return None, ()
@@ -78,7 +78,7 @@ def fit_errors(prepared: Prepared, ensemble: Ensemble) -> tuple[OutPath | None, 
     )
 
 
-def _uncertified(config: RunFile, model: ErrorModel) -> tuple[Finding, ...]:
+def uncertified(config: RunFile, model: ErrorModel) -> tuple[Finding, ...]:
     """Return a warning about each depth whose prediction intervals are open, because its sites are too few."""
     if not config.model.local_intervals:
         return ()
