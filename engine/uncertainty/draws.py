@@ -6,16 +6,20 @@ coefficients of the basis, one weight per site, and the number of its replicate.
 noise when it is wanted, so that nothing of the size of the map is kept.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cho_solve
+from scipy.sparse import csr_array
 
 from engine.seeds import Use
 from engine.uncertainty.error_model import ErrorModel
 from engine.uncertainty.lattice import Footprint, Window, integrals
 from engine.uncertainty.variance_components import REST, SPACE
 
+SLAB = 4096
+"""Cells that are drawn together."""
 MEAN = -1
 """Stands for the mean of the replicates."""
 
@@ -93,16 +97,23 @@ class Draws:
         """
         model = self.model
         window = model.lattice.around(x, y)
-        nodes, shares = model.lattice.weights(x, y, window)
+        at_nodes = self.field(window).reshape(len(self.replicate), model.outputs, -1)
+        fields = [np.ascontiguousarray(values.T) for values in at_nodes.swapaxes(0, 1)]  # a node's draws lie together
+        lines, coefficients = model.coefficients.astype("float32"), self.coefficients.astype("float32")
         result = np.empty((len(self.replicate), model.outputs, len(x)), "float32")
-        field = self.field(window)
-        for output in range(model.outputs):
-            intercept, slope = model.coefficients[:, output].T
-            result[:, output] = _with_mean(intercept[:, None] + slope[:, None] * predicted)[self.replicate]
-            result[:, output] += self.coefficients[:, output].astype("float32") @ columns.T.astype("float32")
-            of_output = field[:, output].reshape(len(result), -1)
-            for node, share in zip(nodes, shares.astype("float32"), strict=True):
-                result[:, output] += of_output[:, node] * share
+
+        def draw(start: int) -> None:
+            cells = slice(start, start + SLAB)
+            of_cells, onto = predicted[:, cells].astype("float32"), columns[cells].T.astype("float32")
+            between = _bilinear(model, x[cells], y[cells], window)
+            for output in range(model.outputs):
+                values = _with_mean(lines[:, output, :1] + lines[:, output, 1:] * of_cells)[self.replicate]
+                values += coefficients[:, output] @ onto
+                values += (between @ fields[output]).T
+                result[:, output, cells] = values
+
+        with ThreadPoolExecutor() as pool:  # most of it runs outside of Python
+            list(pool.map(draw, range(0, len(x), SLAB)))
         return result
 
     def field(self, window: Window) -> np.ndarray:
@@ -156,6 +167,13 @@ class Draws:
                 of_row += flat[:, start : start + 4096] @ model.with_space(output, x[part], y[part])
             result[:, output] += self.weights @ of_row.T
         return result
+
+
+def _bilinear(model: ErrorModel, x: np.ndarray, y: np.ndarray, window: Window) -> csr_array:
+    """Return the weights of a window's nodes in places, float32, shape (n, nodes)."""
+    nodes, shares = model.lattice.weights(x, y, window)
+    ends = np.arange(0, 4 * len(x) + 1, 4)
+    return csr_array((shares.T.ravel().astype("float32"), nodes.T.ravel(), ends), shape=(len(x), window.size))
 
 
 def _deviation(model: ErrorModel) -> np.ndarray:
