@@ -16,17 +16,24 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 from breakdown import BLOCKS, breakdown
 from machine import Memory, describe, publish, table
 from made_up import REPLICATES, ROUNDS, a_grid, a_plan, make_cube, train
 
 from engine.ensemble.trained import Ensemble
 from engine.execution.cluster import local_client
+from engine.formatting import counted
 from engine.mapping.blockwise import map_region
+from engine.storage.zarr_store import array
+from engine.uncertainty.draws import Draws
+from engine.uncertainty.error_model import ErrorModel
 from pipelines.progress import Display
 
 GROWTH = (1e6, 4e6, 16e6, 40e6)
 ESTIMATES_S = (10, 60)
+DRAWN = 1400
+"""Cells along each side of the square that draws are made of; about half of it is land."""
 
 
 def main() -> None:
@@ -43,6 +50,8 @@ def main() -> None:
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     text = "\n\n".join([f"Measured on: {describe()}.", sizes(rows), parts(rows[-1], options.out)])
+    if not options.plain:
+        text += "\n\n" + draws(rows[-1], options.out)
     print(text)
     if options.growth:
         publish("circumpolar.py", text)
@@ -121,6 +130,31 @@ def parts(row: dict[str, float], out: Path) -> str:
         f"What a core does for each valid cell, in {BLOCKS} blocks, full and partly empty ones:\n\n{text}\n\n"
         f"At that rate the {row['workers']:.0f} workers are busy for {busy:.0f} s of the {row['seconds']:.0f} s. "
         "The rest is checksums, waiting for the disk, Dask, and what workers take from each other's caches and memory."
+    )
+
+
+def draws(row: dict[str, float], out: Path) -> str:
+    """How long draws of part of the map take, from the cube and the ensemble on disk."""
+    grid = a_grid(row["wanted"])
+    plan, *_ = a_plan(grid, out, Ensemble(out / "ensemble"))
+    assert plan.errors is not None and plan.zones is not None
+    height, width = grid.shape
+    rows, cols = (slice((n - min(n, DRAWN)) // 2, (n + min(n, DRAWN)) // 2) for n in (height, width))
+    started = time.monotonic()
+    ensemble, errors = Ensemble(plan.ensemble), ErrorModel.load(plan.errors)
+    values = {name: np.asarray(array(plan.cube, name)[rows, cols]) for name in ensemble.features.covariates}
+    cells = np.flatnonzero(ensemble.features.complete(values))
+    row_of, col_of = np.divmod(cells, cols.stop - cols.start)
+    x, y = grid.geobox.pix2wld(col_of + cols.start + 0.5, row_of + rows.start + 0.5)
+    design = ensemble.features.matrix({name: of_block.ravel()[cells] for name, of_block in values.items()})
+    zone = np.asarray(array(plan.cube, plan.zones)[rows, cols]).ravel()[cells].astype("int64")
+    predicted = ensemble.predict_all(design)
+    columns = errors.basis.columns(predicted.mean(axis=0), design, zone)
+    drawn = Draws.of(errors, len(predicted)).at(np.asarray(x), np.asarray(y), columns, predicted)
+    seconds = time.monotonic() - started
+    return (
+        f"{len(drawn)} draws of {counted(drawn.shape[1], 'depth')} over {len(cells) / 1e6:.2f} million cells in the "
+        f"middle of it, from what is on disk: {seconds:.1f} s."
     )
 
 
