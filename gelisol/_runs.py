@@ -215,8 +215,13 @@ class Run:
         Raises
         ------
         InputError
-            Before the stage `train` is done, or if the run measures no coverage (`model.validation.coverage`).
+            Before the stage `train` is done, or if the run file asks for none (`model.validation.coverage`).
         """
+        if self._config is not None and not self._config.model.validation.coverage:
+            raise InputError(
+                f"{self.directory}: the intervals were not judged, as model.validation.coverage is 0; give it 1 in the "
+                "run file and run it again: the map stays"
+            )
         return self._read("calibration.csv", "train", _csv)
 
     @property

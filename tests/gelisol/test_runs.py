@@ -49,6 +49,18 @@ def test_tables(run: gelisol.Run):
     assert sites.loc[sites["used"], "predicted_0-10"].notna().mean() > 0.9
 
 
+def test_calibration_is_the_table_or_says_why_not(run: gelisol.Run, out: Path):
+    with pytest.raises(gelisol.InputError, match=r"model\.validation\.coverage is 0; give it 1"):
+        _ = run.calibration
+    text = (out / "run.yaml").read_text(encoding="utf-8")
+    (out / "run.yaml").write_text(text.replace("coverage: 0", "coverage: 1"), encoding="utf-8")
+    again = gelisol.open(out)
+    with pytest.raises(gelisol.InputError, match=r"no calibration\.csv yet; the stage `train`"):
+        _ = again.calibration
+    (out / "calibration.csv").write_text("method,zone,nominal,inside\nmapped,NA,0.95,0.9\n")
+    assert again.calibration["inside"].tolist() == [0.9]
+
+
 def test_verdict(run: gelisol.Run):
     verdict = run.verdict
     assert verdict in ("supported", "weak", "none") and verdict.conclusion and verdict.reasons
