@@ -31,7 +31,9 @@ def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
     area_of_model = Applicability.load(plan.applicability)
     one_pass = OnePass(ensemble, plan.level, plan.precision, observations=not plan.local)
     zones = 2 * (plan.n_zones + 1)
-    parts = dict.fromkeys(("reading the cube", "design matrix", "trees", "statistics", "dissimilarity"), 0.0)
+    parts = dict.fromkeys(
+        ("reading the cube", "design matrix", "trees", "statistics", "dissimilarity", "point density"), 0.0
+    )
     whole, cells, left = 0.0, 0, BLOCKS
     assert ensemble.forest
     for block in plan.grid.blocks(mixed=True):
@@ -44,7 +46,9 @@ def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
         _, trees = _timed(ensemble.forest.predict, x)
         _, pass_over_all = _timed(one_pass.run, x, area, zone, zones)
         _, dissimilarity = _timed(area_of_model.dissimilarity, x)
-        for name, seconds in zip(parts, (reading, arranging, trees, pass_over_all - trees, dissimilarity), strict=True):
+        _, density = _timed(area_of_model.local_point_density, x)
+        of_parts = (reading, arranging, trees, pass_over_all - trees, dissimilarity, density)
+        for name, seconds in zip(parts, of_parts, strict=True):
             parts[name] += seconds
         whole += _timed(map_block, block, plan, store)[1]
         cells += len(known)

@@ -4,6 +4,7 @@ The model is a real one: 100 bootstrap replicates of 300 trees of depth 4, train
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +18,23 @@ from engine.ensemble.trained import Ensemble
 from engine.execution.tasks import run_each
 from engine.grid.chunking import best_chunk
 from engine.grid.grid import Block, Grid
-from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, OF_CELL, STATISTICS, MapPlan, make_plan
+from engine.mapping.blockwise import (
+    APPLICABLE,
+    DENSITY,
+    DISSIMILARITY,
+    EXPECTED_ERROR,
+    OF_CELL,
+    STATISTICS,
+    MapPlan,
+    make_plan,
+)
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
 from engine.sources.entry import source_spec
 from engine.storage.zarr_store import Layer, array, create
 from engine.uncertainty.error_model import fit_error_model
 from engine.validation.applicability import Applicability
+from engine.validation.error_profile import ErrorProfile
 from pipelines.progress import Display
 
 SITES, REPLICATES, ROUNDS, DEPTH = 500, 100, 300, 4
@@ -35,6 +46,7 @@ SPECS = {name: source_spec(href="made-up") for name in NUMBERS} | {
 }
 FEATURES = Features.of(SPECS)
 ERRORS = "error_model.npz"
+OF_SITES = (DISSIMILARITY, APPLICABLE, DENSITY, EXPECTED_ERROR)
 LAND = 0.62
 """Share of the disc that is land."""
 
@@ -47,7 +59,7 @@ def a_plan(
         grid, out / "cube.zarr", ensemble, out / "applicability.npz", "vegetation", len(CLASSES), 0.95,
         errors=out / ERRORS if joint else None, local=joint,
     )  # fmt: skip
-    attrs: dict[str, dict] = {name: {} for name in ("", *STATISTICS, *OF_CELL, DISSIMILARITY, APPLICABLE)}
+    attrs: dict[str, dict] = {name: {} for name in ("", *STATISTICS, *OF_CELL, *OF_SITES)}
     return plan, {"depth": ("depth", np.array(LABELS))}, attrs
 
 
@@ -143,7 +155,9 @@ def train(client: Client, grid: Grid, out: Path, display: Display) -> Ensemble:
             client, out / "ensemble", x, observed, FEATURES, lines, [member],
             outputs=LABELS, units="kg m-2", seed=1, version="benchmark", progress=progress,
         )  # fmt: skip
-    Applicability.fit(x, FEATURES, np.ones(x.shape[1]), [np.arange(SITES) % 10]).save(out / "applicability.npz")
+    area = Applicability.fit(x, FEATURES, np.ones(x.shape[1]), [np.arange(SITES) % 10])
+    profile = ErrorProfile.fit(area.density, np.nanmean(ensemble.out_of_bag, axis=0) - observed[:, 0])
+    replace(area, profile=profile).save(out / "applicability.npz")
     rows, cols = np.array(places).T
     east, north = grid.geobox.pix2wld(cols + 0.5, rows + 0.5)
     errors = fit_error_model(

@@ -167,7 +167,7 @@ def learn(
         members = steps.choose([c for c in candidates if c.family.name not in steps.failed], held_out)
         packed = steps.train_packed(members, coefficients)
         weights = covariate_weights(packed.ensemble, training.table)
-        area = steps.fit_applicability(steps.folds_of_applicability(folds, places), weights)
+        area = steps.fit_applicability(steps.folds_of_applicability(folds, places), weights, steps.deviation(held_out))
     manifest = packed.ensemble.manifest
     flags = {name: covariates.flags[name] for name in kept if name in covariates.flags}
     name = model.mapped if model.mapped in ("average", "stack") else members[0].family.name

@@ -29,7 +29,7 @@ T = TypeVar("T")
 _SCORES = ("r2_explained", "r2", "rmse", "mae", "bias", "ccc")
 _SIDE = 320
 """Most pixels along a side of the small map."""
-_COLOURS = {"uncertainty": "magma_r", "sd": "magma_r", "dissimilarity": "YlGnBu"}
+_COLOURS = {"uncertainty": "magma_r", "sd": "magma_r", "dissimilarity": "YlGnBu", "expected_error": "magma_r"}
 
 
 def open(directory: str | PathLike[str] | OutPath) -> Run:
@@ -116,8 +116,8 @@ class Run:
         -------
         Dataset
             Lazy. Dims `depth, y, x`: `mean, sd, ci_lower, ci_upper, uncertainty, pi_lower, pi_upper`; dims `y, x`:
-            `dissimilarity, applicable`; and what the run file asks for. Each has units and the CRS; `depth_top` and
-            `depth_bottom` are in cm.
+            `dissimilarity, applicable, local_point_density, expected_error`; and what the run file asks for. Each has
+            units and the CRS; `depth_top` and `depth_bottom` are in cm.
 
         Raises
         ------

@@ -52,7 +52,7 @@ def write_cog(
     store : str or OutPath
         Zarr store with a CF grid mapping, dims (…, y, x).
     variable : str
-        Array to read. Floats have NaN as nodata, integers (class codes) 0.
+        Array to read. Floats have NaN as nodata, counts what the store has for missing ones, class codes 0.
     path : OutPath
         The file to write; one that exists is replaced. Its folder is made if need be.
     name : str
@@ -87,8 +87,11 @@ def write_cog(
             rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES, GDAL_NUM_THREADS="1"),
         ):
             plain = Path(scratch, "plain.tif")
-            with rasterio.open(plain, "w", **_profile(geobox, geobox.crs, layer.dtype)) as file:
+            dtype, nodata = _as_stored(layer)
+            with rasterio.open(plain, "w", **_profile(geobox, geobox.crs, dtype, nodata)) as file:
                 for window, values in _strips(layer):
+                    if dtype != layer.dtype:
+                        values = np.where(np.isnan(values), nodata, values).astype(dtype)
                     file.write(values, 1, window=window)
                 file.set_band_description(1, name)
                 file.set_band_unit(1, units)
@@ -107,7 +110,15 @@ def write_cog(
             )
 
 
-def _profile(geobox: GeoBox, crs: CRS, dtype: np.dtype) -> dict[str, object]:
+def _as_stored(layer: xr.DataArray) -> tuple[np.dtype, float]:
+    """Return the type of the file, and its nodata: of counts, which xarray turns into floats, those of the store."""
+    if layer.dtype.kind != "f":
+        return layer.dtype, 0
+    stored = np.dtype(layer.encoding.get("dtype", layer.dtype))
+    return (stored, layer.encoding["_FillValue"]) if stored.kind == "i" else (layer.dtype, np.nan)
+
+
+def _profile(geobox: GeoBox, crs: CRS, dtype: np.dtype, nodata: float) -> dict[str, object]:
     """Return the creation options of the plain GeoTIFF: uncompressed, so that a rewritten tile wastes no space."""
     height, width = geobox.shape.yx
     return {
@@ -118,7 +129,7 @@ def _profile(geobox: GeoBox, crs: CRS, dtype: np.dtype) -> dict[str, object]:
         "dtype": dtype.name,
         "crs": rasterio.crs.CRS.from_wkt(crs.to_wkt()),
         "transform": geobox.affine,
-        "nodata": np.nan if dtype.kind == "f" else 0,
+        "nodata": nodata,
         "tiled": True,
         "blockxsize": TILE,
         "blockysize": TILE,

@@ -302,17 +302,22 @@ py::object summarise(const py::object& values, const Summary& summary, const py:
     return results.refused();
 }
 
-// Squared distance of each cell from the nearest of some scaled points.
-py::array_t<double> nearest(const py::object& values, const py::object& columns, const py::object& scale, const py::object& places,
-                            const std::string& wanted) {
-    const auto x = cells_of(values, -1);
-    const Matrix matrix = matrix_of(x);
+Points points_of(const py::object& columns, const py::object& scale, const py::object& places, int64_t width) {
     Points points{vector_of<int64_t>(columns, "columns"), vector_of<double>(scale, "scale"), vector_of<double>(places, "places")};
     if (points.scale.size() != points.columns.size()) throw std::invalid_argument("scale: expected one value a column");
     if (points.columns.empty() || points.places.empty() || points.places.size() % points.columns.size())
         throw std::invalid_argument("places: expected points x columns");
     for (const int64_t column : points.columns)
-        if (column < 0 || column >= x.shape(1)) throw std::invalid_argument("columns: are beyond those of x");
+        if (column < 0 || column >= width) throw std::invalid_argument("columns: are beyond those of x");
+    return points;
+}
+
+// Squared distance of each cell from the nearest of some scaled points.
+py::array_t<double> nearest(const py::object& values, const py::object& columns, const py::object& scale, const py::object& places,
+                            const std::string& wanted) {
+    const auto x = cells_of(values, -1);
+    const Matrix matrix = matrix_of(x);
+    const Points points = points_of(columns, scale, places, x.shape(1));
     py::array_t<double> out(x.shape(0));
     double* to = out.mutable_data();
     const int64_t cells = x.shape(0);
@@ -320,6 +325,23 @@ py::array_t<double> nearest(const py::object& values, const py::object& columns,
     {
         py::gil_scoped_release release;
         with_code(name, [&](auto code) { code.nearest_point(points, matrix, cells, to); });
+    }
+    return out;
+}
+
+// How many of some scaled points have a squared distance from each cell below a bound.
+py::array_t<int32_t> within(const py::object& values, const py::object& columns, const py::object& scale, const py::object& places,
+                            double bound, const std::string& wanted) {
+    const auto x = cells_of(values, -1);
+    const Matrix matrix = matrix_of(x);
+    const Points points = points_of(columns, scale, places, x.shape(1));
+    py::array_t<int32_t> out(x.shape(0));
+    int32_t* to = out.mutable_data();
+    const int64_t cells = x.shape(0);
+    const std::string name = choose(wanted);
+    {
+        py::gil_scoped_release release;
+        with_code(name, [&](auto code) { code.points_within(points, bound, matrix, cells, to); });
     }
     return out;
 }
@@ -333,6 +355,7 @@ PYBIND11_MODULE(_native, module) {
     module.def("instruction_sets", &gelisol::instruction_sets);
     module.def("summarise", &gelisol::summarise);
     module.def("nearest", &gelisol::nearest);
+    module.def("within", &gelisol::within);
     gelisol::py::class_<gelisol::Summary>(module, "Summary").def(gelisol::py::init<const gelisol::py::dict&>());
     gelisol::py::class_<gelisol::Forest>(module, "Forest")
         .def(gelisol::py::init<const gelisol::py::dict&, bool>())

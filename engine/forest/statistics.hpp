@@ -320,67 +320,128 @@ inline double apart(const double* at, int64_t stride, const double* place, int64
     return squares;
 }
 
-// Squared distance of each cell from the nearest point, both scaled. Which point that is, float32 tells unless another
-// one is nearly as near; the distance is taken in float64.
-static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out) {
-    const int64_t dimensions = int64_t(p.columns.size());
-    const std::vector<const double*> points = p.distinct();
-    const size_t batches = (points.size() + kPoints - 1) / kPoints;
-    std::vector<float> places(batches * kPoints * size_t(dimensions), HUGE_VALF);  // batches x dimensions x kPoints
-    double longest = 0;
-    for (size_t i = 0; i < points.size(); ++i) {
-        float* place = places.data() + i / kPoints * kPoints * size_t(dimensions) + i % kPoints;
-        for (int64_t d = 0; d < dimensions; ++d) place[d * kPoints] = float(points[i][d]);
-        longest = std::max(longest, std::inner_product(points[i], points[i] + dimensions, points[i], 0.0));
-    }
+// Points in float32, `kPoints` together, and their exact places; the last batch is filled up with points that are far off.
+struct Batches {
+    const std::vector<const double*> points;
+    const int64_t dimensions;
+    const size_t count;
+    std::vector<float> places;  // batches x dimensions x kPoints
+    double longest = 0;         // square of the largest distance from the origin
     // With u = 2^-24, a distance in float32 is off by u (|cell| + |point|) and u (dimensions + 3) / 2 of itself at most.
-    // Squares of two distances that differ by more than this tell which is larger.
-    const float of_square = 2e-5f + float(dimensions + 3) * 0x1p-22f;
-    Aligned<double> exact(dimensions * kWide);
-    Aligned<Floats> at(dimensions);
-    size_t found = 0;
-    for (int64_t cell = 0; cell < cells; cell += kWide) {
+    // Squares of two distances that differ by more than this share and `margin` tell which is larger.
+    const float of_square;
+
+    Batches(std::vector<const double*> those, int64_t n)
+        : points(std::move(those)), dimensions(n), count((points.size() + kPoints - 1) / kPoints),
+          places(count * kPoints * size_t(n), HUGE_VALF), of_square(2e-5f + float(n + 3) * 0x1p-22f) {
+        for (size_t i = 0; i < points.size(); ++i) {
+            float* place = places.data() + i / kPoints * kPoints * size_t(n) + i % kPoints;
+            for (int64_t d = 0; d < n; ++d) place[d * kPoints] = float(points[i][d]);
+            longest = std::max(longest, std::inner_product(points[i], points[i] + n, points[i], 0.0));
+        }
+    }
+
+    // Squared distances of cells from the points of a batch; false where all turn out to lie beyond `limit`.
+    GELISOL_INLINE bool squares_of(size_t batch, const Floats* at, Floats limit, Floats* squares) const {
+        const float* place = places.data() + batch * kPoints * size_t(dimensions);
+        bool near = true;
+        for (int64_t d = 0; near && d < dimensions;) {
+            for (const int64_t last = std::min<int64_t>(d + 4, dimensions); d < last; ++d, place += kPoints)
+                for (int j = 0; j < kPoints; ++j) squares[j] += (at[d] - place[j]) * (at[d] - place[j]);
+            Floats least = squares[0];
+            for (int j = 1; j < kPoints; ++j) least = smaller(least, squares[j]);
+            near = any_above(limit, least);  // distances only grow
+        }
+        return near;
+    }
+};
+
+// Cells side by side, scaled: exactly, and in float32.
+struct Scaled {
+    Aligned<double> exact;  // dimensions x kWide
+    Aligned<Floats> at;
+
+    explicit Scaled(int64_t dimensions) : exact(dimensions * kWide), at(dimensions) {}
+
+    // Takes cells from `cell` on; returns how far float32 may be off the square of a distance, beside a share of it.
+    Floats take(const Points& p, const Matrix& x, int64_t cell, int64_t cells, double longest) {
         Floats length = all_of(float(longest));
-        for (int64_t d = 0; d < dimensions; ++d) {
+        for (size_t d = 0; d < p.columns.size(); ++d) {
             const float* column = x.x + p.columns[d] * x.column;
             double* scaled = exact.get() + d * kWide;
             for (int lane = 0; lane < kWide; ++lane) scaled[lane] = double(column[std::min(cell + lane, cells - 1) * x.row]) * p.scale[d];
             at.get()[d] = joined(reinterpret_cast<const Doubles*>(scaled));
             length += at.get()[d] * at.get()[d];
         }
-        const Floats margin = 1e-8f * length + 1e-37f;  // and what is lost below the least float32
+        return 1e-8f * length + 1e-37f;  // and what is lost below the least float32
+    }
+};
+
+// Squared distance of each cell from the nearest point, both scaled. Which point that is, float32 tells unless another
+// one is nearly as near; the distance is taken in float64.
+static void nearest(const Points& p, const Matrix& x, int64_t cells, double* out) {
+    const Batches near(p.distinct(), int64_t(p.columns.size()));
+    Scaled scaled(near.dimensions);
+    size_t found = 0;
+    for (int64_t cell = 0; cell < cells; cell += kWide) {
+        const Floats margin = scaled.take(p, x, cell, cells, near.longest);
         Floats best = all_of(HUGE_VALF), second = best, limit = best;
         Ints which = {};
         // The point that was nearest to the cells before is likely to be near to these: most others then are soon too far.
         const size_t first = found / kPoints;
-        for (size_t i = 0; i <= batches; ++i) {
+        for (size_t i = 0; i <= near.count; ++i) {
             const size_t batch = i ? i - 1 : first;
             if (i && batch == first) continue;
-            const float* place = places.data() + batch * kPoints * size_t(dimensions);
             Floats squares[kPoints] = {};
-            bool near = true;
-            for (int64_t d = 0; near && d < dimensions;) {
-                for (const int64_t last = std::min<int64_t>(d + 4, dimensions); d < last; ++d, place += kPoints)
-                    for (int j = 0; j < kPoints; ++j) squares[j] += (at.get()[d] - place[j]) * (at.get()[d] - place[j]);
-                Floats least = squares[0];
-                for (int j = 1; j < kPoints; ++j) least = smaller(least, squares[j]);
-                near = any_above(limit, least);  // distances only grow
-            }
-            if (!near) continue;
+            if (!near.squares_of(batch, scaled.at.get(), limit, squares)) continue;
             for (int j = 0; j < kPoints; ++j) {
                 const Ints closer = squares[j] < best;
                 second = select(closer, best, smaller(second, squares[j]));
                 which = select(closer, int32_t(batch * kPoints + size_t(j)) + Ints{}, which);
                 best = smaller(best, squares[j]);
             }
-            limit = best + of_square * best + margin;
+            limit = best + near.of_square * best + margin;
         }
         found = size_t(which[0]);
         for (int lane = 0; lane < kWide && cell + lane < cells; ++lane) {
-            double& nearest = out[cell + lane] = apart(exact.get() + lane, kWide, points[size_t(which[lane])], dimensions);
+            const double* at = scaled.exact.get() + lane;
+            double& nearest = out[cell + lane] = apart(at, kWide, near.points[size_t(which[lane])], near.dimensions);
             if (second[lane] > limit[lane]) continue;
-            for (const double* point : points) nearest = std::min(nearest, apart(exact.get() + lane, kWide, point, dimensions));
+            for (const double* point : near.points) nearest = std::min(nearest, apart(at, kWide, point, near.dimensions));
         }
+    }
+}
+
+// How many points have a squared distance from each cell below `bound`. Float32 tells, but for points that lie close to
+// the bound, whose distance is taken in float64.
+static void within(const Points& p, double bound, const Matrix& x, int64_t cells, int32_t* out) {
+    const Batches near(p.ordered(), int64_t(p.columns.size()));
+    Scaled scaled(near.dimensions);
+    const bool fits = bound < 1e37 && near.longest < 1e37;
+    const Floats middle = all_of(fits ? float(bound) : 0.0f);
+    for (int64_t cell = 0; cell < cells; cell += kWide) {
+        const Floats unsure = scaled.take(p, x, cell, cells, near.longest) + near.of_square * middle, limit = middle + unsure;
+        const int some = int(std::min<int64_t>(kWide, cells - cell));
+        Ints count = {};
+        for (size_t batch = 0; batch < near.count; ++batch) {
+            Floats squares[kPoints] = {}, closest = all_of(HUGE_VALF);
+            if (fits && !near.squares_of(batch, scaled.at.get(), limit, squares)) continue;
+            Ints inside = {};
+            for (int j = 0; j < kPoints; ++j) {
+                const Floats off = squares[j] - middle;
+                inside -= squares[j] < middle;
+                closest = smaller(closest, larger(off, -off));
+            }
+            if (fits && !any_above(unsure, closest)) {
+                count += inside;
+                continue;
+            }
+            const size_t last = std::min((batch + 1) * kPoints, near.points.size());
+            for (size_t i = batch * kPoints; i < last; ++i)
+                for (int lane = 0; lane < some; ++lane)
+                    count[lane] += apart(scaled.exact.get() + lane, kWide, near.points[i], near.dimensions) < bound;
+        }
+        for (int lane = 0; lane < some; ++lane) out[cell + lane] = count[lane];
     }
 }
 
@@ -392,4 +453,5 @@ struct Code {
     static constexpr auto predict = predict_groups;
     static constexpr auto summarise_cells = summarise;
     static constexpr auto nearest_point = nearest;
+    static constexpr auto points_within = within;
 };

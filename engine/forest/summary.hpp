@@ -56,17 +56,24 @@ struct Statistics {
     }
 };
 
-// Training sites among which the nearest is sought.
+// Training sites that cells are compared with.
 struct Points {
     std::vector<int64_t> columns;
     std::vector<double> scale, places;  // places: sites x columns
 
-    // Where they are, each place once.
-    std::vector<const double*> distinct() const {
+    // Where they are, in order.
+    std::vector<const double*> ordered() const {
         const size_t n = columns.size();
         std::vector<const double*> all;
         for (size_t at = 0; at < places.size(); at += n) all.push_back(places.data() + at);
         std::sort(all.begin(), all.end(), [n](auto a, auto b) { return std::lexicographical_compare(a, a + n, b, b + n); });
+        return all;
+    }
+
+    // Each place once.
+    std::vector<const double*> distinct() const {
+        const size_t n = columns.size();
+        std::vector<const double*> all = ordered();
         all.erase(std::unique(all.begin(), all.end(), [n](auto a, auto b) { return std::equal(a, a + n, b); }), all.end());
         return all;
     }

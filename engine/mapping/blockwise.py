@@ -25,6 +25,8 @@ from engine.uncertainty.error_model import ErrorModel
 from engine.validation.applicability import Applicability
 
 DISSIMILARITY, APPLICABLE = "dissimilarity", "applicable"
+DENSITY, EXPECTED_ERROR = "local_point_density", "expected_error"
+"""How many training sites vouch for a cell, and the error to expect where so many do."""
 OF_CELL = ("cell_mean", "cell_lower", "cell_upper")
 """A cell's own mean under the joint model of the errors, and the interval that holds it."""
 _HEADROOM = 16.0
@@ -201,6 +203,8 @@ def map_region(
     layers = {name: Layer("float32", attrs[name], tuple(coords)) for name in plan.layers}
     layers[DISSIMILARITY] = Layer("float32", attrs[DISSIMILARITY])
     layers[APPLICABLE] = Layer("uint8", attrs[APPLICABLE])
+    layers[DENSITY] = Layer("int32", attrs[DENSITY])
+    layers[EXPECTED_ERROR] = Layer("float32", attrs[EXPECTED_ERROR])
     sums = ZoneSums.zero(plan.groups, replicates, outputs)
     errors = _errors(plan)
     of_errors = ErrorSums.zero(errors, plan.groups, errors.lattice.around(*_corners(plan.grid))) if errors else None
@@ -285,6 +289,9 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, Err
     writer = _Writer(path, block, cells)
     writer.write(DISSIMILARITY, dissimilarity)
     writer.write(APPLICABLE, applicable)
+    density = area_of_model.local_point_density(x)
+    writer.write(DENSITY, density)
+    writer.write(EXPECTED_ERROR, area_of_model.profile.at(density))
     writer.cells = cells[order]
     for place, name in enumerate((*STATISTICS, *plan.further)):
         writer.write(name, statistics[:, place])

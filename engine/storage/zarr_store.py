@@ -32,7 +32,7 @@ class Layer:
     Attributes
     ----------
     dtype : str
-        float32 (missing: NaN) or uint8 (missing: 0).
+        float32 (missing: NaN), int32 of counts (missing: −1) or uint8 of classes (missing: 0).
     attrs : dict
         CF attributes: long_name, units, …
     leading : tuple of str
@@ -69,10 +69,10 @@ def create(
         dataset.to_zarr(path, mode="w", zarr_format=3, consolidated=False)
     group = zarr.open_group(path, mode="r+")
     for name, layer in layers.items():
-        is_float = np.issubdtype(np.dtype(layer.dtype), np.floating)
-        fill = np.dtype(layer.dtype).type(np.nan if is_float else 0)
+        dtype = np.dtype(layer.dtype)
+        fill = dtype.type({"f": np.nan, "i": -1}.get(dtype.kind, 0))
         # As xarray encodes it. Class codes declare none: it would turn them into floats on reading.
-        fill_attrs = {"_FillValue": FillValueCoder.encode(fill, fill.dtype)} if is_float else {}
+        fill_attrs = {"_FillValue": FillValueCoder.encode(fill, dtype)} if dtype.kind in "fi" else {}
         sizes = [len(coords[d][1]) for d in layer.leading]
         group.create_array(
             name,

@@ -1,13 +1,16 @@
-"""Area of applicability: where a model may predict, by the dissimilarity from the training sites.
+"""Area of applicability: where a model may predict, by the dissimilarity from the training sites and their density.
 
 Meyer, H. & Pebesma, E. (2021): Predicting into unknown space? Estimating the area of applicability of spatial
 prediction models. Methods in Ecology and Evolution 12:1620–1633, doi 10.1111/2041-210X.13650.
+Schumacher, F., Knoth, C., Ludwig, M. & Meyer, H. (2025): Estimation of local training data point densities to support
+the assessment of spatial prediction uncertainty. Geosci. Model Dev. 18:10185–10202, doi 10.5194/gmd-18-10185-2025.
 """
 
 import hashlib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -19,6 +22,7 @@ from engine.forest import native
 from engine.storage.atomic import write_file
 from engine.storage.npz import from_npz, npz
 from engine.storage.paths import OutPath, read_file
+from engine.validation.error_profile import UNKNOWN, ErrorProfile
 
 NEIGHBOURS = 64
 """Neighbours of a site in which one of another fold is looked for before its fold is searched as a whole."""
@@ -53,6 +57,10 @@ class Applicability:
     threshold : float
         Largest dissimilarity in the area of applicability: the largest training dissimilarity that is no outlier (see
         `upper_whisker`), averaged over the repeats.
+    density : ndarray of int32, shape (sites,)
+        Local point density of each site under the first repeat: only sites of its other folds count.
+    profile : ErrorProfile
+        Error to expect at a local point density.
     """
 
     names: tuple[str, ...]
@@ -62,6 +70,8 @@ class Applicability:
     mean_distance: float
     training: np.ndarray
     threshold: float
+    density: np.ndarray
+    profile: ErrorProfile = UNKNOWN
 
     @classmethod
     def fit(
@@ -92,9 +102,10 @@ class Applicability:
         points = x * scale
         mean = _mean_distance(points)
         training = (_nearest_in_other_folds(points[:, scale > 0], folds) / mean).astype("float32")
-        threshold = np.mean([upper_whisker(repeat) for repeat in training])
         # As a float32, like the dissimilarities, so that rounding never decides on a cell at the threshold.
-        return cls(tuple(columns.names), scale, constant, points, mean, training, float(np.float32(threshold)))
+        threshold = float(np.float32(np.mean([upper_whisker(repeat) for repeat in training])))
+        density = _density_in_other_folds(points[:, scale > 0], folds[0], mean, threshold)
+        return cls(tuple(columns.names), scale, constant, points, mean, training, threshold, density)
 
     def dissimilarity(self, x: np.ndarray) -> np.ndarray:
         """Compute the dissimilarity of cells from the training sites.
@@ -113,14 +124,49 @@ class Applicability:
             0 at a training site, 1 as far from the nearest one as sites are from one another on average; NaN where
             missing.
         """
-        if x.ndim != 2 or x.shape[1] != len(self.names):
-            raise ValueError(f"expected cells × {len(self.names)} columns ({', '.join(self.names)}), got {x.shape}")
-        known = np.isfinite(x).all(axis=1)
-        used = self.scale > 0
+        known, used = self._known(x), self.scale > 0
         result = np.full(len(x), np.nan, "float32")
         squared = _nearest(x if known.all() else x[known], np.flatnonzero(used), self.scale[used], self.points[:, used])
         result[known] = np.sqrt(squared) / self.mean_distance
         return result
+
+    def local_point_density(self, x: np.ndarray) -> np.ndarray:
+        """Count the training sites whose dissimilarity from a cell is below the threshold.
+
+        Each row's number depends on that row only, and is 0 exactly where `dissimilarity` is not below the threshold.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (cells, columns)
+            As for `dissimilarity`.
+
+        Returns
+        -------
+        ndarray of int32, shape (cells,)
+            −1 where missing.
+        """
+        known, used = self._known(x), self.scale > 0
+        result = np.full(len(x), -1, "int32")
+        within = x if known.all() else x[known]
+        result[known] = _within(within, np.flatnonzero(used), self.scale[used], self.points[:, used], self._bound)
+        return result
+
+    @cached_property
+    def _bound(self) -> float:
+        """The least squared distance whose dissimilarity, rounded as it is, is not below the threshold."""
+        low, high = (int(np.float64(end).view("int64")) for end in (0.0, np.inf))  # as integers, in the same order
+        while low < high:
+            middle = (low + high) // 2
+            distance = np.sqrt(np.int64(middle).view("float64"))
+            with np.errstate(over="ignore"):  # to infinity
+                below = np.float32(distance / self.mean_distance) < np.float32(self.threshold)
+            low, high = (middle + 1, high) if below else (low, middle)
+        return float(np.int64(low).view("float64"))
+
+    def _known(self, x: np.ndarray) -> np.ndarray:
+        if x.ndim != 2 or x.shape[1] != len(self.names):
+            raise ValueError(f"expected cells × {len(self.names)} columns ({', '.join(self.names)}), got {x.shape}")
+        return np.asarray(np.isfinite(x).all(axis=1))
 
     def applicable(self, dissimilarity: np.ndarray) -> np.ndarray:
         """Return whether cells are in the area of applicability; bool, False where the dissimilarity is missing."""
@@ -136,6 +182,9 @@ class Applicability:
             "mean_distance": self.mean_distance,
             "training": self.training,
             "threshold": self.threshold,
+            "density": self.density,
+            "profile_density": self.profile.density,
+            "profile_error": self.profile.error,
         }
         write_file(path, npz(content))
 
@@ -166,6 +215,8 @@ class Applicability:
                 mean_distance=float(arrays["mean_distance"]),
                 training=arrays["training"],
                 threshold=float(arrays["threshold"]),
+                density=arrays["density"],
+                profile=ErrorProfile(arrays["profile_density"], arrays["profile_error"]),
             )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: holds no area of applicability ({error}); run the stage `train`") from error
@@ -188,6 +239,28 @@ def _nearest(
             distance += (values - place) * (values - place)
         np.minimum(nearest, distance, out=nearest)
     return nearest
+
+
+def _within(
+    x: np.ndarray,
+    columns: np.ndarray,
+    scale: np.ndarray,
+    points: np.ndarray,
+    bound: float,
+    *,
+    compiled: bool | None = None,
+) -> np.ndarray:
+    """Count the points whose squared distance from cells is below a bound; otherwise as `_nearest`."""
+    if native.is_built() and x.dtype == np.float32 if compiled is None else compiled:
+        return native.module().within(x, columns, scale, points, bound, "")
+    scaled = (x[:, columns].astype("float64") * scale).T
+    count = np.zeros(len(x), "int32")
+    for point in points:
+        distance = np.zeros(len(x))
+        for values, place in zip(scaled, point, strict=True):
+            distance += (values - place) * (values - place)
+        count += distance < bound
+    return count
 
 
 def upper_whisker(values: np.ndarray) -> float:
@@ -264,3 +337,15 @@ def _nearest_in_other_folds(points: np.ndarray, folds: Sequence[np.ndarray]) -> 
             rows = surrounded & (fold == number)
             result[rows] = cKDTree(points[fold != number]).query(points[rows])[0]
     return nearest
+
+
+def _density_in_other_folds(points: np.ndarray, fold: np.ndarray, mean: float, threshold: float) -> np.ndarray:
+    """Count, for each point, those of other folds whose dissimilarity is below the threshold; some rows at a time."""
+    n = len(points)
+    rows = max(1, BLOCK // n)
+    density = np.empty(n, "int32")
+    for start in range(0, n, rows):
+        part = slice(start, start + rows)
+        near = (cdist(points[part], points) / mean).astype("float32") < np.float32(threshold)
+        density[part] = (near & (fold[part, None] != fold)).sum(axis=1)
+    return density

@@ -66,7 +66,7 @@ def project(prepared: Prepared, chunk: int | None = None) -> Projection:
     # Covariates, the design matrix and its zone order, places and zones, the statistics; a slab of all replicates.
     further = len(config.model.statistics)
     statistics = len(STATISTICS) + 2 * further  # those are put beside the others once they are there
-    of_map = cells * (4 * len(config.covariates) + 8 * columns + 48 + 4 * outputs * statistics)
+    of_map = cells * (4 * len(config.covariates) + 8 * columns + 52 + 4 * outputs * statistics)
     of_map += 4 * 8 * min(SLAB, cells) * replicates
     if config.model.residual_error:
         # The basis, places and weights on the lattice, mean, SD and interval of cells; sites condition all of them.

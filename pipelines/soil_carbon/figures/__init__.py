@@ -8,7 +8,7 @@ import numpy as np
 import pyproj
 from matplotlib.figure import Figure
 
-from engine.mapping.blockwise import DISSIMILARITY
+from engine.mapping.blockwise import DENSITY, DISSIMILARITY, EXPECTED_ERROR
 from engine.storage.paths import OutPath, children
 from pipelines.soil_carbon.figures.backdrop import Backdrop
 from pipelines.soil_carbon.figures.calibration import calibration_size, draw_calibration, draw_groups, groups_size
@@ -31,6 +31,8 @@ from pipelines.soil_carbon.figures.screening import draw_screening, screening_si
 from pipelines.soil_carbon.figures.sites import draw_sites, recorded_zones, sites_size
 from pipelines.soil_carbon.figures.truth import draw_truth_maps, draw_truth_scatter, truth_size
 from pipelines.soil_carbon.figures.uncertainty import (
+    OfSites,
+    applicability_size,
     draw_applicability,
     draw_coverage,
     draw_uncertainty,
@@ -44,9 +46,6 @@ from pipelines.soil_carbon.results.read_results import Results
 from pipelines.soil_carbon.results.truth import Agreement
 from pipelines.soil_carbon.results.zone_tests import THINNED, letters
 from pipelines.soil_carbon.verdict.rules import standing_scheme
-
-SINGLE_MAP = 4.6
-"""Inches."""
 
 
 def draw_figures(results: Results, agreements: Sequence[Agreement]) -> dict[str, OutPath]:
@@ -131,12 +130,13 @@ class _Figures:
                 with self._canvas("independent", independent_size(len(scores))) as figure:
                     draw_independent(figure, results.independent_sites, scores, self.units)
         threshold = results.threshold
-        distance = picture(results.maps[DISSIMILARITY])
+        distance, density, error = (picture(results.maps[name]) for name in (DISSIMILARITY, DENSITY, EXPECTED_ERROR))
         outside = picture(
             results.maps[DISSIMILARITY], of=lambda v: np.where(np.isnan(v), np.nan, (v > threshold).astype("float32"))
         )
-        with self._canvas("applicability", self.backdrop.size(SINGLE_MAP)) as figure:
-            draw_applicability(figure, self.backdrop, distance, outside, threshold)
+        of = OfSites(distance, density, error, outside.values >= 0.5, threshold, self.labels[0], self.units)
+        with self._canvas("applicability", applicability_size(self.backdrop, WIDTH)) as figure:
+            draw_applicability(figure, self.backdrop, of)
 
     def draw_truth(self, agreements: Sequence[Agreement]) -> None:
         """Draw truth, estimate and their difference, as maps and as a scatter."""

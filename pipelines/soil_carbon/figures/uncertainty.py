@@ -1,6 +1,7 @@
 """The study's Figure 4, and beyond: the ensemble's uncertainty, prediction intervals, their coverage, applicability."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
@@ -96,28 +97,67 @@ def draw_coverage(figure: Figure, coverage: pd.DataFrame, repeats: int, colours:
             axes.legend(loc="lower right", title="folds")
 
 
-def draw_applicability(
-    figure: Figure, backdrop: Backdrop, distance: Picture, outside: Picture, threshold: float
-) -> None:
-    """Draw the dissimilarity from the training sites; the area outside that of applicability is hatched.
+@dataclass(frozen=True)
+class OfSites:
+    """How far training sites vouch for the map.
+
+    Attributes
+    ----------
+    distance : Picture
+        Dissimilarity.
+    density : Picture
+        Local point density.
+    error : Picture
+        Expected error, in `units`; missing outside the area of applicability.
+    outside : ndarray of bool
+        Pixels mostly outside that area.
+    threshold : float
+        Dissimilarity at its edge.
+    depth : str
+        That the error is of.
+    units : str
+        Of the error.
+    """
+
+    distance: Picture
+    density: Picture
+    error: Picture
+    outside: np.ndarray
+    threshold: float
+    depth: str
+    units: str
+
+
+def applicability_size(backdrop: Backdrop, width: float) -> tuple[float, float]:
+    """Return width and height in inches of the figure."""
+    return width, backdrop.size(width / 3)[1]
+
+
+def draw_applicability(figure: Figure, backdrop: Backdrop, of: OfSites) -> None:
+    """Draw dissimilarity, local point density and expected error; outside the area of applicability is hatched.
 
     Parameters
     ----------
     figure : Figure
-        To fill.
+        To fill, of `applicability_size`.
     backdrop : Backdrop
         Of the run.
-    distance : Picture
-        Dissimilarity.
-    outside : Picture
-        Share of each pixel's cells beyond the threshold.
-    threshold : float
-        Marked on the colour bar.
+    of : OfSites
+        What is drawn.
     """
-    low, high = distance_limits(*limits(distance.values), threshold)
-    scale = Scale(low, high, DISTANCE, "dissimilarity; red: threshold")
-    place = figure.subfigures(1, 1, squeeze=False)[0, 0]
-    draw_map(place, backdrop, distance, scale, "Area of applicability", outside.values >= 0.5, threshold)
+    low, high = distance_limits(*limits(of.distance.values), of.threshold)
+    scales = (
+        Scale(low, high, DISTANCE, "dissimilarity; red: threshold"),
+        Scale(0, max(limits(of.density.values)[1], 1), DISTANCE, "training sites like the cell"),
+        Scale(*limits(of.error.values), COLOURS, f"RMSE, {of.units}"),
+    )
+    titles = ("Dissimilarity", "Local point density", f"Expected error, {depth_text(of.depth)}")
+    fields, marks = (of.distance, of.density, of.error), (of.threshold, None, None)
+    places = figure.subfigures(1, 3, squeeze=False)[0]
+    for number, (place, field, scale, title, mark) in enumerate(
+        zip(places, fields, scales, titles, marks, strict=True)
+    ):
+        draw_map(place, backdrop, field, scale, f"{letter(number)}   {title}", of.outside, mark)
 
 
 def scheme_colours(schemes: list[str]) -> dict[str, str]:

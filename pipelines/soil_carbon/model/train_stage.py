@@ -1,7 +1,7 @@
 """The stage `train`: tune, validate, choose, train the replicates, measure coverage, name the drivers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -29,6 +29,7 @@ from engine.uncertainty.new_observations import Located
 from engine.validation.applicability import Applicability
 from engine.validation.calibration import AtSites
 from engine.validation.cross_validation import AVERAGE, STACK, Candidate, HeldOut, cross_validate, stack_weights
+from engine.validation.error_profile import ErrorProfile
 from engine.validation.folds import Places, default_block_size_km, further_folds, repeated_folds, squares
 from engine.validation.interval_coverage import HeldOutDistributions, hold_out_distributions
 from pipelines.progress import Display
@@ -132,7 +133,8 @@ class Modelling:
         ensemble = self.train(members, coefficients)
         distributions = self.distributions(members, folds) if self.model.validation.coverage else None
         importance = self.drivers(ensemble)
-        self.applicability(self.folds_of_applicability(folds, places), importance)
+        deviation = self.deviation(held_out)
+        self.applicability(self.folds_of_applicability(folds, places), importance, deviation)
         if distributions:
             self.write_calibration(distributions, weights_of(importance))
         return {
@@ -243,12 +245,12 @@ class Modelling:
 
     def choose(self, candidates: list[Candidate], held_out: HeldOut) -> list[Member]:
         """Choose the models of each replicate. What was tuned inside the folds is tuned once more on all sites."""
-        mapped, scheme = self.model.mapped, self.model.validation.schemes[0]
-        name = held_out.best(scheme) if mapped == BEST else mapped
+        name = self._mapped(held_out)
         chosen = [c for c in candidates if name in (c.family.name, AVERAGE, STACK)]
         weights = np.full(len(chosen), 1 / len(chosen))
         if name == STACK:
-            rows = np.concatenate([held_out.predicted[c.family.name, scheme].T[..., None] for c in chosen], axis=-1)
+            first = self.model.validation.schemes[0]
+            rows = np.concatenate([held_out.predicted[c.family.name, first].T[..., None] for c in chosen], axis=-1)
             repeats = rows.shape[1]
             weights = stack_weights(rows.reshape(-1, len(chosen)), np.repeat(held_out.observed, repeats))
         members: list[Member] = []
@@ -265,6 +267,16 @@ class Modelling:
             members.append(Member(family=candidate.family, parameters=dict(parameters), weight=float(weight)))
         self.display.say(f"mapped: {name} ({', '.join(f'{m.family.name} {m.parameters}' for m in members)})")
         return members
+
+    def _mapped(self, held_out: HeldOut) -> str:
+        """Return the family or blend that is mapped."""
+        mapped, scheme = self.model.mapped, self.model.validation.schemes[0]
+        return held_out.best(scheme) if mapped == BEST else mapped
+
+    def deviation(self, held_out: HeldOut) -> np.ndarray:
+        """Return held-out predictions less observations in the first repeat of the last scheme, shape (sites,)."""
+        predicted = held_out.predicted[self._mapped(held_out), self.model.validation.schemes[-1]]
+        return np.asarray(predicted[0] - held_out.observed)
 
     def write_scores(self, held_out: HeldOut, tuning: pd.DataFrame) -> None:
         """Write `validation.csv`, `validation_zones.csv`, `validation_predictions.parquet`, `tuning.csv`."""
@@ -345,16 +357,24 @@ class Modelling:
                 table.to_csv(stage, index=False)
         return drivers.importance[drivers.importance["kind"] == "covariate"].set_index("covariate")
 
-    def applicability(self, folds: np.ndarray, importance: pd.DataFrame) -> None:
+    def applicability(self, folds: np.ndarray, importance: pd.DataFrame, deviation: np.ndarray) -> None:
         """Write `applicability.npz`, the basis of the area of applicability, with the folds of the last scheme."""
-        self.fit_applicability(folds, weights_of(importance)).save(self.path("applicability.npz"))
+        self.fit_applicability(folds, weights_of(importance), deviation).save(self.path("applicability.npz"))
 
-    def fit_applicability(self, folds: np.ndarray, weight: "pd.Series[float]") -> Applicability:
-        """Fit the area of applicability; `weight` is that of each covariate."""
+    def fit_applicability(self, folds: np.ndarray, weight: "pd.Series[float]", deviation: np.ndarray) -> Applicability:
+        """Fit the area of applicability, and the errors to expect in it.
+
+        Parameters
+        ----------
+        weight : Series
+            Of each covariate.
+        deviation : ndarray, shape (sites,)
+            Of predictions under the first of the folds, less the observations.
+        """
         fitted = Applicability.fit(self.training.x, self.training.features, self._per_column(weight), list(folds))
         if fitted.constant:
             self.display.say(f"applicability: {', '.join(fitted.constant)} left out, the same at all sites")
-        return fitted
+        return replace(fitted, profile=ErrorProfile.fit(fitted.density, deviation))
 
     def _per_column(self, weight: "pd.Series[float]") -> np.ndarray:
         """Return the weight of each column of the design matrix: those of a covariate share its weight."""

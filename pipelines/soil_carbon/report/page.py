@@ -14,6 +14,7 @@ from PIL import Image
 from engine.formatting import counted, duration
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
+from engine.validation.error_profile import WINDOW
 from pipelines.soil_carbon import formatting as wording
 from pipelines.soil_carbon.figures import draw_figures
 from pipelines.soil_carbon.figures.canvas import DPI
@@ -181,6 +182,7 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "standing": standing_scheme(results.run.model.validation.schemes),
         "independent": independent(results),
         "importance": tables.importance(results),
+        "window": WINDOW,
         "leading": results.importance.query("kind == 'covariate'")["label"][:LEADING].tolist(),
         "regions": tables.regions(regions),
         "failed": list(dict(stages.get("train", {}).get("failed", {})).values()),

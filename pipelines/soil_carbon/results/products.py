@@ -12,7 +12,7 @@ from engine.execution.ledger import Records, digest_of
 from engine.execution.tasks import Progress, run_each, silent
 from engine.export.cog import write_cog
 from engine.export.qgis import Class, Ramp, write_style
-from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, OF_CELL, STATISTICS
+from engine.mapping.blockwise import APPLICABLE, DENSITY, DISSIMILARITY, EXPECTED_ERROR, OF_CELL, STATISTICS
 from engine.storage.atomic import remove
 from engine.storage.paths import OutPath, children
 from engine.storage.zarr_store import open_dataset
@@ -26,7 +26,7 @@ from pipelines.soil_carbon.results.overviews import distance_limits, limits, pic
 
 _MISSING = "outside the domain, or without a value of a covariate"
 _NOT_APPLICABLE = f"outside the area of applicability, {_MISSING}"
-"""What 0 means in the layer of the area of applicability."""
+"""What a cell without a value means in layers of the area of applicability alone."""
 _INSIDE = "#1fa187"
 """Colour of the area of applicability."""
 
@@ -34,8 +34,14 @@ _INSIDE = "#1fa187"
 def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
     """Return CF attributes of each variable in `maps.zarr`."""
     model = config.model
-    attrs = statistic_attrs(config.target.long, config.target.cf_units, model.interval, model.statistics)
-    return attrs | _asked_attrs(model.asked, config.target.cf_units)
+    units = config.target.cf_units
+    attrs = statistic_attrs(config.target.long, units, model.interval, model.statistics)
+    attrs[DENSITY] = {"long_name": "local point density: training sites that are like the cell", "units": "1"}
+    attrs[EXPECTED_ERROR] = {
+        "long_name": f"expected error (cross-validated RMSE) at {config.depth_labels[0]} cm, by local point density",
+        "units": units,
+    }
+    return attrs | _asked_attrs(model.asked, units)
 
 
 def _asked_attrs(asked: Asked, units: str) -> dict[str, dict[str, Any]]:
@@ -129,7 +135,10 @@ def _cogs(config: RunFile, directory: OutPath) -> dict[str, list[_Cog]]:
         for index, depth in enumerate(config.depth_labels)
     }  # fmt: skip
     items[APPLICABLE] = [
-        _Cog(DISSIMILARITY, DISSIMILARITY, attrs[DISSIMILARITY]["long_name"] + made_up, "1", {}),
+        *(
+            _Cog(name, name, attrs[name]["long_name"] + made_up, attrs[name]["units"], {})
+            for name in (DISSIMILARITY, DENSITY, EXPECTED_ERROR)
+        ),
         _Cog(APPLICABLE, APPLICABLE, "1 inside the area of applicability" + made_up, "1", {}, "mode"),
     ]
     return items
@@ -178,10 +187,11 @@ def _made_up(config: RunFile) -> str:
 
 
 def _write(cog: _Cog, directory: OutPath, records: Records) -> None:
+    missing = _NOT_APPLICABLE if cog.variable in (APPLICABLE, EXPECTED_ERROR) else _MISSING
     write_cog(
         directory / "maps.zarr", cog.variable, directory / "cog" / cog.file, index=cog.index, name=cog.name,
         description=cog.description, units=cog.units,
-        missing=_NOT_APPLICABLE if cog.variable == APPLICABLE else _MISSING, resampling=cog.resampling,
+        missing=missing, resampling=cog.resampling,
     )  # fmt: skip
     write_style(directory / "cog" / cog.style, _style(cog, directory))
     records.save(cog.file, digest=np.array(digest_of(directory / "cog" / cog.file)))
@@ -198,6 +208,8 @@ def _style(cog: _Cog, directory: OutPath) -> Ramp | list[Class]:
     if cog.variable == DISSIMILARITY:
         threshold = Applicability.load(directory / "applicability.npz").threshold
         return Ramp(*distance_limits(low, high, threshold), "YlGnBu")
+    if cog.variable == DENSITY:
+        return Ramp(0, max(high, 1), "YlGnBu")
     if cog.variable == "uncertainty":
         return Ramp(low, high, "magma_r", "%", 100)
-    return Ramp(low, high, "magma_r" if cog.variable == "sd" else "viridis_r", unit(cog.units))
+    return Ramp(low, high, "magma_r" if cog.variable in ("sd", EXPECTED_ERROR) else "viridis_r", unit(cog.units))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from engine.cube.sampling import sample
 from engine.ensemble.manifest import Manifest
 from engine.errors import InputError
-from engine.mapping.blockwise import APPLICABLE, DISSIMILARITY, STATISTICS
+from engine.mapping.blockwise import APPLICABLE, DENSITY, DISSIMILARITY, EXPECTED_ERROR, STATISTICS
 from engine.storage.npz import from_npy
 from engine.storage.paths import OutPath, read_file
 from engine.storage.zarr_store import open_dataset
@@ -63,7 +63,7 @@ MADE_BY = {
 NEEDED = {
     "profiles": ("rule", LEFT_OUT),
     "training": ("zone",),
-    "maps": (*STATISTICS, DISSIMILARITY, APPLICABLE),
+    "maps": (*STATISTICS, DISSIMILARITY, APPLICABLE, DENSITY, EXPECTED_ERROR),
 }
 """What an artefact of an earlier version may lack."""
 

@@ -15,6 +15,8 @@ from rio_cogeo.cogeo import cog_validate
 
 from engine.export import cog
 from engine.export.cog import write_cog
+from engine.grid.grid import Grid
+from engine.storage.zarr_store import Layer, array, create
 
 POLAR = "EPSG:6931"
 ALBERS = "+proj=aea +lat_1=25 +lat_2=47 +lat_0=0 +lon_0=105 +datum=WGS84 +units=m"
@@ -108,6 +110,18 @@ def test_categories_keep_their_codes_in_the_overviews(store, tmp_path):
         block, overview = codes[:2, :2].ravel(), file.read(1)
     assert set(np.unique(overview)) <= {0, 1, 2, 3}
     assert overview[0, 0] in block
+
+
+def test_counts_stay_whole_numbers_and_none_is_not_missing(tmp_path):
+    counts = np.random.default_rng(1).integers(-1, 40, (90, 70)).astype("int32")  # −1: missing
+    geobox = GeoBox(counts.shape, rasterio.transform.from_origin(0, 0, 1000, 1000), CRS(POLAR))
+    create(tmp_path / "n.zarr", Grid(geobox, 32, geobox.extent), {"n": Layer("int32", {})}, {}, {})
+    array(tmp_path / "n.zarr", "n", "r+")[:] = counts
+    write_cog(tmp_path / "n.zarr", "n", tmp_path / "n.tif", name="n", description="n", units="1")
+    with rasterio.open(tmp_path / "n.tif") as file:
+        assert (file.dtypes, file.nodata) == (("int32",), -1)
+        np.testing.assert_array_equal(file.read(1), counts)
+        assert ((file.read_masks(1) > 0) == (counts >= 0)).all()
 
 
 def test_a_crs_without_a_code_survives(tmp_path):

@@ -113,12 +113,15 @@ void summarise(Code code, const Work& work, const std::vector<float>& x, Input& 
 }
 
 template <class Code>
-void nearest(Code code, const Work& work, const std::vector<float>& x, Input& in, std::ostream& out) {
+void compare(Code code, const Work& work, const std::vector<float>& x, Input& in, std::ostream& out) {
     Points points;
     in >> points.columns >> points.scale >> points.places;
     std::vector<double> distances(static_cast<size_t>(work.cells));
     code.nearest_point(points, work.matrix(x), work.cells, distances.data());
     write(out, distances);
+    std::vector<int32_t> counts(static_cast<size_t>(work.cells));
+    code.points_within(points, in.take<double>(), work.matrix(x), work.cells, counts.data());
+    write(out, counts);
 }
 
 }  // namespace
@@ -132,7 +135,7 @@ int main(int count, char** arguments) try {
         predict(code, work, in, out);
         const auto known = in.take<std::vector<float>>();  // x without missing values
         summarise(code, work, known, in, out);
-        nearest(code, work, known, in, out);
+        compare(code, work, known, in, out);
     });
     return out.flush() ? 0 : 1;
 } catch (const std::exception& error) {

@@ -26,6 +26,8 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[3]
 REPLICATES, COLUMNS, CELLS, ZONES, SITES = 5, 4, 1037, 3, 300
+BOUND = 6.0
+"""Of squared distances."""
 TABLES = {
     "replicate_start": "int64", "tree_start": "int64", "left": "int32", "right": "int32", "feature": "int32",
     "threshold": "float32", "missing_left": "uint8", "value": "float64", "category_start": "int64",
@@ -149,7 +151,10 @@ def expected(tables: dict[str, Any], double: bool, given: Inputs) -> dict[str, b
     assert refused is None
     distance = native.nearest(given.known, given.columns, given.scale, given.places, "plain")
     found = {"predicted": predicted, "statistics": statistics, **{f"sum of {n}": t for n, t in totals.items()}}
-    return {name: values.tobytes() for name, values in (found | {"distance": distance}).items()}
+    found |= {"distance": distance}
+    found["count"] = native.within(given.known, given.columns, given.scale, given.places, BOUND, "plain")
+    assert 0 < found["count"].mean() < SITES
+    return {name: values.tobytes() for name, values in found.items()}
 
 
 def serialised(tables: dict[str, Any], double: bool, given: Inputs) -> bytes:
@@ -160,7 +165,7 @@ def serialised(tables: dict[str, Any], double: bool, given: Inputs) -> bytes:
     values += [taken["intercept"], taken["slope"], *map(np.float64, (taken["z"], *taken["formats"]))]
     for each in taken["votes"]:
         values += [each[name] for name in ("residual", "share", "codes", "kth", "least")]
-    values += [given.area, given.zone, np.int64(ZONES), given.columns, given.scale, given.places]
+    values += [given.area, given.zone, np.int64(ZONES), given.columns, given.scale, given.places, np.float64(BOUND)]
     return b"".join(np.int64(v.size).tobytes() * (v.ndim > 0) + v.tobytes() for v in values)
 
 

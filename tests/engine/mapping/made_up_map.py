@@ -1,5 +1,6 @@
 """A small map of made-up covariates: its cube, an ensemble for it, and its numbers by a plain loop."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,13 @@ from engine.models.persistence import Member
 from engine.sources.entry import source_spec
 from engine.storage.zarr_store import Layer, create
 from engine.validation.applicability import Applicability
+from engine.validation.error_profile import ErrorProfile
 
 SHAPE, SITES, REPLICATES = (70, 90), 60, 8
 LABELS = ("0-10", "0-30")
 COORDS = {"depth": ("depth", np.array(LABELS))}
-ATTRS = {name: {} for name in ("", *STATISTICS, "dissimilarity", "applicable")}
+OF_DENSITY = ("local_point_density", "expected_error")
+ATTRS = {name: {} for name in ("", *STATISTICS, "dissimilarity", "applicable", *OF_DENSITY)}
 SPECS = {
     "mat": source_spec(href="x.tif"),
     "tn": source_spec(href="x.tif"),
@@ -79,7 +82,9 @@ def train(client, path: Path, y: np.ndarray | None = None, intercept: float = 1.
         outputs=LABELS, units="kg m-2", seed=2, version="test",
     )  # fmt: skip
     folds = [np.arange(SITES) % 5]
-    Applicability.fit(x, FEATURES, np.ones(x.shape[1]), folds).save(path / "applicability.npz")
+    area = Applicability.fit(x, FEATURES, np.ones(x.shape[1]), folds)
+    profile = ErrorProfile.fit(area.density, rng.normal(0, 1, SITES) / (1 + area.density))
+    replace(area, profile=profile).save(path / "applicability.npz")
     return ensemble
 
 

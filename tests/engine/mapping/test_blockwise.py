@@ -9,6 +9,7 @@ from made_up_map import (
     ATTRS,
     COORDS,
     EQUAL_AREA,
+    OF_DENSITY,
     REPLICATES,
     SHAPE,
     SITES,
@@ -63,6 +64,10 @@ def test_statistics_equal_a_plain_loop(ensemble, mapped):
     np.testing.assert_array_equal(maps["dissimilarity"].values[known], model.dissimilarity(x))
     np.testing.assert_array_equal(maps["applicable"].values[known], model.dissimilarity(x) <= model.threshold)
     assert 0 < maps["applicable"].values[known].mean() <= 1
+    density = model.local_point_density(x)
+    np.testing.assert_array_equal(maps["local_point_density"].values[known], density)
+    np.testing.assert_array_equal(maps["expected_error"].values[known], model.profile.at(density).astype("float32"))
+    assert np.ptp(density) > 5 and np.nanmax(maps["expected_error"]) > np.nanmin(maps["expected_error"])
 
 
 def test_missing_covariate_is_missing_everywhere(ensemble, mapped):
@@ -72,7 +77,13 @@ def test_missing_covariate_is_missing_everywhere(ensemble, mapped):
     for name in STATISTICS:
         for depth in (0, 1):
             np.testing.assert_array_equal(np.isfinite(maps[name].values[depth]), known)
-    np.testing.assert_array_equal(np.isfinite(maps["dissimilarity"].values), known)
+    for name in ("dissimilarity", "local_point_density"):
+        np.testing.assert_array_equal(np.isfinite(maps[name].values), known)
+    vouched = maps["local_point_density"].values > 0
+    np.testing.assert_array_equal(np.isfinite(maps["expected_error"].values), vouched)
+    assert (maps["applicable"].values[vouched] == 1).all()
+    encoding = maps["local_point_density"].encoding
+    assert (encoding["dtype"], encoding["_FillValue"]) == ("int32", -1)
     assert (maps["applicable"].values[~known] == 0).all()
 
 
@@ -81,7 +92,7 @@ def test_same_bits_for_other_blocks_and_one_worker(client, ensemble, mapped, tmp
     with local_client(workers=1) as alone:
         others = [make_map(client, tmp_path, ensemble, 47, "a"), make_map(alone, tmp_path, ensemble, 128, "b")]
     for _, maps, other_totals in others:
-        for name in (*STATISTICS, "dissimilarity", "applicable"):
+        for name in (*STATISTICS, "dissimilarity", "applicable", *OF_DENSITY):
             np.testing.assert_array_equal(maps[name].values, expected[name].values, err_msg=name)
         for ours, theirs in zip(totals, other_totals, strict=True):
             for field in ("cells", "area", "predicted", "replicate", "mean", "square"):

@@ -1,6 +1,7 @@
 """Dissimilarity and area of applicability against hand-worked cases and a plain implementation."""
 
 import math
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from statistics import mean, stdev
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from engine.cube.features import Feature, Features
 from engine.errors import InputError
 from engine.validation.applicability import NEIGHBOURS, Applicability, upper_whisker
+from engine.validation.error_profile import ErrorProfile
 
 
 def number(name: str) -> Feature:
@@ -240,8 +242,11 @@ def test_constant_covariates_are_left_out_and_named() -> None:
 
 def test_saved_and_loaded_is_the_same(fitted: Applicability, tmp_path: Path) -> None:
     path = tmp_path / "applicability.npz"
+    fitted = replace(fitted, profile=ErrorProfile.fit(fitted.density, np.linspace(2, 0, len(fitted.density))))
     fitted.save(path)
     loaded = Applicability.load(path)
+    assert loaded.profile.density.size > 1 and (loaded.profile.density == fitted.profile.density).all()
+    assert (loaded.profile.error == fitted.profile.error).all() and (loaded.density == fitted.density).all()
     assert (loaded.names, loaded.constant) == (fitted.names, fitted.constant)
     assert (loaded.threshold, loaded.mean_distance) == (fitted.threshold, fitted.mean_distance)
     assert (loaded.training == fitted.training).all()

@@ -63,7 +63,12 @@ def make_run(
     maps = {"mean": mean, "sd": sd, "ci_lower": mean - half, "ci_upper": mean + half, "uncertainty": 2 * half / mean}
     maps |= {"pi_lower": mean - reach, "pi_upper": mean + reach}
     distance = np.where(mapped, np.abs(0.25 + 0.18 * smooth_field(shape, 7, 3)), np.nan).astype("float32")
+    near = np.where(mapped, np.round(np.maximum(THRESHOLD - distance, 0) * 60), np.nan).astype("float32")
     flat = {"dissimilarity": distance, "applicable": (distance <= THRESHOLD).astype("uint8")}
+    flat |= {
+        "local_point_density": near,
+        "expected_error": np.where(near > 0, 0.8 + 1 / np.maximum(near, 1), np.nan).astype("float32"),
+    }
     depth = {"depth": np.array(labels, dtype="U8")}
     variables = {k: (("depth", "y", "x"), v) for k, v in maps.items()} | {k: (("y", "x"), v) for k, v in flat.items()}
     write_store(directory / "maps.zarr", geobox, variables, depth)

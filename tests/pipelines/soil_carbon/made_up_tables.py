@@ -145,9 +145,9 @@ def write_ensemble(
         files={},
     )
     (ensemble / "manifest.json").write_text(json.dumps(manifest.model_dump(mode="json")))
-    Applicability(("tn",), np.ones(1), (), np.zeros((3, 1)), 1.0, np.zeros((1, 3), "float32"), threshold).save(
-        directory / "applicability.npz"
-    )
+    Applicability(
+        ("tn",), np.ones(1), (), np.zeros((3, 1)), 1.0, np.zeros((1, 3), "float32"), threshold, np.zeros(3, "int32")
+    ).save(directory / "applicability.npz")
     numbers = ["gain_percent", "gain_sd", "permutation_rmse", "permutation_sd"]
     importance = pd.DataFrame(
         [
