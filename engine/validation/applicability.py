@@ -185,6 +185,7 @@ class Applicability:
             "density": self.density,
             "profile_density": self.profile.density,
             "profile_error": self.profile.error,
+            "profile_p_value": self.profile.p_value,
         }
         write_file(path, npz(content))
 
@@ -216,7 +217,9 @@ class Applicability:
                 training=arrays["training"],
                 threshold=float(arrays["threshold"]),
                 density=arrays["density"],
-                profile=ErrorProfile(arrays["profile_density"], arrays["profile_error"]),
+                profile=ErrorProfile(
+                    arrays["profile_density"], arrays["profile_error"], float(arrays["profile_p_value"])
+                ),
             )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"{path}: holds no area of applicability ({error}); run the stage `train`") from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.stats import spearmanr
 from sklearn.isotonic import IsotonicRegression
 
 WINDOW = 5
@@ -24,10 +25,15 @@ class ErrorProfile:
         Ascending, 1 or more; corners of a line that is flat beyond its ends. Empty: nothing is known.
     error : ndarray of float64, shape (corners,)
         Expected there, in units of the map.
+    p_value : float
+        How probable it is that absolute deviations fall as much with the density by chance (Spearman's rank
+        correlation, one-sided, as if sites were independent); NaN where it cannot be told. The line falls by chance,
+        too: where this is not small, there may be no difference.
     """
 
     density: np.ndarray
     error: np.ndarray
+    p_value: float = np.nan
 
     @classmethod
     def fit(
@@ -60,7 +66,10 @@ class ErrorProfile:
         windows = np.lib.stride_tricks.sliding_window_view(size, window)
         error = np.sqrt((windows**2).mean(axis=1)) if metric == "rmse" else windows.mean(axis=1)
         fitted = IsotonicRegression(increasing=False).fit(middle.astype("float64"), error)
-        return cls(fitted.X_thresholds_.astype("float64"), fitted.y_thresholds_.astype("float64"))
+        line = fitted.X_thresholds_.astype("float64"), fitted.y_thresholds_.astype("float64")
+        if order.size < 3 or np.ptp(density[order]) == 0 or np.ptp(size) == 0:
+            return cls(*line)
+        return cls(*line, float(spearmanr(density[order], size, alternative="less").pvalue))
 
     def at(self, density: np.ndarray) -> np.ndarray:
         """Return the error to expect at local point densities; float64, NaN at densities below 1 and where unknown."""

@@ -18,7 +18,7 @@ from engine.storage.zarr_store import open_dataset
 from engine.uncertainty.error_model import ErrorModel
 from pipelines.soil_carbon.model.joint_errors import FILE as ERROR_MODEL
 
-BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 22
+BLOCKS, REPLICATES, REPEATS, COGS = 12, 8, 2, 24
 """Pieces of work of the small run with blocks of 16 cells."""
 TABLES = (
     "stocks.csv", "stocks_applicable.csv", "replicate_totals.csv", "validation.csv", "importance.csv",

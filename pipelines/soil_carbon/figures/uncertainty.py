@@ -149,7 +149,7 @@ def draw_applicability(figure: Figure, backdrop: Backdrop, of: OfSites) -> None:
     scales = (
         Scale(low, high, DISTANCE, "dissimilarity; red: threshold"),
         Scale(0, max(limits(of.density.values)[1], 1), DISTANCE, "training sites like the cell"),
-        Scale(*limits(of.error.values), COLOURS, f"RMSE, {of.units}"),
+        Scale(0, limits(of.error.values)[1], COLOURS, f"RMSE, {of.units}"),
     )
     titles = ("Dissimilarity", "Local point density", f"Expected error, {depth_text(of.depth)}")
     fields, marks = (of.distance, of.density, of.error), (of.threshold, None, None)

@@ -183,6 +183,7 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "independent": independent(results),
         "importance": tables.importance(results),
         "window": WINDOW,
+        "chance_of_fall": results.applicability.profile.p_value,
         "leading": results.importance.query("kind == 'covariate'")["label"][:LEADING].tolist(),
         "regions": tables.regions(regions),
         "failed": list(dict(stages.get("train", {}).get("failed", {})).values()),

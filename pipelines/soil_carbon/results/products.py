@@ -210,6 +210,8 @@ def _style(cog: _Cog, directory: OutPath) -> Ramp | list[Class]:
         return Ramp(*distance_limits(low, high, threshold), "YlGnBu")
     if cog.variable == DENSITY:
         return Ramp(0, max(high, 1), "YlGnBu")
+    if cog.variable == EXPECTED_ERROR:
+        return Ramp(0, high, "magma_r", unit(cog.units))
     if cog.variable == "uncertainty":
         return Ramp(low, high, "magma_r", "%", 100)
-    return Ramp(low, high, "magma_r" if cog.variable in ("sd", EXPECTED_ERROR) else "viridis_r", unit(cog.units))
+    return Ramp(low, high, "magma_r" if cog.variable == "sd" else "viridis_r", unit(cog.units))

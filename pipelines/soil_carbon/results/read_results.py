@@ -102,8 +102,8 @@ class Results:
         None if the run file names no independent sites.
     coefficients : ndarray of float64, shape (replicates, depths, 2)
         Intercept (kg C/m²) and slope of the depth regressions.
-    threshold : float
-        Largest dissimilarity in the area of applicability.
+    applicability : Applicability
+        Where the model may predict, and how well.
     maps, cube : Dataset
         Lazy.
     truth : Dataset or None
@@ -136,7 +136,7 @@ class Results:
     zone_differences: pd.DataFrame
     representativeness: pd.DataFrame
     coefficients: np.ndarray
-    threshold: float
+    applicability: Applicability
     maps: xr.Dataset
     cube: xr.Dataset
     truth: xr.Dataset | None
@@ -156,6 +156,11 @@ class Results:
         """The grid of the maps."""
         geobox: GeoBox = self.maps.odc.geobox
         return geobox
+
+    @property
+    def threshold(self) -> float:
+        """Largest dissimilarity in the area of applicability."""
+        return self.applicability.threshold
 
     @property
     def totals(self) -> pd.DataFrame:
@@ -271,7 +276,7 @@ def read_results(directory: OutPath) -> Results:
         zone_differences=read_table(directory, "zone_differences"),
         representativeness=read_table(directory, "representativeness"),
         coefficients=from_npy(read_file(directory / "ensemble" / "coefficients.npy")),
-        threshold=Applicability.load(directory / "applicability.npz").threshold,
+        applicability=Applicability.load(directory / "applicability.npz"),
         maps=open_dataset(directory / "maps.zarr"),
         cube=open_dataset(directory / "cube.zarr"),
         truth=open_dataset(base / run.truth) if run.truth else None,

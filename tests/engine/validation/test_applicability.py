@@ -246,6 +246,7 @@ def test_saved_and_loaded_is_the_same(fitted: Applicability, tmp_path: Path) -> 
     fitted.save(path)
     loaded = Applicability.load(path)
     assert loaded.profile.density.size > 1 and (loaded.profile.density == fitted.profile.density).all()
+    assert loaded.profile.p_value == fitted.profile.p_value < 1
     assert (loaded.profile.error == fitted.profile.error).all() and (loaded.density == fitted.density).all()
     assert (loaded.names, loaded.constant) == (fitted.names, fitted.constant)
     assert (loaded.threshold, loaded.mean_distance) == (fitted.threshold, fitted.mean_distance)

@@ -129,6 +129,14 @@ def test_profile_by_hand() -> None:
     assert ErrorProfile.fit(density, deviation, window=3).at(np.array([4])) == pytest.approx(math.sqrt(6))
 
 
+def test_a_fall_that_may_be_chance_is_told_from_one_that_is_not() -> None:
+    rng = np.random.default_rng(6)
+    density, deviation = rng.integers(1, 30, 150), rng.normal(size=150)
+    chance = ErrorProfile.fit(density, deviation)
+    assert chance.p_value > 0.05 and np.ptp(chance.error) > 0.1  # and yet the line falls
+    assert ErrorProfile.fit(density, deviation * 3 / (1 + density)).p_value < 1e-6
+
+
 def test_profile_of_few_sites_is_flat_and_of_none_unknown() -> None:
     flat = ErrorProfile.fit(np.array([0, 2, 7]), np.array([5.0, 3, 4]))
     assert flat.at(np.array([1, 7, 30])) == pytest.approx([math.sqrt(12.5)] * 3)
