@@ -12,8 +12,10 @@ from markupsafe import Markup
 from PIL import Image
 
 from engine.formatting import counted, duration
+from engine.mapping.blockwise import DENSITY
 from engine.storage.atomic import staged
 from engine.storage.paths import OutPath
+from engine.uncertainty.core_intervals import fewest_sites
 from engine.validation.error_profile import WINDOW
 from pipelines.soil_carbon import formatting as wording
 from pipelines.soil_carbon.figures import draw_figures
@@ -26,6 +28,7 @@ from pipelines.soil_carbon.report import inputs, tables
 from pipelines.soil_carbon.report.calibration import calibration
 from pipelines.soil_carbon.report.downloads import csv_links
 from pipelines.soil_carbon.report.independent import independent
+from pipelines.soil_carbon.results.overviews import share_of_cells
 from pipelines.soil_carbon.results.published_stocks import compare_regions
 from pipelines.soil_carbon.results.read_results import Results, read_results
 from pipelines.soil_carbon.results.truth import Agreement, compare_with_truth
@@ -183,6 +186,8 @@ def _content(results: Results, agreements: Sequence[Agreement]) -> dict[str, Any
         "independent": independent(results),
         "importance": tables.importance(results),
         "window": WINDOW,
+        "fewest": fewest_sites(results.run.model.interval),
+        "certified": share_of_cells(results.maps[DENSITY], fewest_sites(results.run.model.interval)),
         "chance_of_fall": results.applicability.profile.p_value,
         "leading": results.importance.query("kind == 'covariate'")["label"][:LEADING].tolist(),
         "regions": tables.regions(regions),

@@ -69,6 +69,13 @@ def _factor(layer: xr.DataArray, side: int) -> int:
     return -(-max(layer.shape) // side)
 
 
+def share_of_cells(layer: xr.DataArray, least: float) -> float:
+    """Return the share of cells with `least` or more among those with 0 or more, holding one strip at a time."""
+    counts = [[np.count_nonzero(strip >= value) for value in (0, least)] for strip in _strips(layer, 1)]
+    known, enough = np.sum(counts, axis=0)
+    return float(enough / known) if known else np.nan
+
+
 def _strips(layer: xr.DataArray, factor: int) -> Iterator[np.ndarray]:
     """Yield rows of whole squares and, if the store allows, of whole chunks."""
     height = layer.shape[0]

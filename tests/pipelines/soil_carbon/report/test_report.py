@@ -195,6 +195,7 @@ def test_methods_state_what_was_run(sheet):
     )  # fmt: skip
     for fact in facts:
         assert fact in sheet.text
+    assert "It takes 19 sites to certify a prediction interval of 95 %. In " in sheet.text
     assert "That errors fall with the density is not shown ; the differences in map C may mean nothing" in sheet.text
     assert "Total nitrogen 1 km 2020 g/kg Soil grids, version 2.0 (ISRIC), doi:10.5194/soil-7-217-2021" in sheet.text
     assert "read from tn.tif : 1 file, 3.20 MB, fingerprint ab12ab12ab12 CC-BY-4.0" in sheet.text
