@@ -114,8 +114,8 @@ METHODS: Mapping[str, Predictive] = {
 def quantiles(fold: Fold) -> np.ndarray:
     """Compute the quantiles of `PROBABILITIES` at the held-out sites by all `METHODS`.
 
-    Ends of intervals of low levels may cross where sites are few; they are put in order, which makes no score worse
-    (Chernozhukov, Fernández-Val & Galichon 2010, Econometrica 78:1093–1125).
+    Ends of intervals of low levels may cross where sites are few; they are put in order, which never takes quantiles
+    farther from the true ones (Chernozhukov, Fernández-Val & Galichon 2010, Econometrica 78:1093–1125).
 
     Returns
     -------
