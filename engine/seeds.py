@@ -20,6 +20,7 @@ class Use(IntEnum):
     ERROR_DRAWS = 9
     ERROR_MODEL = 10
     PROFILE_ERRORS = 11
+    POSITIONS = 12
 
 
 def streams(seed: int, use: Use, n: int) -> list[np.random.SeedSequence]:

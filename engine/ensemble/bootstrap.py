@@ -10,6 +10,7 @@ from distributed import Client
 
 from engine.cube.features import Features
 from engine.ensemble.manifest import MANIFEST, Described, assembled, bootstrap_indices, files_of
+from engine.ensemble.perturbed import Moved, Perturbed
 from engine.ensemble.trained import Ensemble, combine
 from engine.errors import InputError
 from engine.execution.ledger import Records, digest_of, key_of
@@ -37,6 +38,7 @@ def train_ensemble(
     environment: str = "",
     tables: Mapping[str, Any] | None = None,
     shared: np.ndarray | None = None,
+    moved: Moved | None = None,
     progress: Progress = silent,
     **described: Unpack[Described],
 ) -> Ensemble:
@@ -58,6 +60,9 @@ def train_ensemble(
     shared : ndarray, shape (replicates, sites, outputs), optional
         What is added to the observations that each replicate is trained on: errors that sites have in common. Residuals
         out of bag are of the observations as they are.
+    moved : Moved, optional
+        Covariates of sites in the place of those of `x`, with which each replicate is trained. Predictions out of bag
+        are for those of `x`.
     described
         See `Described`.
     """
@@ -66,11 +71,12 @@ def train_ensemble(
     trained_on = [hashlib.sha256(values.tobytes()).hexdigest() for values in (x, y)]
     key = key_of(CODE, trained_on, [m.model_dump(mode="json") for m in members], features.names, seed, environment)
     records, stage = Records.of(path, key), resume(path, key)
-    names = [_record_name(r, shared) for r in range(replicates)]
+    perturbed = Perturbed.of(shared, moved)
+    names = [_record_name(r, perturbed) for r in range(replicates)]
     fitted = {
         r: record for r, n in enumerate(names) if (record := _kept(records, n, files_of(members, r), stage, path))
     }
-    training = npz({"x": x, "y": y} if shared is None else {"x": x, "y": y, "shared": shared[:, :, 0]})
+    training = npz({"x": x, "y": y, **perturbed.arrays()})
     if len(fitted) < replicates:
         write_file(stage / _TRAINING, training)
     items = replicate_items(len(y), replicates, seed)
@@ -94,13 +100,13 @@ def train_ensemble(
 
 
 @lru_cache(maxsize=1)
-def _training(path: OutPath, digest: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def _training(path: OutPath, digest: str) -> tuple[np.ndarray, np.ndarray, Perturbed]:
     """Read the training data with this hash, once per worker process."""
     content = read_file(path)
     if hashlib.sha256(content).hexdigest() != digest:
         raise InputError(f"{path}: has changed since the run began; run again")
     arrays = from_npz(content)
-    return arrays["x"], arrays["y"], arrays.get("shared")
+    return arrays["x"], arrays["y"], Perturbed.from_arrays(arrays)
 
 
 Item = tuple[int, np.ndarray, np.random.SeedSequence]
@@ -119,14 +125,14 @@ def fit_replicate(
     y: np.ndarray,
     members: Sequence[Member],
     names: list[str],
-    shared: np.ndarray | None = None,
+    perturbed: Perturbed | None = None,
 ) -> tuple[dict[str, bytes], dict[str, np.ndarray]]:
     """Fit one replicate.
 
     Parameters
     ----------
-    shared : ndarray, shape (replicates, sites), optional
-        What each replicate's observations have in common as an error: it is added to `y`.
+    perturbed : Perturbed, optional
+        What the replicate learns in the place of `x` and `y`.
 
     Returns
     -------
@@ -137,8 +143,8 @@ def fit_replicate(
         of bag.
     """
     replicate, rows, stream = item
-    learnt = y if shared is None else y + shared[replicate]
-    models = fit_members(members, x[rows], learnt[rows], stream)
+    its_x, its_y = (perturbed or Perturbed()).learnt(replicate, x, y)
+    models = fit_members(members, its_x[rows], its_y[rows], stream)
     contents = [*(save_model(model, names) for model in models), *(save_trees(model) for model in models)]
     digests = ["" if content is None else hashlib.sha256(content).hexdigest() for content in contents]
     files = zip(files_of(members, replicate), contents, strict=True)
@@ -157,11 +163,11 @@ def _fit(
     digest: str,
 ) -> dict[str, np.ndarray]:
     """Fit, store and record one replicate; returns its files' digests, the sites left out and their predictions."""
-    x, y, shared = _training(stage / _TRAINING, digest)
-    name_of_record = _record_name(item[0], shared)
+    x, y, perturbed = _training(stage / _TRAINING, digest)
+    name_of_record = _record_name(item[0], perturbed)
     if (done := records.load(name_of_record)) is not None:
         return done  # by a worker that died before its answer had arrived
-    files, record = fit_replicate(item, x, y, members, names, shared)
+    files, record = fit_replicate(item, x, y, members, names, perturbed)
     for name, content in files.items():
         write_file(stage / name, content)
     records.save(name_of_record, **record)
@@ -188,10 +194,7 @@ def _kept(
     return record
 
 
-def _record_name(replicate: int, shared: np.ndarray | None) -> str:
-    """Name a replicate's record, by the errors in its observations where there are any."""
-    name = f"replicate_{replicate:03d}"
-    if shared is None:
-        return name
-    of_first = np.ascontiguousarray(shared[replicate] if shared.ndim == 2 else shared[replicate, :, 0], "float64")
-    return f"{name}_{hashlib.sha256(of_first.tobytes()).hexdigest()[:16]}"
+def _record_name(replicate: int, perturbed: Perturbed) -> str:
+    """Name a replicate's record, by what it learns where that is not what all learn."""
+    other = perturbed.name(replicate)
+    return f"replicate_{replicate:03d}" + (f"_{other}" if other else "")

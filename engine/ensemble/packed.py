@@ -13,6 +13,7 @@ from distributed import Client
 from engine.cube.features import Features
 from engine.ensemble.bootstrap import fit_replicate, replicate_items
 from engine.ensemble.manifest import Described, assembled
+from engine.ensemble.perturbed import Moved, Perturbed
 from engine.ensemble.trained import Ensemble
 from engine.execution.tasks import Progress, run_each, silent
 from engine.models.persistence import Member
@@ -74,6 +75,7 @@ def train_packed(
     members: Sequence[Member],
     *,
     shared: np.ndarray | None = None,
+    moved: Moved | None = None,
     progress: Progress = silent,
     **described: Unpack[Described],
 ) -> PackedEnsemble:
@@ -85,8 +87,7 @@ def train_packed(
         None fits them in this process, one replicate after the other.
     """
     items = replicate_items(len(x), len(coefficients), described["seed"])
-    of_first = None if shared is None else shared[:, :, 0]
-    given = (x, observed[:, 0], tuple(members), features.names, of_first)
+    given = (x, observed[:, 0], tuple(members), features.names, Perturbed.of(shared, moved))
     if client is None:
         found = {item[0]: fit_replicate(item, *given) for item in items}
     else:

@@ -27,6 +27,7 @@ from pipelines.runfile.reader import RunFile
 from pipelines.soil_carbon.model.depth_regression import fit_depth_regressions
 from pipelines.soil_carbon.model.independent_sites import try_independent
 from pipelines.soil_carbon.model.joint_errors import fit_errors
+from pipelines.soil_carbon.model.positions import with_positions
 from pipelines.soil_carbon.model.screening import select
 from pipelines.soil_carbon.model.train_stage import Modelling, Setting
 from pipelines.soil_carbon.model.training_table import TrainingTable
@@ -133,6 +134,7 @@ def _train(context: Context) -> dict[str, Any]:
     for note in training.notes:
         context.display.say(note.of("train"))
     training.update_profiles(context.path("profiles.parquet"))
+    training = with_positions(training, context.prepared)
     context.scratch.clear_others()
     modelling = Modelling(
         Setting.of(context.prepared),

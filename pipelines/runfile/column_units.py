@@ -20,6 +20,7 @@ _MASS_PER_VOLUME = MappingProxyType({
     "mg/mm3": 1.0, "mg/cm3": 1e-3, "g/m3": 1e-6, "cg/cm3": 1e-2,
 })  # fmt: skip
 _LENGTH = MappingProxyType({"cm": 1.0, "m": 100.0, "mm": 0.1, "dm": 10.0, "inch": 2.54, "ft": 30.48})
+_DISTANCE = MappingProxyType({"m": 1.0, "km": 1000.0, "ft": 0.3048})
 _VOLUME_SHARE = MappingProxyType({"%": 1.0, "fraction": 100.0, "cm3/cm3": 100.0, "‰": 0.1})
 _BY_COLUMN = {
     "soc": {**CONTENT, **PER_VOLUME, **PER_AREA},
@@ -31,10 +32,11 @@ _BY_COLUMN = {
     "depth": _LENGTH,
     "thickness": _LENGTH,
     "coarse_fragments": _VOLUME_SHARE,
+    "position_error": _DISTANCE,
 }
 STANDARD = {
     "soc": "g/kg", "som": "g/kg", "tn": "g/kg", "bulk_density": "g/cm3", "top": "cm", "bottom": "cm", "depth": "cm",
-    "thickness": "cm", "coarse_fragments": "%",
+    "thickness": "cm", "coarse_fragments": "%", "position_error": "m",
 }  # fmt: skip
 """Units that the pipeline computes in; densities `socd_…` are in kg/m2."""
 _MASS_OF_STONES = ("g/kg", "kg/kg", "g/g", "mass%")

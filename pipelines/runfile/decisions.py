@@ -132,6 +132,7 @@ DECISIONS: dict[str, tuple[Role, ...]] = {
     "observations.errors.som_to_soc": (Role.PROFILES,),
     "observations.errors.bulk_density": (Role.PROFILES,),
     "observations.errors.coarse_fragments": (Role.PROFILES,),
+    "observations.errors.positions": (Role.PROFILES,),
     "observations.errors.layer_division": (Role.PROFILES,),
     "observations.sure_of": (Role.NOTHING,),
     "target.name": (Role.PROFILES, Role.MAP),

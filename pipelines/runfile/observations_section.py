@@ -26,6 +26,7 @@ PROFILE_COLUMNS = (
     "soil_type",
     "tn",
     "source",
+    "position_error",
 )
 """Default column names of a layer table; densities come as `socd_TOP-BOTTOM` instead."""
 ALSO_MAPPED = ("depth", "thickness")
@@ -74,6 +75,9 @@ class SharedErrorsOfProfiles(Section):
         le=50,
         description="SD of all filled coarse fragments together, volume %; default: the standard error of the mean "
         "that fills them, and none where the table has no fragments at all",
+    )
+    positions: bool = Field(
+        True, description="whether sites with a `position_error` are moved by it, each on its own, in every replicate"
     )
     layer_division: float = Field(
         1.0,
@@ -279,7 +283,7 @@ class Observations(TableKeys):
     def _one_form(self) -> Self:
         loose = [c for c in self.units if not has_units(c) and c not in self.at_site.values()]
         if loose:
-            known = [*PROFILE_COLUMNS[3:9], "tn", *ALSO_MAPPED, *self.at_site.values()]
+            known = [*PROFILE_COLUMNS[3:9], "tn", "position_error", *ALSO_MAPPED, *self.at_site.values()]
             raise ValueError(f"`units`: {loose[0]!r} is not a column with units{nearest(loose[0], known)}")
         both = [c for c in ("top", "bottom", "depth", "thickness", *IN_LAYERS[:4]) if self.wide and c in self.columns]
         if both:

@@ -34,6 +34,7 @@ _COLUMNS = {
     "soil_type": "as recorded at the site",
     "tn": "total nitrogen, g/kg, or any other quantity that `at_site` names",
     "source": "where the record comes from",
+    "position_error": "standard deviation of either coordinate of the place, m; where empty, it is not known",
 }
 _HEAD = """\
 # The run file

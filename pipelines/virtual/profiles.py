@@ -95,7 +95,7 @@ def make_layers(sites: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFra
         layers, _scatter(stuff, 0.07, len(sites))[layers["number"]] * _scatter(stuff, 0.07, len(layers))
     )
     layers["som"] = np.nan
-    return layers[[*PROFILE_COLUMNS, *further]]
+    return layers[[name for name in PROFILE_COLUMNS if name in layers]]
 
 
 def punch_gaps(layers: pd.DataFrame, seed: np.random.SeedSequence) -> pd.DataFrame:

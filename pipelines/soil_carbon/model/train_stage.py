@@ -312,7 +312,7 @@ class Modelling:
                 members, outputs=self.setting.labels, units=self.setting.units, seed=seed,
                 version=engine.__version__,
                 environment=self.environment, least=self._least, tables={"training.parquet": training.table},
-                shared=training.shared, progress=progress,
+                shared=training.shared, moved=training.moved, progress=progress,
             )  # fmt: skip
 
     def train_packed(self, members: list[Member], coefficients: np.ndarray) -> PackedEnsemble:
@@ -322,7 +322,8 @@ class Modelling:
             return train_packed(
                 self.client, training.x, training.observed, training.features, coefficients, members,
                 outputs=self.setting.labels, units=self.setting.units, seed=self.model.seed,
-                version=engine.__version__, least=self._least, shared=training.shared, progress=progress,
+                version=engine.__version__, least=self._least, shared=training.shared, moved=training.moved,
+                progress=progress,
             )  # fmt: skip
 
     def distributions(self, members: list[Member], folds: dict[str, np.ndarray]) -> HeldOutDistributions:

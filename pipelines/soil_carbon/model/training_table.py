@@ -10,6 +10,7 @@ import pandas as pd
 from engine.cube.build import DOMAIN, is_known
 from engine.cube.features import Features
 from engine.cube.sampling import sample
+from engine.ensemble.perturbed import Moved
 from engine.errors import Finding, InputError
 from engine.sources.variable import Variable
 from engine.storage.atomic import staged
@@ -43,6 +44,8 @@ class TrainingTable:
         All of them, `count` among them.
     shared : ndarray or None, shape (replicates, sites, depths)
         Errors in common, kg C/m², that are added to what each replicate observes, where any are drawn.
+    moved : Moved or None
+        Covariates at the places where each replicate takes sites to be whose places are not exact.
     """
 
     table: pd.DataFrame
@@ -53,6 +56,7 @@ class TrainingTable:
     count: Finding
     notes: tuple[Finding, ...]
     shared: np.ndarray | None = None
+    moved: Moved | None = None
 
     @classmethod
     def assemble(cls, prepared: Prepared, covariates: tuple[str, ...]) -> "TrainingTable":

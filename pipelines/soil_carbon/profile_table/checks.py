@@ -172,6 +172,7 @@ QUANTITIES = {
     "tn": Quantity(
         0, 100, "g/kg", "plants hold 10 to 40; leave the field empty if it is an error", (("mg/kg", 0.001, 0.05, 40),)
     ),
+    "position_error": Quantity(0, 200_000, "m", "such a place says nothing; leave the site out"),
 }
 DENSITY = Quantity(
     0,

@@ -165,7 +165,7 @@ def holds_layers(frame: pd.DataFrame) -> bool:
 
 def _numbers(frame: pd.DataFrame, measured: set[str], classes: set[str], depths: Depths | None) -> list[str]:
     """Return columns that are read as numbers."""
-    wanted = {"lon", "lat", "tn", *measured}
+    wanted = {"lon", "lat", "tn", "position_error", *measured}
     if holds_layers(frame):
         wanted |= {"top", "bottom", "thickness", *QUANTITIES}
     elif depths is None:
@@ -218,7 +218,7 @@ def _with_sites(
     sites = sites.assign(**{column: clean_text(sites[column], notation) for column in text})
     notes += names_that_look_missing(sites, text, table)
     own = Problems(table)
-    numbers = [c for c in map(str, sites) if c in {"lon", "lat", "tn", *measured} - classes]
+    numbers = [c for c in map(str, sites) if c in {"lon", "lat", "tn", "position_error", *measured} - classes]
     sites, more = _measured(sites, numbers, notation, crs, own)
     own.raise_if_any()
     frame, joined = join_sites(

@@ -33,7 +33,7 @@ from pipelines.soil_carbon.profiles.layers import check_layers
 from pipelines.soil_carbon.profiles.mixed_units import mixed_signs
 from pipelines.soil_carbon.profiles.shared_errors import SharedErrors
 from pipelines.soil_carbon.profiles.site_classes import check_classes
-from pipelines.soil_carbon.profiles.sites import disagreements, site_attributes
+from pipelines.soil_carbon.profiles.sites import about_positions, disagreements, site_attributes
 from pipelines.soil_carbon.profiles.unit_guards import Sign, density_signs, heeded, layer_signs
 
 TEXT = pd.StringDtype(na_value=np.nan)
@@ -184,6 +184,7 @@ def profiles_of(
         raise InputError([f"{table.path}: no profile gives a density for the first depth. {summaries[0]}", *unfilled])
     recorded = {column for covariate, column in at_site.items() if covariate in categories}
     sites = site_attributes(records, at_site.values(), depths[0], recorded)
+    notes += about_positions(sites, observations.errors.draw and observations.errors.positions)
     count = f"{counted(len(sites), 'site')}, " + (
         f"{counted(len(records), 'layer')}." if in_layers else "densities given."
     )
@@ -209,7 +210,7 @@ def _checked(
     problems = Problems.of(table, drop=observations.on_bad_row == "drop")
     present = ["site", "lon", "lat", *(["top", "bottom"] if in_layers else [])]
     measured = [column for covariate, column in at_site.items() if covariate not in categories]
-    quantities = [*(LAYER_QUANTITIES if in_layers else ()), "tn", *measured]
+    quantities = [*(LAYER_QUANTITIES if in_layers else ()), "tn", "position_error", *measured]
     quantities = [c for c in dict.fromkeys(quantities) if c in records and c not in (*present, *TEXT_COLUMNS)]
     check_present(records, present, problems)
 

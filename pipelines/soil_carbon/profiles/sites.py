@@ -9,6 +9,8 @@ from engine.formatting import doing
 from pipelines.soil_carbon.profiles.layers import thickness_within
 
 ATTRIBUTES = ("lon", "lat", "vegetation", "soil_type", "source")
+POSITION_ERROR = "position_error"
+"""Column of the SD of either coordinate, m; in the table of sites where the records have it."""
 
 
 def site_attributes(
@@ -35,14 +37,33 @@ def site_attributes(
     Returns
     -------
     DataFrame
-        `site, lon, lat, vegetation, soil_type, <measured>, source`, sorted by site.
+        `site, lon, lat, vegetation, soil_type, <measured>, source`, sorted by site; `position_error` before `source`
+        where some record has one: that of the shallowest record that does.
     """
     by_site = records.groupby("site")
     sites = by_site[list(ATTRIBUTES)].first()
-    extra = [column for column in dict.fromkeys(measured) if column not in ("site", *ATTRIBUTES)]
+    extra = [column for column in dict.fromkeys(measured) if column not in ("site", *ATTRIBUTES, POSITION_ERROR)]
     for column in extra:
         sites[column] = by_site[column].first() if column in classes else _site_value(records, column, first)
+    if POSITION_ERROR in records and records[POSITION_ERROR].notna().any():
+        sites[POSITION_ERROR] = by_site[POSITION_ERROR].first()
+        extra.append(POSITION_ERROR)
     return sites.reset_index()[["site", "lon", "lat", "vegetation", "soil_type", *extra, "source"]]
+
+
+def about_positions(sites: pd.DataFrame, drawn: bool) -> list[Finding]:
+    """Note how far places are off, where the table says so, and whether places are drawn."""
+    if POSITION_ERROR not in sites or not (sites[POSITION_ERROR] > 0).any():
+        return []
+    errors = sites[POSITION_ERROR]
+    off = errors[errors > 0]
+    what = "each replicate draws places about them" if drawn else "places are taken as they are"
+    return [
+        Finding.note(
+            f"{doing(len(off), 'site', 'has')} a position error, {off.median():.3g} m (median SD), at most "
+            f"{off.max():.3g} m: {what}. {int(errors.isna().sum())} of {len(errors)} sites give none."
+        )
+    ]
 
 
 def disagreements(records: pd.DataFrame) -> list[Finding]:

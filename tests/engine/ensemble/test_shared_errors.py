@@ -9,6 +9,7 @@ from engine.ensemble import bootstrap
 from engine.ensemble.manifest import SHARED, bootstrap_indices
 from engine.ensemble.out_of_bag import mean_out_of_bag
 from engine.ensemble.packed import train_packed
+from engine.ensemble.perturbed import Moved
 from engine.seeds import Use, integer, streams
 
 
@@ -31,12 +32,34 @@ def test_each_replicate_learns_its_own_observations(client, tmp_path):
     assert ensemble.manifest.largest == np.abs(observed[:, 0] + errors()[:, :, 0]).max()
 
 
+def moved():
+    x = np.random.default_rng(6).normal(size=(REPLICATES, 3, 3)).astype("float32")
+    return Moved(np.array([2, 7, 40]), x)
+
+
+def test_each_replicate_learns_its_own_places(client, tmp_path):
+    ensemble = trained(client, tmp_path / "ensemble", moved=moved())
+    x, observed = training()
+    for replicate, stream in enumerate(streams(SEED, Use.ENSEMBLE, REPLICATES)):
+        rows = bootstrap_indices(SITES, REPLICATES, SEED)[replicate]
+        there = x.copy()
+        there[[2, 7, 40]] = moved().x[replicate]
+        plain = xgboost.XGBRegressor(
+            n_estimators=20, learning_rate=0.03, max_depth=3, subsample=0.6, min_child_weight=3,
+            random_state=integer(stream.spawn(1)[0]), n_jobs=1, tree_method="hist",
+        ).fit(there[rows], observed[rows, 0])  # fmt: skip
+        np.testing.assert_array_equal(ensemble.predict(replicate, x), plain.predict(x))
+        out = np.isfinite(ensemble.out_of_bag[replicate])
+        np.testing.assert_array_equal(ensemble.out_of_bag[replicate, out], plain.predict(x[out]))
+    assert ensemble.shared is None
+
+
 def test_packed_is_the_same(client, tmp_path):
-    ensemble = trained(client, tmp_path / "ensemble", shared=errors())
+    ensemble = trained(client, tmp_path / "ensemble", shared=errors(), moved=moved())
     x, observed = training()
     packed = train_packed(
         None, x, observed, FEATURES, lines(), [XGBOOST], outputs=("0-10", "0-30"), units="kg m-2", seed=SEED,
-        version="test", shared=errors(),
+        version="test", shared=errors(), moved=moved(),
     )  # fmt: skip
     assert packed.digest == ensemble.hash
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_up import region
+from made_up import region, simulate
+from scipy.stats import norm
 from test_draws import footprints
 
 from engine.uncertainty.cells import cell_moments
@@ -43,6 +44,40 @@ def test_a_factor_that_all_sites_share_does_not_vanish_from_the_total():
     assert without < SD / 2  # what the sites leave open of the rest
     assert relative_sd(with_factor(known=True)) == pytest.approx(np.hypot(SD, without), rel=0.1)
     assert relative_sd(same) < 0.6 * SD  # the sites take it back out
+
+
+def total_within(seed, off, known, n=39, levels=(0.8, 0.95)):
+    """Whether the total's intervals hold the truth where all sites are off by one factor, unknown to the map."""
+    made = region(seed, sites=25, outputs=1, side=12, first=(20, 20))
+    made, errors = simulate(made, np.random.default_rng([seed, 4]))
+    rng = np.random.default_rng([seed, 5])
+    truth = (made.mean[0] + errors[0]).sum()
+    observed = (made.mean[0, made.at_cell] + made.model.residual[:, 0]) * (1 + off)
+    # What the map's model would have learnt from such sites: the same factor, up to its own errors.
+    learnt = observed.mean() / (made.mean[0, made.at_cell] + made.model.residual[:, 0]).mean()
+    factor = SD * rng.normal(size=n) if known else np.zeros(n)
+    factor -= factor.mean()
+    each = learnt * (1 + factor[:, None])
+    model = replace(
+        made.model, predicted=made.model.predicted[0] * each, coefficients=np.tile([0.0, 1.0], (n, 1, 1)),
+        residual=(observed - learnt * made.mean[0, made.at_cell])[:, None],
+        shared=factor[:, None, None] * observed[None, :, None] if known else None,
+    )  # fmt: skip
+    made = replace(made, model=model, predicted=made.predicted[0] * each)
+    drawn = Draws.of(model, n).sums(**footprints(made, np.ones(len(made.x)), np.zeros(len(made.x)), 1))[:, 0, 1]
+    rank = (drawn < truth).sum()
+    return [abs(rank - n / 2) < level * (n + 1) / 2 for level in levels]
+
+
+def test_a_function_that_is_wrong_at_all_sites_is_in_the_interval_of_the_total():
+    regions = 20
+    offs = SD * norm.ppf((np.arange(regions) + 0.5) / regions)
+    known, unknown = (
+        np.mean([total_within(seed, off, knows) for seed, off in enumerate(offs)], axis=0) for knows in (True, False)
+    )
+    error = np.sqrt([0.8 * 0.2 / regions, 0.95 * 0.05 / regions])
+    assert (np.abs(known - [0.8, 0.95]) < 2.5 * error).all(), known
+    assert (unknown < [0.8, 0.95] - 3 * error).all(), unknown
 
 
 def test_without_rest_a_draw_passes_through_what_its_replicate_learnt():
