@@ -18,6 +18,7 @@ from engine.execution.ledger import Scratch
 from gelisol._arguments import ArgumentError, described
 from gelisol._covariates import Covariates
 from gelisol._fitted import FittedModel
+from gelisol._joint_errors import fit_joint_errors
 from gelisol._places import lon_lat, rows_of
 from pipelines.progress import Display
 from pipelines.runfile.model_section import Model, Selection
@@ -138,6 +139,7 @@ def learn(
     model: Model,
     selection: Selection,
     client: "Client",
+    zones: str | None = None,
 ) -> tuple[FittedModel, dict[str, Any]]:
     """Screen covariates, tune, validate, choose, train and fit the area of applicability, as a run does.
 
@@ -148,8 +150,10 @@ def learn(
     """
     if unknown := [name for name in at_site if name not in covariates.specs]:
         raise ArgumentError(f"at_site: {unknown[0]!r} is not a covariate{nearest(unknown[0], covariates.specs)}")
+    zone_names = _zone_names(covariates, zones)
     values = covariates.at(sites["lon"].to_numpy(), sites["lat"].to_numpy(), client)
-    table = partial(_training, sites, values, depths=depths, at_site=at_site, folds=model.validation.folds)
+    zone = np.array(["", *zone_names], object)[values[zones] if zones else np.zeros(len(sites), int)]
+    table = partial(_training, sites, values, zone, depths=depths, at_site=at_site, folds=model.validation.folds)
     everything = table(covariates.specs)
     with _named():
         screened = select(everything.table[list(covariates.specs)], everything.y, covariates.specs, selection)
@@ -169,21 +173,38 @@ def learn(
         weights = covariate_weights(packed.ensemble, training.table)
         area = steps.fit_applicability(steps.folds_of_applicability(folds, places), weights, steps.deviation(held_out))
     manifest = packed.ensemble.manifest
-    flags = {name: covariates.flags[name] for name in kept if name in covariates.flags}
+    errors = None
+    if model.residual_error:
+        lon, lat = training.column("lon"), training.column("lat")
+        errors = fit_joint_errors(
+            packed.ensemble, training.table, lon, lat, covariates.geobox, model, zones, zone_names
+        )
+    flags = {name: covariates.flags[name] for name in (*kept, zones) if name in covariates.flags}
     name = model.mapped if model.mapped in ("average", "stack") else members[0].family.name
     facts = {
         "covariates": ", ".join(kept), "family": manifest.family, "sites": manifest.sites,
         "replicates": manifest.replicates, "seed": manifest.seed, **_scores(held_out.scores(), name),
     }  # fmt: skip
-    return FittedModel(packed, model.interval, area, flags, model.statistics), facts
+    return FittedModel(packed, model.interval, area, flags, model.statistics, errors), facts
+
+
+def _zone_names(covariates: Covariates, zones: str | None) -> tuple[str, ...]:
+    """Return the classes of the zones."""
+    if zones is None:
+        return ()
+    if zones not in covariates.specs:
+        raise ArgumentError(f"zones: {zones!r} is not a covariate{nearest(str(zones), covariates.specs)}")
+    if zones not in covariates.flags:
+        raise ArgumentError(f"zones: {zones!r} holds numbers; expected codes of classes with the attribute flag_values")
+    return covariates.specs[zones].class_names
 
 
 def _training(
-    sites: pd.DataFrame, values: pd.DataFrame, specs: Mapping[str, Any], *, depths: Sequence[str],
+    sites: pd.DataFrame, values: pd.DataFrame, zone: np.ndarray, specs: Mapping[str, Any], *, depths: Sequence[str],
     at_site: Mapping[str, str], folds: int,
 ) -> TrainingTable:  # fmt: skip
     with _named():
-        return TrainingTable.of(sites, values, np.full(len(sites), "", object), specs, depths, at_site, folds)
+        return TrainingTable.of(sites, values, zone, specs, depths, at_site, folds)
 
 
 def _warn(training: TrainingTable, sites: int) -> None:

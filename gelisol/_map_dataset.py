@@ -24,6 +24,7 @@ def map_dataset(
     client: Client | None = None,
     units: str = "1",
     at_site: Mapping[str, str] | None = None,
+    zones: str | None = None,
     selection: Mapping[str, Any] | None = None,
     **model: Any,
 ) -> xr.Dataset:
@@ -50,6 +51,8 @@ def map_dataset(
         Of the target.
     at_site : mapping, optional
         Covariate → column of values measured at the points, which replace the grid's where they are known.
+    zones : str, optional
+        Category of the Dataset, such as vegetation, over each class of which errors may go together.
     selection : mapping, optional
         Screening of the covariates, as the section `selection` of the run file, e.g. `{"screen": False}`.
     **model
@@ -59,9 +62,9 @@ def map_dataset(
     Returns
     -------
     Dataset
-        Lazy, on the grid of `dataset`: `mean, sd, ci_lower, ci_upper, uncertainty, pi_lower, pi_upper` (with a
-        dimension `depth` for several targets), `dissimilarity` and `applicable`. Attributes say what was
-        chosen, and the scores.
+        Lazy, on the grid of `dataset`: `mean, sd, ci_lower, ci_upper, uncertainty, pi_lower, pi_upper, cell_mean,
+        cell_lower, cell_upper` (with a dimension `depth` for several targets), `dissimilarity` and `applicable`.
+        Attributes say what was chosen, and the scores. Without `cell_…` if `residual_error=False`.
 
     Raises
     ------
@@ -71,12 +74,14 @@ def map_dataset(
     Warns
     -----
     UserWarning
-        If points train nothing because they are off the grid or lack a covariate.
+        If points train nothing because they are off the grid or lack a covariate; if points are too few, or the grid
+        too wide, for intervals of cells.
 
     Notes
     -----
-    Numbers are those of the command line for the same covariates, points and settings, to the bit. The size of blocks
-    that the fold scheme `block` holds out follows the area of the grid, where a run file has an outline.
+    Numbers are those of the command line for the same covariates, points, zones and settings, to the bit; of a run
+    file that completes its profiles, those with `observations.errors: false`. The size of blocks that the fold scheme
+    `block` holds out follows the area of the grid, where a run file has an outline.
 
     Examples
     --------
@@ -110,7 +115,7 @@ def map_dataset(
         )
     screening = settings(Selection, _mapping(selection, "selection"))
     with _cluster(client) as used:
-        fitted, facts = learn(covariates, sites, depths, measured, units, section, screening, used)
+        fitted, facts = learn(covariates, sites, depths, measured, units, section, screening, used, zones)
     return lazy_map(fitted, covariates, columns[0] if len(columns) == 1 else _common(columns), units, facts)
 
 

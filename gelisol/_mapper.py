@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from engine.cube.features import Features
 from engine.ensemble.packed import train_packed
 from engine.ensemble.statistics import over_replicates
 from engine.errors import FitError, InputError
+from engine.formatting import counted
 from engine.mapping.predict_block import STATISTICS
 from engine.models.families import FAMILIES
 from engine.models.persistence import Member
@@ -28,9 +30,11 @@ from engine.validation.applicability import Applicability
 from gelisol._arguments import ArgumentError, described
 from gelisol._covariates import as_in_cube, read_covariates
 from gelisol._fitted import FittedModel, lazy_map
+from gelisol._joint_errors import fit_joint_errors
 from gelisol._learn import target_values
 from gelisol._places import lon_lat, rows_of
 from gelisol._predict import statistics_table
+from pipelines.runfile.model_section import Model
 from pipelines.runfile.nearest import nearest
 from pipelines.soil_carbon.model.drivers import covariate_weights
 
@@ -64,6 +68,9 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Of the target.
     random_state : int, RandomState or None
         Seed of all randomness.
+    residual_error : bool
+        Where `fit` gets a Dataset and points: whether maps have the interval of a cell's own mean, which takes a model
+        of how errors of neighbours go together.
 
     Attributes
     ----------
@@ -96,6 +103,7 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         target: str | None = None,
         units: str = "1",
         random_state: int | np.random.RandomState | None = 20250731,
+        residual_error: bool = True,
     ):
         self.family = family
         self.parameters = parameters
@@ -104,6 +112,7 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         self.target = target
         self.units = units
         self.random_state = random_state
+        self.residual_error = residual_error
 
     def fit(self, X: ArrayLike | pd.DataFrame | xr.Dataset, y: ArrayLike | pd.DataFrame) -> SoilMapper:
         """Train the replicates.
@@ -145,7 +154,8 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         names = list(getattr(self, "feature_names_in_", [f"x{column}" for column in range(x.shape[1])]))
         specs = {name: _spec(self._classes.get(name)) for name in names}
         values = {name: _typed(column, name in self._classes) for name, column in zip(names, x.T, strict=True)}
-        return self._train(specs, values, np.asarray(y, "float64"), {})
+        self.model_ = self._trained(specs, values, np.asarray(y, "float64"), {})
+        return self
 
     def predict(self, X: ArrayLike | pd.DataFrame | xr.Dataset) -> np.ndarray | xr.Dataset:
         """Predict the mean over the replicates; of a Dataset, map all statistics.
@@ -174,7 +184,7 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         if isinstance(X, xr.Dataset):
-            covariates = read_covariates(X, "X", self.model_.covariates)
+            covariates = read_covariates(X, "X", self.model_.variables)
             self._require_same_classes(covariates.flags)
             return lazy_map(self.model_, covariates, self.target or "target", self.units, self._facts())
         values = self._values(X)
@@ -215,6 +225,39 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         table = statistics_table(self.model_.predictor, values, "", index)
         return table.set_axis([*STATISTICS, "dissimilarity", "applicable"], axis="columns")
 
+    def predict_interval(self, X: ArrayLike | pd.DataFrame) -> np.ndarray:
+        """Predict the interval of a new measurement in each row.
+
+        Rows of a table have no place, so that this is the interval for a new point; that of a cell's own mean, which
+        depends on the errors at the points around it, is in the map that `predict` makes of a Dataset.
+
+        Parameters
+        ----------
+        X : array or DataFrame of shape (n_samples, n_features)
+            Covariates, as for `predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, 2)
+            Lower and upper bound, at the level `interval`: `pi_lower` and `pi_upper` of `predict_statistics`.
+
+        Raises
+        ------
+        ValueError
+            In a sentence that names the argument.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> x = np.arange(40.0).reshape(-1, 1)
+        >>> lower, upper = gelisol.SoilMapper(replicates=20).fit(x, x[:, 0]).predict_interval(x).T
+        >>> bool((lower <= upper).all())
+        True
+        """
+        if isinstance(X, xr.Dataset):
+            raise ArgumentError("X: found a Dataset, expected a table; predict(X) maps pi_lower and pi_upper of it")
+        return self.predict_statistics(X)[["pi_lower", "pi_upper"]].to_numpy("float64")
+
     def _fit_dataset(self, dataset: xr.Dataset, points: Any) -> SoilMapper:
         """Train on the cells that hold the points."""
         if self.target is None:
@@ -237,18 +280,23 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         names = list(covariates.specs)
         self.n_features_in_, self.feature_names_in_ = len(names), np.array(names, object)
         self._classes = {name: list(covariates.specs[name].class_names) for name in covariates.flags}
-        return self._train(
-            dict(covariates.specs), {name: table.loc[known, name].to_numpy() for name in names}, y[known],
-            dict(covariates.flags),
-        )  # fmt: skip
+        values = {name: table.loc[known, name].to_numpy() for name in names}
+        model = self._trained(dict(covariates.specs), values, y[known], dict(covariates.flags))
+        if self.residual_error:
+            ensemble, training = model.packed.ensemble, pd.DataFrame(values).assign(zone="")
+            settings = Model(interval=model.level, seed=ensemble.manifest.seed)
+            errors = fit_joint_errors(ensemble, training, lon[known], lat[known], covariates.geobox, settings)
+            model = replace(model, errors=errors)
+        self.model_ = model
+        return self
 
-    def _train(
+    def _trained(
         self,
         specs: dict[str, Variable],
         values: dict[str, np.ndarray],
         y: np.ndarray,
         flags: dict[str, tuple[float, ...]],
-    ) -> SoilMapper:
+    ) -> FittedModel:
         member, seed = self._member(), self._seed()
         features = Features.of(specs)
         x = features.matrix(values)
@@ -262,8 +310,7 @@ class SoilMapper(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             raise ArgumentError(f"family: {error}") from error
         training = pd.DataFrame(values).assign(y=y)
         area = _area(packed.ensemble, training, x, features, seed)
-        self.model_ = FittedModel(packed, float(self.interval), area, flags)
-        return self
+        return FittedModel(packed, float(self.interval), area, flags)
 
     def _member(self) -> Member:
         if not isinstance(self.family, str):
@@ -364,9 +411,8 @@ def _encoded(table: pd.DataFrame, classes: Mapping[str, list[Any]]) -> pd.DataFr
         column = table.iloc[:, place]
         if name in classes:
             if column.isna().any():
-                raise ArgumentError(
-                    f"X: Input contains NaN: the column {name!r} lacks a class in {column.isna().sum()} rows"
-                )
+                rows = counted(int(column.isna().sum()), "row")
+                raise ArgumentError(f"X: Input contains NaN: the column {name!r} lacks a class in {rows}")
             numbers = {value: number for number, value in enumerate(classes[name], start=1)}
             text = column.astype(str)
             if unknown := sorted(set(text) - set(numbers)):

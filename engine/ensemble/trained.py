@@ -87,12 +87,18 @@ class Ensemble:
             for replicate in range(manifest.replicates)
         ]
 
+    @property
+    def least(self) -> float:
+        """Smallest value that is possible; −inf: any is."""
+        return -np.inf if self.manifest.least is None else self.manifest.least
+
     @cached_property
     def jackknives(self) -> list[Jackknife]:
         """Residuals and votes that prediction intervals need, for every output."""
         outputs = range(len(self.manifest.outputs))
-        least = -np.inf if self.manifest.least is None else self.manifest.least
-        return [Jackknife.of(self.observed[:, k], self.out_of_bag, self.coefficients[:, k], least) for k in outputs]
+        return [
+            Jackknife.of(self.observed[:, k], self.out_of_bag, self.coefficients[:, k], self.least) for k in outputs
+        ]
 
     @cached_property
     def forests(self) -> list[Forest | None]:

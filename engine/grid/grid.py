@@ -273,6 +273,12 @@ def source_crs(given: str | None, declared: str, key: str, where: Where) -> CRS:
     return require_place(crs, where)
 
 
+def centres(geobox: GeoBox, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return coordinates of the centres of a grid's cells, the same whatever other cells are asked for."""
+    x, y = geobox.pix2wld(cols + 0.5, rows + 0.5)
+    return np.asarray(x), np.asarray(y)
+
+
 def crs_of(geobox: GeoBox) -> CRS:
     """Return the CRS of a GeoBox; every GeoBox here has one."""
     assert geobox.crs is not None

@@ -6,16 +6,15 @@ from functools import lru_cache
 
 import numpy as np
 from distributed import Client
-from scipy.special import ndtri
 
 from engine.cube.build import DOMAIN
 from engine.ensemble.trained import Ensemble, load_ensemble
 from engine.execution.block_store import Blocks
 from engine.execution.ledger import digest_of
 from engine.execution.tasks import Progress, silent
-from engine.grid.grid import Block, Grid
+from engine.grid.grid import Block, Grid, centres
 from engine.mapping.error_sums import ErrorPrecision, ErrorSums, ErrorTotals
-from engine.mapping.joint_cells import put_observations, truth_of_cells
+from engine.mapping.joint_cells import OF_CELL, layers_of_cells, put_observations, truth_of_cells
 from engine.mapping.predict_block import STATISTICS, OnePass
 from engine.mapping.zonal_sums import Precision, ZoneSums
 from engine.storage.paths import OutPath
@@ -27,8 +26,6 @@ from engine.validation.applicability import Applicability
 DISSIMILARITY, APPLICABLE = "dissimilarity", "applicable"
 DENSITY, EXPECTED_ERROR = "local_point_density", "expected_error"
 """How many training sites vouch for a cell, and the error to expect where so many do."""
-OF_CELL = ("cell_mean", "cell_lower", "cell_upper")
-"""A cell's own mean under the joint model of the errors, and the interval that holds it."""
 _HEADROOM = 16.0
 """Predictions beyond so many times the largest training value are refused."""
 
@@ -232,13 +229,7 @@ def map_region(
 def _corners(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Return the coordinates of the centres of the grid's first and last cell."""
     height, width = grid.shape
-    return _centres(grid, np.array([0, height - 1]), np.array([0, width - 1]))
-
-
-def _centres(grid: Grid, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the coordinates of cells, the same whatever block they are in."""
-    x, y = grid.geobox.pix2wld(cols + 0.5, rows + 0.5)
-    return np.asarray(x), np.asarray(y)
+    return centres(grid.geobox, np.array([0, height - 1]), np.array([0, width - 1]))
 
 
 def _sum_block(block: Block, plan: MapPlan, path: OutPath) -> dict[str, np.ndarray] | None:
@@ -251,7 +242,7 @@ def _sum_block(block: Block, plan: MapPlan, path: OutPath) -> dict[str, np.ndarr
 
 
 def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, ErrorSums | None] | None:
-    """Return map one block and write its statistics.
+    """Map one block and write its statistics.
 
     Returns
     -------
@@ -279,13 +270,12 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, Err
     area = plan.grid.cell_areas(block).ravel()[cells[order]]
     statistics, sums = _one_pass(plan).run(x[order], area, group[order], plan.groups)
     errors = _errors(plan)
-    least = -np.inf if ensemble.manifest.least is None else ensemble.manifest.least
     if errors is not None:
         row, col = np.divmod(cells[order], block.geobox.shape.x)
-        where = _centres(plan.grid, row + block.rows.start, col + block.cols.start)
+        where = centres(plan.grid.geobox, row + block.rows.start, col + block.cols.start)
         columns, truth = truth_of_cells(errors, statistics, x[order], zone[order], where)
         if plan.local:
-            put_observations(errors, truth, statistics, plan.level, least)
+            put_observations(errors, truth, statistics, plan.level, ensemble.least)
     writer = _Writer(path, block, cells)
     writer.write(DISSIMILARITY, dissimilarity)
     writer.write(APPLICABLE, applicable)
@@ -297,11 +287,7 @@ def map_block(block: Block, plan: MapPlan, path: OutPath) -> tuple[ZoneSums, Err
         writer.write(name, statistics[:, place])
     if errors is None:
         return sums, None
-    far = truth.sd * ndtri((1 + plan.level) / 2)
-    expected = np.maximum(truth.mean, least)
-    for name, values in zip(OF_CELL, (expected, truth.mean - far, truth.mean + far), strict=True):
-        writer.write(name, np.maximum(values, least))
-    for name, of_layer in plan.asked.layers(truth, least):
+    for name, of_layer in layers_of_cells(truth, plan.level, ensemble.least, plan.asked):
         writer.write(name, of_layer)
     of_errors = ErrorSums.of(
         errors, _error_precision(plan), *where, columns, truth.mean, area, group[order], plan.groups

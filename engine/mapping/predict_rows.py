@@ -8,6 +8,7 @@ from engine.ensemble.trained import Ensemble
 from engine.mapping.blockwise import precision_of
 from engine.mapping.joint_cells import put_observations, truth_of_cells
 from engine.mapping.predict_block import STATISTICS, OnePass
+from engine.uncertainty.cells import CellMoments
 from engine.uncertainty.error_model import ErrorModel
 from engine.validation.applicability import Applicability
 
@@ -27,11 +28,14 @@ class Rows:
         NaN if the run has no area of applicability.
     applicable : ndarray of bool, shape (rows,)
         Whether rows are in the area of applicability.
+    truth : CellMoments or None
+        Of the cells that rows stand for; None without a model of the errors.
     """
 
     statistics: np.ndarray
     dissimilarity: np.ndarray
     applicable: np.ndarray
+    truth: CellMoments | None = None
 
 
 class RowPredictor:
@@ -50,6 +54,8 @@ class RowPredictor:
     errors : ErrorModel, optional
         The joint model of the errors, from which the interval of a new observation comes; without one, it is
         jackknife+'s.
+    local : bool
+        False: it is jackknife+'s all the same.
     """
 
     def __init__(
@@ -59,11 +65,13 @@ class RowPredictor:
         applicability: Applicability | None = None,
         further: tuple[str, ...] = (),
         errors: ErrorModel | None = None,
+        local: bool = True,
     ):
         self.ensemble, self.applicability, self.errors, self.level = ensemble, applicability, errors, level
+        self.local = local and errors is not None
         self.statistics = (*STATISTICS, *further)
         precision = precision_of(ensemble, 1.0, _MOST_ROWS)
-        self._one_pass = OnePass(ensemble, level, precision, further, observations=errors is None)
+        self._one_pass = OnePass(ensemble, level, precision, further, observations=not self.local)
 
     def predict(
         self, x: np.ndarray, where: tuple[np.ndarray, np.ndarray] | None = None, zone: np.ndarray | None = None
@@ -87,13 +95,14 @@ class RowPredictor:
             If a prediction is far outside what the training data allow.
         """
         statistics, _ = self._one_pass.run(x, np.ones(len(x)), np.zeros(len(x), "int64"), 1)
+        truth = None
         if self.errors is not None and len(x):
             if where is None or zone is None:
                 raise ValueError("the model of the errors needs where rows are, and their zones")
-            least = -np.inf if self.ensemble.manifest.least is None else self.ensemble.manifest.least
             _, truth = truth_of_cells(self.errors, statistics, x, zone, where)
-            put_observations(self.errors, truth, statistics, self.level, least)
+            if self.local:
+                put_observations(self.errors, truth, statistics, self.level, self.ensemble.least)
         if self.applicability is None:
-            return Rows(statistics, np.full(len(x), np.nan, "float32"), np.zeros(len(x), bool))
+            return Rows(statistics, np.full(len(x), np.nan, "float32"), np.zeros(len(x), bool), truth)
         dissimilarity = self.applicability.dissimilarity(x)
-        return Rows(statistics, dissimilarity, self.applicability.applicable(dissimilarity))
+        return Rows(statistics, dissimilarity, self.applicability.applicable(dissimilarity), truth)

@@ -108,6 +108,10 @@ class ErrorModel:
     seed: int
     shared: np.ndarray | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the fields, without what is computed from them: that is many times as large."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
     @property
     def outputs(self) -> int:
         """Number of outputs."""

@@ -1,5 +1,6 @@
 """Mapping a Dataset and points of one's own: the command line's numbers, lazily, and a sentence for each mistake."""
 
+import shutil
 import subprocess
 import sys
 import warnings
@@ -21,6 +22,7 @@ import gelisol
 from engine.errors import GelisolError
 
 STATISTICS = ("mean", "sd", "ci_lower", "ci_upper", "uncertainty", "pi_lower", "pi_upper")
+OF_CELL = ("cell_mean", "cell_lower", "cell_upper")
 QUICK: dict[str, Any] = {
     "families": [{"name": "xgboost", "parameters": {"n_estimators": 40}, "grid": {}}],
     "validation": {"folds": 5, "repeats": 2, "schemes": ["random"]},
@@ -64,22 +66,53 @@ def predicted(dataset: xr.Dataset) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def both(cube: xr.Dataset, points: gpd.GeoDataFrame, threads: Client) -> xr.Dataset:
-    """Both depths, as the command line maps them."""
+    """Both depths, as the command line maps them, with the coordinates of its table."""
+    degrees = pd.DataFrame(points.drop(columns="geometry"))
     return mapped(
-        cube, points, ["observed_0-10", "observed_0-30"], at_site={"tn": "tn"}, units="kg m-2", client=threads
-    )
+        cube, degrees, ["observed_0-10", "observed_0-30"], at_site={"tn": "tn"}, zones="vegetation", units="kg m-2",
+        client=threads,
+    )  # fmt: skip
 
 
-def test_equal_to_the_command_line_to_the_bit(whole: Path, both: xr.Dataset):
-    maps = gelisol.open(whole / "out").maps.load()
+@pytest.fixture(scope="module")
+def plain(whole: Path, threads: Client, tmp_path_factory: pytest.TempPathFactory) -> gelisol.Run:
+    """The same run, without errors of what completed its profiles: of those a table of densities knows nothing."""
+    out = tmp_path_factory.mktemp("plain") / "out"
+    shutil.copytree(whole / "out", out)
+    return gelisol.run(whole / "run.yaml", threads, out=out, until="map", observations__errors=False)
+
+
+def test_equal_to_the_command_line_to_the_bit(plain: gelisol.Run, both: xr.Dataset):
+    maps = plain.maps.load()
     found = both.compute()
-    for name in (*STATISTICS, "dissimilarity", "applicable"):
+    for name in (*STATISTICS, *OF_CELL, "dissimilarity", "applicable"):
         assert found[name].dtype == maps[name].dtype and found[name].dims == maps[name].dims
         np.testing.assert_array_equal(found[name].values, maps[name].values, err_msg=name)
     assert found["depth"].values.tolist() == ["0-10", "0-30"] and found["depth_bottom"].values.tolist() == [10, 30]
     assert found["mean"].attrs["units"] == "kg m-2" and maps["applicable"].sum() > 100
-    scores = gelisol.open(whole / "out").scores.iloc[0]
+    scores = plain.scores.iloc[0]
     assert found.attrs["rmse_random"] == pytest.approx(scores["rmse"], rel=1e-12)
+
+
+def test_cells_have_an_interval_that_follows_the_points(both: xr.Dataset, cube: xr.Dataset, points: gpd.GeoDataFrame):
+    """Narrower than that of a new core; other without zones; none where it is not wanted."""
+    found = both[[*OF_CELL, "pi_lower", "pi_upper"]].isel(depth=0).load()
+    width = found["cell_upper"] - found["cell_lower"]
+    assert (width > 0).sum() == found["cell_mean"].notnull().sum() > 100
+    assert float(width.mean()) < float((found["pi_upper"] - found["pi_lower"]).mean())
+    without_zones = mapped(cube, points, at_site={"tn": "tn"}, thresholds=[2.5], quantiles=[0.975])
+    asked = without_zones[["probability_over_2_5", "cell_q97_5", "cell_upper"]].load()
+    known = asked["cell_upper"].notnull().values
+    np.testing.assert_allclose(asked["cell_q97_5"].values[known], asked["cell_upper"].values[known], rtol=1e-6)
+    assert (asked["probability_over_2_5"].values[known] > 0.5).any() and asked["cell_q97_5"].attrs["long_name"]
+    assert not np.array_equal(without_zones["cell_mean"].values, found["cell_mean"].values, equal_nan=True)
+    np.testing.assert_array_equal(without_zones["mean"].values, both["mean"][0].values)
+    assert not set(OF_CELL) & set(mapped(cube, points, residual_error=False))
+    few = points[points["used"]].iloc[:9]
+    with pytest.warns(UserWarning, match="fewer than 10 points with residuals that differ.*: the map has no cell_mean"):
+        settings = {**QUICK, "validation": {"folds": 2, "repeats": 1, "schemes": ["random"]}}
+        lacking = gelisol.map_dataset(cube, few, "observed_0-10", selection={"screen": False}, **settings)
+    assert not set(OF_CELL) & set(lacking)
 
 
 def test_lazy_with_one_task_a_block(both: xr.Dataset):
@@ -107,9 +140,10 @@ def test_knows_its_place(both: xr.Dataset, cube: xr.Dataset):
     ids=["chunks", "memory", "order", "float64", "names"],
 )
 def test_the_same_however_the_dataset_is_laid_out(cube: xr.Dataset, points: gpd.GeoDataFrame, change: Callable):
-    once = mapped(cube, points)["mean"].values
-    again = change(cube.copy(deep=True))
-    np.testing.assert_array_equal(mapped(again, points)["mean"].values, once)
+    once = mapped(cube, points)
+    again = mapped(change(cube.copy(deep=True)), points)
+    np.testing.assert_array_equal(again["mean"].values, once["mean"].values)
+    np.testing.assert_array_equal(again["cell_upper"].values, once["cell_upper"].values)
 
 
 def test_own_codes_of_classes_and_degrees(points: gpd.GeoDataFrame, threads: Client):
@@ -132,6 +166,7 @@ def test_own_codes_of_classes_and_degrees(points: gpd.GeoDataFrame, threads: Cli
     known = np.isfinite(truth)
     assert np.corrcoef(truth[known], found["mean"].values.ravel()[known])[0, 1] > 0.8
     assert {"rmse_random", "rmse_knndm"} <= found.attrs.keys()
+    assert (found["cell_upper"] > found["cell_lower"]).sum() == known.sum()
 
 
 def test_points_that_train_nothing_are_said(cube: xr.Dataset, points: gpd.GeoDataFrame):
@@ -143,12 +178,12 @@ def test_workers_need_no_disk_of_ours(cube: xr.Dataset, points: gpd.GeoDataFrame
     """What goes to a worker is all that it needs: the model is unpacked from what the graph holds."""
     import pickle
 
-    from gelisol._fitted import _predictor
+    from gelisol._fitted import _ready
 
-    found = mapped(cube.load(), points)
-    travelled = pickle.loads(pickle.dumps(found["sd"]))
-    once = found["sd"].values
-    _predictor.cache_clear()
+    found = mapped(cube.load(), points)["cell_upper"]
+    once = found.values
+    travelled = pickle.loads(pickle.dumps(found))
+    _ready.cache_clear()
     np.testing.assert_array_equal(travelled.values, once)
 
 
@@ -242,6 +277,8 @@ MISTAKES: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
     (lambda call: {**call, "units": None}, "units: expected text"),
     (lambda call: {**call, "at_site": {"nitrogen": "tn"}}, "at_site: 'nitrogen' is not a covariate"),
     (lambda call: {**call, "at_site": {"tn": "N"}}, r"at_site\['tn'\]: expected the column 'N'"),
+    (lambda call: {**call, "zones": "soil"}, "zones: 'soil' is not a covariate; valid here: mat, ai, tn, vegetation"),
+    (lambda call: {**call, "zones": "mat"}, "zones: 'mat' holds numbers; expected codes of classes"),
     (lambda call: {**call, "at_site": "tn"}, "at_site: expected a mapping"),
     (lambda call: {**call, "replicats": 9}, "replicats: unknown setting; did you mean `replicates`"),
     (lambda call: {**call, "replicates": 1}, "replicates: .*greater than or equal to 2; found 1"),

@@ -94,13 +94,38 @@ def test_maps_a_dataset_as_its_points(whole: Path):
         cube, sites, "observed_0-10", selection={"screen": False},
         validation={"folds": 5, "repeats": 1, "schemes": ["random"]}, **settings,
     )  # fmt: skip
-    for name in ("mean", "sd", "pi_lower", "pi_upper"):
+    for name in ("mean", "sd", "pi_lower", "pi_upper", "cell_mean", "cell_lower", "cell_upper"):
         np.testing.assert_array_equal(maps[name].values, other[name].values, err_msg=name)
     cells = np.argwhere(np.isfinite(maps["mean"].values))[::100]
     y, x = (xr.DataArray(place, dims="cell") for place in cells.T)
     table = cube.isel(y=y, x=x).to_dataframe()[["tn", "vegetation", "ai", "mat"]]
     table["vegetation"] = table["vegetation"].map({1: "forest", 2: "grassland"})
     np.testing.assert_array_equal(mapper.predict(table), maps["mean"].values[tuple(cells.T)])
+
+
+def test_intervals_of_rows_and_of_cells(table: pd.DataFrame, carbon: np.ndarray, whole: Path):
+    """Rows have no place: theirs is that of a new point. A map on another grid has that of cells, where it is asked."""
+    mapper = gelisol.SoilMapper(**QUICK).fit(table, carbon)
+    bounds = mapper.predict_interval(table)
+    np.testing.assert_array_equal(bounds, mapper.predict_statistics(table)[["pi_lower", "pi_upper"]])
+    assert np.mean((bounds[:, 0] <= carbon) & (carbon <= bounds[:, 1])) > 0.8 and bounds.shape == (80, 2)
+    run = gelisol.open(whole / "out")
+    with pytest.raises(GelisolError, match="X: found a Dataset, expected a table"):
+        mapper.predict_interval(run.cube)
+    sites, cube = run.sites.query("used"), run.cube[["tn", "mat"]]
+    on_cells = gelisol.SoilMapper(**QUICK, target="observed_0-10").fit(cube, sites)
+    here = on_cells.predict(cube).load()
+    degrees = on_cells.predict(cube.odc.reproject("EPSG:4326", resolution=0.04)).load()
+    at = {"lon": sites["lon"].to_xarray(), "lat": sites["lat"].to_xarray()}
+    there = degrees.sel(longitude=at["lon"], latitude=at["lat"], method="nearest")
+    on_plane = sites.to_crs(cube.odc.crs.proj).geometry
+    cells = here.sel(x=on_plane.x.to_xarray(), y=on_plane.y.to_xarray(), method="nearest")
+    off = (there["cell_mean"] - there["mean"]).values, (cells["cell_mean"] - cells["mean"]).values
+    known = np.isfinite(off).all(axis=0)
+    assert known.sum() > 25 and np.corrcoef(off[0][known], off[1][known])[0, 1] > 0.9
+    assert "cell_mean" not in gelisol.SoilMapper(**QUICK, target="observed_0-10", residual_error=False).fit(
+        cube, sites
+    ).predict(cube)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +150,7 @@ def test_wrong_tables_get_a_sentence(table: pd.DataFrame, carbon: np.ndarray, wh
     with pytest.raises(ValueError, match="X: the model needs each of the columns temperature, cover, wetness once; "
                                          "missing or repeated: wetness; did you mean `wet_ness`"):  # fmt: skip
         mapper.predict(table.rename(columns={"wetness": "wet_ness"}))
-    with pytest.raises(ValueError, match="lacks a class in 1 rows"):
+    with pytest.raises(ValueError, match=r"lacks a class in 1 row$"):
         mapper.predict(table.assign(cover=table["cover"].where(table.index > 0)))
     run = gelisol.open(whole / "out")
     with pytest.warns(UserWarning, match=r"y: 5 of 40 rows \(.*\) do not train the model"):

@@ -123,7 +123,26 @@ def locate(prepared: Prepared, training: pd.DataFrame) -> Located:
 def _fitted(prepared: Prepared, ensemble: Ensemble) -> ErrorModel | None:
     content = io.BytesIO(read_file(prepared.directory / "ensemble" / "training.parquet"))
     training = pd.read_parquet(content)
-    at = locate(prepared, training)
+    return fit_at(ensemble, training, locate(prepared, training), prepared.config.model.seed)
+
+
+def fit_at(ensemble: Ensemble, training: pd.DataFrame, at: Located, seed: int) -> ErrorModel | None:
+    """Fit the joint model of the errors to the sites that trained an ensemble.
+
+    Parameters
+    ----------
+    training : DataFrame
+        A row per site, with the ensemble's covariates.
+    at : Located
+        Where the sites are.
+    seed : int
+        Of the run.
+
+    Returns
+    -------
+    ErrorModel or None
+        As `fit_error_model` gives it.
+    """
     design = ensemble.features.matrix({name: training[name].to_numpy() for name in ensemble.features.covariates})
     return fit_error_model(
         observed=ensemble.observed,
@@ -137,5 +156,5 @@ def _fitted(prepared: Prepared, ensemble: Ensemble) -> ErrorModel | None:
         y=at.y,
         extent=at.extent,
         shared=ensemble.shared,
-        seed=integer(streams(prepared.config.model.seed, Use.ERROR_MODEL, 1)[0]),
+        seed=integer(streams(seed, Use.ERROR_MODEL, 1)[0]),
     )

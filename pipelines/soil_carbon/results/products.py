@@ -41,10 +41,10 @@ def map_attrs(config: RunFile) -> dict[str, dict[str, Any]]:
         "long_name": f"expected error (cross-validated RMSE) at {config.depth_labels[0]} cm, by local point density",
         "units": units,
     }
-    return attrs | _asked_attrs(model.asked, units)
+    return attrs | asked_attrs(model.asked, units)
 
 
-def _asked_attrs(asked: Asked, units: str) -> dict[str, dict[str, Any]]:
+def asked_attrs(asked: Asked, units: str) -> dict[str, dict[str, Any]]:
     """Return CF attributes of the layers made on request."""
     of_thresholds = {
         probability_name(threshold): {
