@@ -111,3 +111,22 @@ def test_no_code_decides_by_words():
 )
 def test_what_counts_as_a_decision(code, is_one):
     assert bool(decisions(code)) == is_one
+
+
+VERBS = {"compute", "draw", "fit", "make", "map", "measure", "predict", "read", "sample", "test", "write"}
+"""What a function does, beside returning something: such a verb opens the docstring itself."""
+
+
+def test_a_docstring_opens_with_one_verb():
+    """`Return map one block` is not a sentence."""
+    found = [
+        f"{file.relative_to(HOME)}: {text}"
+        for root in ROOTS
+        for file in (HOME / root).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+        and (text := (ast.get_docstring(node) or "").partition("\n")[0]).startswith("Return ")
+        and text.split()[1] in VERBS
+        and text.split()[2] in {"a", "all", "an", "each", "on", "one", "the"}
+    ]
+    assert not found

@@ -81,7 +81,7 @@ class Drivers:
 def find_drivers(
     client: Client | None, ensemble: Ensemble, training: pd.DataFrame, progress: Progress = silent
 ) -> Drivers:
-    """Return measure the drivers of a trained ensemble, one task per replicate.
+    """Measure the drivers of a trained ensemble, one task per replicate.
 
     Parameters
     ----------

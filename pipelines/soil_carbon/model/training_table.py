@@ -60,7 +60,7 @@ class TrainingTable:
 
     @classmethod
     def assemble(cls, prepared: Prepared, covariates: tuple[str, ...]) -> "TrainingTable":
-        """Return sample the cube at the sites; values measured at a site replace the raster's.
+        """Sample the cube at the sites; values measured at a site replace the raster's.
 
         Parameters
         ----------

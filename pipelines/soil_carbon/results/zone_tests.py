@@ -50,7 +50,7 @@ class ZoneTests:
 def zone_differences(
     cells: CellSample, zones: Sequence[str], depths: Sequence[str], rng: np.random.Generator
 ) -> ZoneTests:
-    """Return test on all cells, and on cells thinned beyond the range of spatial correlation.
+    """Test on all cells, and on cells thinned beyond the range of spatial correlation.
 
     Neighbouring cells tell nearly the same, so that a map of many cells makes any difference significant. The range is
     that of the variogram of the density within zones (the cells' departures from their zone's mean), the longest among
