@@ -34,7 +34,7 @@ def named(crs: CRS) -> CRS:
         One that has a name as it is; one that the EPSG database holds with the name it has there; another projected
         one with what it is and where it is centred, e.g. `Lambert azimuthal equal-area, 51° N 121.5° E`.
     """
-    if crs.proj.name.strip().lower() not in NAMELESS:
+    if _has_name(crs.proj):
         return crs
     entries = crs.proj.to_json_dict()
     if crs.epsg:
@@ -53,6 +53,35 @@ def named(crs: CRS) -> CRS:
 def crs_text(crs: CRS) -> str:
     """Return a CRS in a line: its code, or without one its name."""
     return f"EPSG:{crs.epsg}" if crs.epsg else crs.proj.name
+
+
+def crs_label(crs: CRS) -> str:
+    """Return the name of a CRS for a table: of one without a name what a database holds, or what it is.
+
+    Returns
+    -------
+    str
+        E.g. `WGS 84 / UTM zone 51N`; of a CRS that no database holds, `custom, Albers equal-area, 25° N and 47° N
+        105° E`, or `custom, longitude and latitude on WGS 84`.
+    """
+    proj = crs.proj.source_crs if crs.proj.is_bound and crs.proj.source_crs else crs.proj
+    if _has_name(proj):
+        return proj.name
+    known = named(CRS(proj)).proj
+    if CRS(proj).epsg:
+        return known.name
+    if code := proj.to_authority():
+        return pyproj.CRS.from_authority(*code).name
+    if _has_name(known):
+        return f"custom, {known.name}"
+    kind = "longitude and latitude" if proj.is_geographic else proj.type_name
+    on = next((part for part in (proj.datum, proj.ellipsoid) if part is not None and _has_name(part)), None)
+    return f"custom, {kind}" + (f" on {_base_name({'datum': {'name': on.name}})}" if on else "")
+
+
+def _has_name(part: Any) -> bool:
+    name = part.name.strip().lower()
+    return name not in NAMELESS and not name.startswith("unknown based on ")
 
 
 def _description(conversion: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from engine.execution.ledger import Ledger
 from engine.execution.versions import versions
 from engine.forest import INSTRUCTION_SETS
 from engine.formatting import counted
-from engine.grid.crs_name import crs_text
+from engine.grid.crs_name import crs_label, crs_text
 from engine.grid.grid import Grid, crs_of
 from engine.mapping.blockwise import OF_CELL, STATISTICS
 from engine.sources.base import Source, SourceSummary
@@ -66,7 +66,7 @@ def source_table(survey: Survey) -> Table:
             name,
             files + (" remote" if summary.is_remote else ""),
             f"{rows} × {cols}" if summary.size else "several grids" if summary.resolution else "polygons",
-            summary.crs.proj.name,
+            crs_label(summary.crs),
             _pixel(source, summary, survey.grid),
             f"{summary.period} ({summary.steps})" if summary.period else "–",
             _resampling(source, survey.grid),
@@ -96,7 +96,10 @@ def _pixel(source: Source, summary: SourceSummary, grid: Grid | None) -> str:
     if not summary.resolution:
         return "–"
     cells = pixel_against_cell(source, grid) if grid is not None else None
-    return f"{summary.resolution:.6g}" + (f" = {cells:.2g} cells" if cells else "")
+    if not cells:
+        return f"{summary.resolution:.6g}"
+    count = f"{cells:.2g}"
+    return f"{summary.resolution:.6g} = {count} {'cell' if count == '1' else 'cells'}"
 
 
 def _values(sources: Mapping[str, Source], grid: Grid, inspection: Inspection) -> Table:

@@ -15,6 +15,7 @@ from odc.geo import Geometry
 from engine.cube.build import CubePlan, DomainMask
 from engine.errors import Finding, InputError, Level
 from engine.execution.cluster import cluster_class
+from engine.grid.crs_name import crs_label
 from engine.grid.grid import Grid
 from engine.models.families import FAMILIES
 from engine.models.smoke_test import try_family
@@ -450,7 +451,7 @@ def _uncovered(run: RunFile | Draft, survey: Survey) -> list[Finding]:
         summary = survey.sources[name].summary()
         extent = ", ".join(f"{v:.6g}" for v in summary.footprint.boundingbox.bbox)
         of = summary.files[0].name if summary.files else survey.sources[name].spec.place
-        where = f"({of}: {extent} in {summary.crs.proj.name})"
+        where = f"({of}: {extent} in {crs_label(summary.crs)})"
         if shares.domain == 0:
             problems.append(
                 Finding(f"covers none of the domain {where}; check its CRS and the boundary", f"covariates.{name}")

@@ -7,7 +7,7 @@ import rasterio
 import rasterio.crs
 from odc.geo import CRS
 
-from engine.grid.crs_name import crs_text, named
+from engine.grid.crs_name import crs_label, crs_text, named
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,19 @@ def test_what_it_is_and_where(text, name, tmp_path):
 def test_in_a_line():
     assert crs_text(CRS("EPSG:3035")) == "EPSG:3035"
     assert crs_text(named(CRS("+proj=sinu"))) == "Sinusoidal, 0° E"
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("EPSG:32651", "WGS 84 / UTM zone 51N"),
+        ("+proj=utm +zone=51 +datum=WGS84", "WGS 84 / UTM zone 51N"),
+        ("+proj=longlat +datum=WGS84", "WGS 84"),
+        ("+proj=longlat +a=6371000 +b=6371000", "custom, longitude and latitude"),
+        ("+proj=longlat +ellps=krass", "custom, longitude and latitude on Krassovsky, 1942"),
+        ("+proj=laea +lat_0=51 +lon_0=121.5", "custom, Lambert azimuthal equal-area, 51° N 121.5° E"),
+        ("+proj=sinu +R=6371007.181 +nadgrids=@null +wktext", "custom, Sinusoidal, 0° E"),
+    ],
+)
+def test_a_label_names_it_or_says_what_it_is(text, label):
+    assert crs_label(CRS(text)) == label

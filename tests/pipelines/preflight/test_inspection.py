@@ -1,6 +1,8 @@
 """A look at the values before a run: what cannot be right is named, with what may mend it."""
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,6 +17,7 @@ from web import serving
 from engine.errors import Level
 from engine.sources.entry import source_spec
 from engine.sources.spec import SourceSpec
+from pipelines.commands import check
 from pipelines.preflight.inspection import Inspection
 from pipelines.preflight.prepare import open_run
 from pipelines.preflight.sample_points import Lattice, patches
@@ -166,6 +169,15 @@ def test_what_could_be_opened_is_shown_beside_the_problems(run: SmallRun, geliso
     result = gelisol("check", run.path)
     assert result.exit_code == 1 and result.stderr.startswith("3 problems with the input:")
     assert "Sources" in result.stdout and "Grid" not in result.stdout and "nan" not in result.stdout
+
+
+@pytest.mark.parametrize(("side", "text"), [(1.0, "1000 = 1 cell"), (0.999, "1000 = 1 cell"), (2.5, "1000 = 2.5 cells"),
+                                            (None, "1000")])  # fmt: skip
+def test_a_pixel_is_one_cell_or_several(monkeypatch: pytest.MonkeyPatch, side: float | None, text: str):
+    monkeypatch.setattr(check, "pixel_against_cell", lambda *_: side)
+    summary: Any = SimpleNamespace(resolution=1000.0)
+    source: Any = None
+    assert check._pixel(source, summary, source if side is None else summary) == text
 
 
 def notes(output: str) -> list[str]:
