@@ -65,7 +65,9 @@ def read_headline(directory: OutPath) -> Headline | None:
     try:
         reasons = _governing(content["reasons"])
         units = content.get("target", {}).get("units", "kg C/m²")
-        totals = tuple(_total(depth, found, units) for depth, found in content["depths"].items())
+        largest = max((found["total"] for found in content["depths"].values() if "total" in found), default=0.0)
+        scale = stock_unit(units, largest)  # one for all depths
+        totals = tuple(_total(depth, found, units, scale) for depth, found in content["depths"].items())
         return Headline(content["verdict"], content["conclusion"], reasons, totals)
     except KeyError as error:
         raise InputError(f"{directory / SUMMARY}: lacks {error}; `gelisol report` writes it anew") from error
@@ -78,10 +80,10 @@ def _governing(reasons: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(reason["text"] for reason in against or reasons)
 
 
-def _total(depth: str, found: dict[str, Any], units: str) -> str:
+def _total(depth: str, found: dict[str, Any], units: str, scale: tuple[str, float]) -> str:
     if "total" not in found:
         return f"{depth_text(depth)}: mean {number(found['mean'])} {units} (95 % range {span(*found['interval'])})"
-    unit, factor = stock_unit(units, found["total"])
+    unit, factor = scale
     lower, upper = (factor * end for end in found["interval"])
     text = f"{depth_text(depth)}: {number(factor * found['total'])} {unit} (95 % range {span(lower, upper)})"
     if found["verdict"] == "none":

@@ -93,6 +93,17 @@ def test_the_number_of_a_supported_run_is_bold(sound: Path):
     assert '<div class="verdict supported"' in page and "area × mean of the sites:" not in page
 
 
+def test_totals_of_all_depths_are_in_one_unit(denied: Path, tmp_path: Path):
+    """That of the largest, though the first alone would be in a smaller one."""
+    content = summary_of(denied)
+    for found, total in zip(content["depths"].values(), (0.0456, 1.23), strict=False):
+        found |= {"total": total, "interval": [0.9 * total, 1.1 * total], "area_times_sites_mean": total}
+    (tmp_path / SUMMARY).write_text(json.dumps(content), encoding="utf-8")
+    headline = read_headline(tmp_path)
+    assert headline and headline.totals[0].startswith("0–10 cm: 0.0456 Pg C (95 % range 0.0410–0.0502)")
+    assert headline.totals[1].startswith("0–30 cm: 1.23 Pg C") and not any("Tg" in line for line in headline.totals)
+
+
 def test_status_and_terminal_say_it_too(denied: Path):
     Ledger(denied).finish("report", Entry(key="", parts={}, digests={}))
     headline = read_headline(denied)
