@@ -22,6 +22,7 @@ from pipelines.soil_carbon.results.products import item_files
 NOT_STATED = ("", "other", "unknown", "various", "proprietary")
 """What stands for a licence that has no text of its own."""
 Years = tuple[int, int]
+_MADE_UP = "made-up data"
 
 
 def write_catalogue(config: RunFile, directory: OutPath, verdict: str = "") -> None:
@@ -40,6 +41,8 @@ def write_catalogue(config: RunFile, directory: OutPath, verdict: str = "") -> N
     sources = record.get("sources", {})
     years = period_of(config, sources)
     name = config.title or config.name
+    if config.synthetic and _MADE_UP not in name.lower():
+        name += f" ({_MADE_UP})"
     write_collection(
         directory,
         collection_id=config.name,
@@ -61,7 +64,7 @@ def write_catalogue(config: RunFile, directory: OutPath, verdict: str = "") -> N
         providers=_providers(config, sources),
         links=_links(config, sources),
         extent=_extent(directory),
-        keywords=[*_keywords(config.target), *(["made-up data"] if config.synthetic else [])],
+        keywords=[*_keywords(config.target), *([_MADE_UP] if config.synthetic else [])],
     )
 
 
@@ -117,10 +120,9 @@ def _extent(directory: OutPath) -> Extent | None:
 
 
 def _description(config: RunFile, name: str, years: Years | None, verdict: str) -> str:
-    made_up = " (made-up data)" if config.synthetic else ""
     end = f"; {verdict}" if verdict else "."
     what = sentence(config.target.long) + (" and stocks" if config.target.has_stocks else "")
-    said = [f"{what} of {name}, mapped by Gelisol{made_up}{end}"]
+    said = [f"{what} of {name}, mapped by Gelisol{end}"]
     if years is None:
         said.append("The covariates state no period (`output.period` of the run file): times are those of the making.")
     elif not config.output.period:

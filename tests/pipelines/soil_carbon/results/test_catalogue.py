@@ -59,6 +59,16 @@ def test_is_valid_stac(out: Path):
             assert Path(asset.get_absolute_href() or "").exists()
 
 
+def test_that_data_are_made_up_is_said_once_a_sentence(out: Path):
+    config, _ = load(out / "run.yaml")
+    for title in ("Virtual region (made-up data)", "Virtual region"):
+        write_catalogue(config.model_copy(update={"synthetic": True, "title": title}), out)
+        collection = pystac.Collection.from_file(str(out / "stac" / "collection.json"))
+        assert collection.title == "Virtual region (made-up data)"
+        assert f"of {collection.title}, mapped by Gelisol." in collection.description
+        assert collection.description.count("made-up data") == 1
+
+
 def test_times_are_those_that_the_maps_stand_for(out: Path):
     _, collection = written(out)
     (start, end), *_ = collection.extent.temporal.intervals
