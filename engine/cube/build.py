@@ -11,6 +11,7 @@ from distributed import Client
 from engine.errors import Finding, InputError
 from engine.execution.block_store import Blocks
 from engine.execution.tasks import WAITS, Progress, silent
+from engine.formatting import counted
 from engine.grid.grid import Block, Grid
 from engine.remote.files import during
 from engine.sources.base import MISSING_CLASS, Source
@@ -186,7 +187,7 @@ def _require_cells(counts: CubeCounts) -> None:
     if nowhere:
         raise InputError(
             Finding(
-                f"covers none of the domain's {counts.inside} cells; check its CRS, extent, "
+                f"covers none of the domain's {counted(counts.inside, 'cell')}; check its CRS, extent, "
                 "`nodata`, `valid_range` and `classes`",
                 f"covariates.{name}",
             )

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from engine.errors import Finding, FitError, InputError
+from engine.formatting import counted
 from engine.registry import OWN, Registry
 
 Value = float | int | str | bool | None
@@ -70,7 +71,7 @@ class Family:
             yield
         except Exception as error:
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise FitError(f"{self.name} cannot be fitted to {sites} sites: {reason}") from error
+            raise FitError(f"{self.name} cannot be fitted to {counted(sites, 'site')}: {reason}") from error
 
     @property
     def is_xgboost(self) -> bool:

@@ -17,6 +17,7 @@ from pyproj import CRS as ProjCRS
 from pyproj.exceptions import CRSError
 
 from engine.errors import Finding, InputError, Where
+from engine.formatting import counted, verb
 from engine.grid.grid import parse_crs, require_place
 from engine.polygons.antimeridian import AmbiguousRing, needs_wrapping, wrap
 from engine.polygons.repair import flat_parts, polygonal, valid
@@ -147,7 +148,10 @@ def _without_empty(frame: gpd.GeoDataFrame, notes: list[str]) -> gpd.GeoDataFram
     drawn = frame.geometry.to_numpy()
     known = ~(shapely.is_missing(drawn) | shapely.is_empty(drawn))
     if missing := int((~known).sum()):
-        notes.append(f"{missing} of {len(frame)} features have no geometry and are left out")
+        notes.append(
+            f"{missing} of {counted(len(frame), 'feature')} {verb(missing, 'has', 'have')} no geometry and "
+            f"{verb(missing, 'is', 'are')} left out"
+        )
     return frame[known]
 
 

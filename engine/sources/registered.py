@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from engine.errors import InputError
+from engine.formatting import counted
 from engine.grid.grid import crs_of
 from engine.registry import Registry
 from engine.sources.base import Context, Source, SourceSummary
@@ -63,7 +64,7 @@ class ComputedSource:
         if values.shape != lon.shape or values.dtype.kind not in "biuf":
             raise InputError(
                 f"covariates.{self.name}: its function gives {values.dtype} of shape {values.shape}; expected a number "
-                f"for each of {lon.size} cells"
+                f"for each of {counted(lon.size, 'cell')}"
             )
         return values.reshape(rows, columns).astype("float32")
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from engine.formatting import doing
 from pipelines.virtual.outline import REGION_CRS
 from pipelines.virtual.raw import climate, geotiff, modis, vegetation
 from pipelines.virtual.raw.layout import YEARS, Size
@@ -58,7 +59,7 @@ def write_readme(path: Path, seed: int, sampling: Sampling) -> None:
     if sampling.pattern != "random":
         text += f"The sites follow the pattern `{sampling.pattern}`.\n"
     if sampling.repeated:
-        text += f"{sampling.repeated} sites have further cores from the same square kilometre.\n"
+        text += f"{doing(sampling.repeated, 'site', 'has')} further cores from the same square kilometre.\n"
     if sampling.position_error:
         text += (
             f"Reported places are off; `position_error` is the SD of either coordinate, m. {TRUE_PLACES} has the true "

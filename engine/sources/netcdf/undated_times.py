@@ -3,6 +3,7 @@
 import numpy as np
 
 from engine.errors import InputError, Where
+from engine.formatting import counted
 from engine.sources.files import Step
 from engine.sources.netcdf.coordinates import Coordinate, text_of
 from engine.sources.netcdf.time_decoding import Moment, as_written
@@ -47,7 +48,8 @@ def undated(time: Coordinate, values: np.ndarray | None, n: int, dated: Step, wh
         found = f" ({', '.join(f'{v:g}' for v in values[:4])}, …; units {time.units or 'missing'})"
     raise InputError(
         where.problem(
-            f"{time.name} has {n} steps without dates{found}; expected dates, or the 12 months of a climatology"
+            f"{time.name} has {counted(n, 'step')} without dates{found}; expected dates, or the 12 months of a "
+            "climatology"
         )
     )
 

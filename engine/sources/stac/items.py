@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from engine.errors import Finding, InputError, Where
+from engine.formatting import counted, verb
 from engine.grid.grid import require_place
 from engine.remote.files import Place, place_of
 from engine.remote.retry import unsigned
@@ -82,7 +83,8 @@ def choose_asset(name: str, spec: ItemsSpec, items: list[Item]) -> str:
     if without := [item["id"] for item in items if wanted not in item.get("assets", {})]:
         raise InputError(
             Finding(
-                f"{len(without)} of {len(items)} items, e.g. {without[0]}, have no asset "
+                f"{len(without)} of {counted(len(items), 'item')}, e.g. {without[0]}, "
+                f"{verb(len(without), 'has', 'have')} no asset "
                 f"{wanted!r}; they have {', '.join(keys) or 'none'}",
                 f"covariates.{name}.stac.asset",
             )

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from engine.errors import Finding, InputError
+from engine.formatting import counted
 from engine.sources.variable import Variable
 from pipelines.runfile.depth_intervals import Depths, depth_label
 from pipelines.runfile.observations_section import Observations
@@ -72,7 +73,8 @@ def target_profiles(
     sites = site_attributes(records, at_site.values(), depths[0], recorded)
     labelled = [result.assign(depth=depth_label(d)) for d, result in zip(depths, values, strict=True)]
     long = sites.merge(pd.concat(labelled), on="site").sort_values("site", kind="stable").assign(bulk_density_from="")
-    count = f"{len(sites)} sites, " + (f"{len(records)} layers." if in_layers else "values given.")
+    given = counted(len(records), "layer") if in_layers else "values given"
+    count = f"{counted(len(sites), 'site')}, {given}."
     return Profiles(
         long[[*sites.columns, *RESULTS]].reset_index(drop=True),
         (Finding.note(count), *notes, *map(Finding.note, summaries)),

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from engine.cube.sampling import sample
 from engine.ensemble.manifest import Manifest
 from engine.errors import InputError
+from engine.formatting import counted
 from engine.mapping.blockwise import APPLICABLE, DENSITY, DISSIMILARITY, EXPECTED_ERROR, STATISTICS
 from engine.storage.npz import from_npy
 from engine.storage.paths import OutPath, read_file
@@ -305,8 +306,8 @@ def _manifest(directory: OutPath) -> Manifest:
         return Manifest.model_validate_json(read_file(path))
     except ValidationError as error:
         raise InputError(
-            f"{path}: not of this version ({error.error_count()} problems); stage `train` makes it: `gelisol run` the "
-            "run file once more."
+            f"{path}: not of this version ({counted(error.error_count(), 'problem')}); stage `train` makes it: "
+            "`gelisol run` the run file once more."
         ) from error
 
 
