@@ -32,7 +32,7 @@ def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
     one_pass = OnePass(ensemble, plan.level, plan.precision, observations=not plan.local)
     zones = 2 * (plan.n_zones + 1)
     parts = dict.fromkeys(
-        ("reading the cube", "design matrix", "trees", "statistics", "dissimilarity", "point density"), 0.0
+        ("reading the cube", "design matrix", "trees and statistics", "dissimilarity", "point density"), 0.0
     )
     whole, cells, left = 0.0, 0, BLOCKS
     assert ensemble.forest
@@ -43,18 +43,18 @@ def breakdown(plan: MapPlan, store: Path) -> tuple[str, float]:
             continue
         x, arranging = _timed(_matrix, ensemble.features, values, known)
         area, zone = np.ones(len(known)), np.sort(np.arange(len(known)) % zones)
-        _, trees = _timed(ensemble.forest.predict, x)
         _, pass_over_all = _timed(one_pass.run, x, area, zone, zones)
         _, dissimilarity = _timed(area_of_model.dissimilarity, x)
         _, density = _timed(area_of_model.local_point_density, x)
-        of_parts = (reading, arranging, trees, pass_over_all - trees, dissimilarity, density)
+        of_parts = (reading, arranging, pass_over_all, dissimilarity, density)
         for name, seconds in zip(parts, of_parts, strict=True):
             parts[name] += seconds
         whole += _timed(map_block, block, plan, store)[1]
         cells += len(known)
         if (left := left - 1) == 0:
             break
-    parts["compressing, writing and the rest"] = whole - sum(parts.values())
+    rest = "compressing, writing and the rest"
+    parts[f"joint model, {rest}" if plan.errors else rest] = whole - sum(parts.values())
     rows = [["", "µs a cell", "share"]]
     rows += [[name, f"{seconds / cells * 1e6:.2f}", f"{seconds / whole:.0%}"] for name, seconds in parts.items()]
     return table([*rows, ["all", f"{whole / cells * 1e6:.2f}", ""]]), whole / cells * 1e6

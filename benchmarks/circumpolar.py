@@ -49,7 +49,7 @@ def main() -> None:
     rows = [measure(cells, options.workers, options.out, not options.plain) for cells in sizes_]
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    text = "\n\n".join([f"Measured on: {describe()}.", sizes(rows), parts(rows[-1], options.out)])
+    text = "\n\n".join([f"Measured on: {describe()}.", sizes(rows), parts(rows[-1], options.out, not options.plain)])
     if not options.plain:
         text += "\n\n" + draws(rows[-1], options.out)
     print(text)
@@ -71,7 +71,7 @@ def measure(cells: float, workers: int | None, out: Path, joint: bool) -> dict[s
         plan, coords, attrs = a_plan(grid, out, ensemble, joint)
         memory.start_again()
         watch = Estimate()
-        with display.stage("map", "blocks") as progress:
+        with display.stage("map", "block") as progress:
             whole, _ = map_region(
                 client, plan, out / "maps.zarr", coords, attrs, lambda *n: (progress(*n), watch(*n)), key="benchmark"
             )
@@ -120,10 +120,10 @@ def sizes(rows: list[dict[str, float]]) -> str:
     return table(lines)
 
 
-def parts(row: dict[str, float], out: Path) -> str:
+def parts(row: dict[str, float], out: Path, joint: bool) -> str:
     """Where the time of the last map went."""
     grid = a_grid(row["wanted"])
-    plan, *_ = a_plan(grid, out, Ensemble(out / "ensemble"))
+    plan, *_ = a_plan(grid, out, Ensemble(out / "ensemble"), joint)
     text, of_cell = breakdown(plan, out / "maps.zarr")
     busy = row["cells"] * of_cell / 1e6 / row["workers"]
     return (

@@ -75,7 +75,7 @@ def make_cube(client: Client, grid: Grid, path: Path, display: Display) -> None:
     layers = dict.fromkeys(NUMBERS, Layer("float32", {})) | dict.fromkeys(("vegetation", DOMAIN), Layer("uint8", {}))
     create(path, grid, layers, {}, {})
     radius = grid.geobox.extent.boundingbox.right
-    with display.stage("cube", "blocks") as progress:
+    with display.stage("cube", "block") as progress:
         for _ in run_each(
             client,
             write_covariates,

@@ -102,7 +102,7 @@ def time_of_map(client: Client, grid: Grid, out: Path, ensemble: Ensemble, displ
     """Seconds of a map on workers that are ready, and its cells."""
     plan, coords, attrs = a_plan(grid, out, ensemble)
     started = time.monotonic()
-    with display.stage(f"map, blocks of {grid.chunk}", "blocks") as progress:
+    with display.stage(f"map, blocks of {grid.chunk}", "block") as progress:
         whole, _ = map_region(client, plan, out / "maps.zarr", coords, attrs, progress, key="benchmark")
     seconds = time.monotonic() - started
     shutil.rmtree(out / "maps.zarr")
