@@ -23,7 +23,14 @@ class CellMoments:
 
 
 def cell_moments(
-    model: ErrorModel, x: np.ndarray, y: np.ndarray, columns: np.ndarray, mean: np.ndarray, sd: np.ndarray
+    model: ErrorModel,
+    x: np.ndarray,
+    y: np.ndarray,
+    columns: np.ndarray,
+    mean: np.ndarray,
+    sd: np.ndarray,
+    *,
+    scattered: bool = False,
 ) -> CellMoments:
     """Condition cells on the sites; a cell's numbers do not depend on which other cells are asked for.
 
@@ -37,12 +44,19 @@ def cell_moments(
     columns : ndarray, shape (cells, basis.size)
     mean, sd : ndarray, shape (outputs, cells)
         Over the replicates.
+    scattered : bool
+        Whether cells are few and far apart: then only the nodes that they need are computed, not whole tiles. Numbers
+        differ by what sites out of a tile's reach would add, whose correlation is below 10⁻⁴.
     """
     window = model.lattice.around(x, y)
     nodes, shares = model.lattice.weights(x, y, window)
+    if scattered:
+        needed, places = np.unique(nodes, return_inverse=True)
+        nodes, of_nodes = places.reshape(shares.shape), [values[needed] for values in model.lattice.nodes(window)]
     found = CellMoments(np.empty(mean.shape), np.empty(mean.shape))
     for output in range(model.outputs):
-        values = np.ascontiguousarray(_over_window(model, output, window).T)  # a node's numbers lie together
+        over = _moments_at(model, output, *of_nodes) if scattered else _over_window(model, output, window)
+        values = np.ascontiguousarray(over.T)  # a node's numbers lie together
         onto = np.column_stack([_systematic_root(model, output), model.shifts[output]])
         for start in range(0, len(x), SLAB):
             part = slice(start, min(start + SLAB, len(x)))
@@ -85,16 +99,20 @@ def _node_moments(model: ErrorModel, output: int, window: Window) -> np.ndarray:
     ndarray, shape (2 + basis.size, rows, columns)
         Mean and variance of the field; and what, times the basis, is its covariance with the systematic part.
     """
-    places = model.lattice.nodes(window)
-    near = model.within_reach(*places)
-    covariance = model.with_space(output, *places, near)
+    return _moments_at(model, output, *model.lattice.nodes(window)).reshape(-1, *window.shape)
+
+
+def _moments_at(model: ErrorModel, output: int, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Compute what `_node_moments` returns, at nodes at these places; shape (2 + basis.size, nodes)."""
+    near = model.within_reach(x, y)
+    covariance = model.with_space(output, x, y, near)
     values = np.zeros((2 + model.basis.size, len(covariance)))
     values[1] = model.variances[output, SPACE]
     solved = covariance @ model.inverse[np.ix_(near, near)]
     values[0] = covariance @ model.weights[near]
     values[1] -= (covariance * solved).sum(axis=1)
     values[2:] = model.with_systematic(output) @ model.inverse[:, near] @ covariance.T
-    return values.reshape(-1, *window.shape)
+    return values
 
 
 @lru_cache(maxsize=16)

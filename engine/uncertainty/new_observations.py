@@ -108,5 +108,5 @@ def observation_quantiles(
     # As float32, which is how the map has them.
     mean, sd = (np.stack([getattr(e, name) for e in each]).astype("float32") for name in ("mean", "sd"))
     columns = model.basis.columns(mean[0], new.x, new.at.zone)
-    truth = cell_moments(model, new.at.x, new.at.y, columns, mean, sd)
+    truth = cell_moments(model, new.at.x, new.at.y, columns, mean, sd, scattered=True)
     return core_quantiles(model, truth, mean[0], probabilities, least)

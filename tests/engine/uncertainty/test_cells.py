@@ -119,3 +119,15 @@ def test_replicates_add_their_variance():
     found = cell_moments(made.model, made.x, made.y, made.columns, made.mean, np.full(made.mean.shape, 3.0))
     assert found.mean.tolist() == without.mean.tolist()
     assert found.sd == pytest.approx(np.hypot(without.sd, 3))
+
+
+def test_scattered_cells_are_those_of_the_map():
+    """Nodes around single cells instead of whole tiles: the same numbers, for cells in any order."""
+    made = region(3, off=0.37, sites=40, side=12)
+    of = np.array([130, 3, 77, 78])
+    whole = moments(made)
+    found = cell_moments(
+        made.model, made.x[of], made.y[of], made.columns[of], made.mean[:, of], made.sd[:, of], scattered=True
+    )
+    assert found.mean == pytest.approx(whole.mean[:, of], rel=1e-6)
+    assert found.sd == pytest.approx(whole.sd[:, of], rel=1e-6)
