@@ -85,7 +85,8 @@ def sizes_left_out(given: Given) -> Ends:
 
 def signed_left_out(given: Given) -> Ends:
     """Quantiles, with a sign, of residuals of sites left out."""
-    return tuple(given.expected + _quantiles(given.of_sites, p) * given.sd for p in (LOW, HIGH))  # type: ignore[return-value]
+    lower, upper = (given.expected + _quantiles(given.of_sites, p) * given.sd for p in (LOW, HIGH))
+    return lower, upper
 
 
 def near(width: float, joint: bool) -> Callable[[Given], Ends]:
@@ -95,7 +96,7 @@ def near(width: float, joint: bool) -> Callable[[Given], Ends]:
         weight = np.exp(-np.square(given.distance / width) / 2)
         values = given.of_sites if joint else given.residual
         order = np.argsort(values)
-        # The new core has the weight of one of so many as the weights are worth.
+        # The new core weighs Σw / n, where n = (Σw)² / Σw² is the effective number of residuals.
         own = np.square(weight).sum(axis=1) / weight.sum(axis=1)
         share = np.cumsum(weight[:, order], axis=1) / (weight.sum(axis=1) + own)[:, None]
         ends = (np.array([np.interp(p, of_core, values[order]) for of_core in share]).T for p in (LOW, HIGH))

@@ -422,9 +422,7 @@ class Run:
     @property
     def _headline(self) -> list[str]:
         verdict = self._if_there(lambda: self.verdict)
-        if verdict is None:
-            return []
-        return [f"verdict: {verdict}. {verdict.conclusion}", *verdict.totals]
+        return [] if verdict is None else [f"verdict: {verdict}. {verdict.conclusion}", *verdict.totals]
 
     @cached_property
     def _config(self) -> RunFile | None:
